@@ -1,0 +1,49 @@
+//! How a data directory is opened.
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// After the disk says so: survives a power cut.
+    #[default]
+    Full,
+    /// After the system has it: a power cut may lose the last commits, never
+    /// the database. A killed process loses nothing either way.
+    Normal,
+}
+
+/// Whether a [`crate::Store`] may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Takes the directory's lock; creates and migrates the database.
+    Write,
+    /// Takes no lock and works beside a running writer.
+    Read,
+}
+
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    pub synchronous: Synchronous,
+    /// Page cache of the writing connection.
+    pub cache_mb: u32,
+    /// Part of the file that is memory mapped; 0 turns mapping off.
+    pub mmap_mb: u32,
+    /// Read connections, opened when first needed.
+    pub readers: usize,
+    /// Write operations waiting for the writer; a caller beyond it waits.
+    pub writer_queue_max: usize,
+    /// Size limit of the database file; 0 means none.
+    pub database_mb_max: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            synchronous: Synchronous::Full,
+            cache_mb: 64,
+            mmap_mb: 256,
+            readers: 4,
+            writer_queue_max: 64,
+            database_mb_max: 0,
+        }
+    }
+}
