@@ -1,0 +1,261 @@
+//! Extractive TL;DRs: the sentences that share most with the rest.
+
+use std::ops::Range;
+
+use crate::scan::WordScanner;
+use crate::sentences::each_sentence;
+use crate::terms::{Occurrence, Terms, stop_languages};
+
+/// The most telling whole sentences of `text`, in text order, at most
+/// `words_max` words in all. A text that short is returned as it is, with white
+/// space folded. When not even one sentence fits, the first is cut at a word
+/// boundary and ends in `…`.
+///
+/// `language` (BCP 47 primary subtag) picks the stop words; `None` uses all lists.
+#[must_use]
+pub fn summarize(text: &str, language: Option<&str>, words_max: usize) -> String {
+    let terms = Terms::of(text);
+    if count_words(text, &(0..text.len()), &terms.words) <= words_max {
+        return fold_space(text);
+    }
+    let mut candidates = Vec::new();
+    each_sentence(text, |range| {
+        candidates.push(Candidate {
+            first_of_block: candidates.is_empty(),
+            range,
+        });
+    });
+    let request = Request {
+        text,
+        terms: &terms,
+        languages: stop_languages(language),
+        heading_words: &[],
+        words_max,
+    };
+    pick(&request, &candidates, &mut Scratch::default())
+}
+
+/// A sentence that may be chosen.
+pub(crate) struct Candidate {
+    /// Without surrounding white space.
+    pub(crate) range: Range<usize>,
+    pub(crate) first_of_block: bool,
+}
+
+pub(crate) struct Request<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) terms: &'a Terms,
+    pub(crate) languages: u8,
+    pub(crate) heading_words: &'a [Occurrence],
+    pub(crate) words_max: usize,
+}
+
+/// Counters by term, kept between chunks of a page.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    counts: Vec<u32>,
+    touched: Vec<u32>,
+}
+
+impl Scratch {
+    pub(crate) fn clear(&mut self, terms: usize) {
+        for term in self.touched.drain(..) {
+            self.counts[term as usize] = 0;
+        }
+        self.counts.resize(terms, 0);
+    }
+
+    pub(crate) fn add(&mut self, term: u32, weight: u32) {
+        let count = &mut self.counts[term as usize];
+        if *count == 0 {
+            self.touched.push(term);
+        }
+        *count = count.saturating_add(weight);
+    }
+
+    pub(crate) fn count(&self, term: u32) -> u32 {
+        self.counts[term as usize]
+    }
+
+    /// Terms counted since the last clear, in order of first occurrence.
+    pub(crate) fn touched(&self) -> &[u32] {
+        &self.touched
+    }
+}
+
+struct Scored {
+    index: usize,
+    score: f32,
+    words: usize,
+    /// Distinct content terms, sorted.
+    terms: Range<usize>,
+}
+
+/// Chooses among `candidates`, which are in text order.
+pub(crate) fn pick(
+    request: &Request<'_>,
+    candidates: &[Candidate],
+    scratch: &mut Scratch,
+) -> String {
+    let (text, terms) = (request.text, request.terms);
+    scratch.clear(terms.terms.len());
+    let mut pool: Vec<u32> = Vec::with_capacity(256);
+    let mut scored: Vec<Scored> = Vec::with_capacity(candidates.len());
+    for (index, candidate) in candidates.iter().enumerate() {
+        let within = terms.within(&candidate.range);
+        let from = pool.len();
+        for word in &terms.words[within.clone()] {
+            if terms.is_content(word.term, request.languages) {
+                scratch.add(word.term, 1);
+                pool.push(word.term);
+            }
+        }
+        pool[from..].sort_unstable();
+        let distinct = dedup_tail(&mut pool, from);
+        scored.push(Scored {
+            index,
+            score: 0.0,
+            words: count_words(text, &candidate.range, &terms.words[within]),
+            terms: from..distinct,
+        });
+    }
+    for s in &mut scored {
+        let distinct = &pool[s.terms.clone()];
+        let shared: f32 = distinct.iter().map(|t| log_count(scratch.count(*t))).sum();
+        let in_heading = distinct
+            .iter()
+            .filter(|t| request.heading_words.iter().any(|h| h.term == **t))
+            .count();
+        let first = if s.index == 0 {
+            1.3
+        } else if candidates[s.index].first_of_block {
+            1.1
+        } else {
+            1.0
+        };
+        let length = match s.words {
+            0..=4 => 0.5,
+            5..=45 => 1.0,
+            _ => 0.8,
+        };
+        s.score = shared / (distinct.len() as f32 + 3.0).sqrt()
+            * (1.0 + 0.2 * in_heading.min(3) as f32)
+            * first
+            * length;
+    }
+    scored.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
+    let mut chosen: Vec<&Scored> = Vec::new();
+    let mut words = 0;
+    let best = scored.first().map_or(0.0, |s| s.score);
+    for s in &scored {
+        let weak = s.score < best * 0.25;
+        if weak || words + s.words > request.words_max {
+            continue;
+        }
+        let mine = &pool[s.terms.clone()];
+        let repeats = chosen
+            .iter()
+            .any(|c| is_repetition(mine, &pool[c.terms.clone()]));
+        if !repeats {
+            words += s.words;
+            chosen.push(s);
+        }
+    }
+    if chosen.is_empty() {
+        return candidates.first().map_or_else(String::new, |c| {
+            cut(&text[c.range.clone()], request.words_max)
+        });
+    }
+    chosen.sort_by_key(|s| s.index);
+    let mut summary = String::new();
+    for s in chosen {
+        push_folded(&text[candidates[s.index].range.clone()], &mut summary);
+    }
+    summary
+}
+
+/// Words as a reader would count them: Unicode words, and marks standing alone.
+pub(crate) fn count_words(text: &str, range: &Range<usize>, words: &[Occurrence]) -> usize {
+    let mut count = words.len();
+    let mut next = words.iter().peekable();
+    let mut at = range.start;
+    for token in text[range.clone()].split_inclusive(char::is_whitespace) {
+        let end = at + token.len();
+        let mut has_word = false;
+        while next.next_if(|w| (w.start as usize) < end).is_some() {
+            has_word = true;
+        }
+        if !has_word && !token.trim_end().is_empty() {
+            count += 1;
+        }
+        at = end;
+    }
+    count
+}
+
+/// Most of one sentence's terms occur in the other.
+fn is_repetition(a: &[u32], b: &[u32]) -> bool {
+    let shared = a.iter().filter(|t| b.binary_search(t).is_ok()).count();
+    !a.is_empty() && shared * 10 >= a.len() * 7
+}
+
+/// Removes repeated values from the sorted tail of `pool`.
+fn dedup_tail(pool: &mut Vec<u32>, from: usize) -> usize {
+    let mut kept = from;
+    for at in from..pool.len() {
+        if kept == from || pool[at] != pool[kept - 1] {
+            pool[kept] = pool[at];
+            kept += 1;
+        }
+    }
+    pool.truncate(kept);
+    kept
+}
+
+fn log_count(count: u32) -> f32 {
+    (1.0 + count as f32).ln()
+}
+
+fn cut(sentence: &str, words_max: usize) -> String {
+    let mut end = 0;
+    let mut count = 0;
+    let mut last_token_end = 0;
+    for word in WordScanner::new(sentence) {
+        let marks = sentence[last_token_end..word.start]
+            .split_whitespace()
+            .count();
+        // A mark that touches the word is no word of its own.
+        let touching = usize::from(
+            !sentence[last_token_end..word.start].ends_with(char::is_whitespace) && marks > 0,
+        );
+        count += 1 + marks - touching;
+        if count > words_max {
+            break;
+        }
+        end = word.end;
+        last_token_end = word.end;
+    }
+    if end == 0 {
+        // No words at all, only marks: keep as many of them.
+        let tokens: Vec<&str> = sentence.split_whitespace().take(words_max).collect();
+        return tokens.join(" ");
+    }
+    let mut summary = fold_space(&sentence[..end]);
+    summary.push('…');
+    summary
+}
+
+fn fold_space(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    push_folded(text, &mut folded);
+    folded
+}
+
+fn push_folded(text: &str, out: &mut String) {
+    for token in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(token);
+    }
+}
