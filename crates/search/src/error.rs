@@ -1,0 +1,101 @@
+//! What went wrong, by what the caller can do about it.
+
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchErrorKind {
+    /// The request cannot be answered as asked: a filter or vector is wrong.
+    Request,
+    /// The index directory cannot be read or written; it may be deleted, it is derived data.
+    Index,
+    /// Another process holds the index for writing.
+    Busy,
+    /// There is no index yet.
+    NotFound,
+    /// The store failed.
+    Store,
+    /// A defect of this crate.
+    Bug,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SearchError {
+    kind: SearchErrorKind,
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl SearchError {
+    #[must_use]
+    pub fn kind(&self) -> SearchErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn request(message: impl Into<String>) -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::Request,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn bug(message: impl Into<String>) -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::Bug,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn not_found(dir: &Path) -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::NotFound,
+            message: format!("no search index in {}", dir.display()),
+            source: None,
+        }
+    }
+
+    pub(crate) fn io(action: &str, path: PathBuf, source: std::io::Error) -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::Index,
+            message: format!("{action} {}", path.display()),
+            source: Some(Box::new(source)),
+        }
+    }
+}
+
+impl From<tantivy::TantivyError> for SearchError {
+    fn from(source: tantivy::TantivyError) -> SearchError {
+        let kind = match &source {
+            tantivy::TantivyError::LockFailure(..) => SearchErrorKind::Busy,
+            _ => SearchErrorKind::Index,
+        };
+        let message = match kind {
+            SearchErrorKind::Busy => "search index is being written by another process",
+            _ => "use search index",
+        };
+        SearchError {
+            kind,
+            message: message.into(),
+            source: Some(Box::new(source)),
+        }
+    }
+}
+
+impl From<store::StoreError> for SearchError {
+    fn from(source: store::StoreError) -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::Store,
+            message: "read the store for searching".into(),
+            source: Some(Box::new(source)),
+        }
+    }
+}
+
+impl From<std::io::Error> for SearchError {
+    fn from(source: std::io::Error) -> SearchError {
+        SearchError::from(tantivy::TantivyError::from(source))
+    }
+}

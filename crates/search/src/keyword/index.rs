@@ -1,0 +1,408 @@
+//! Writing and opening the index files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use store::{IndexDoc, Store};
+use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::schema::Schema;
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
+use tracing::warn;
+use types::{ChunkId, PageId};
+
+use super::document::{self, PageDocument};
+use super::schema::{self, CHUNK_COLUMN, Fields, PAGE_COLUMN, SCHEMA_VERSION};
+use crate::error::SearchError;
+use crate::text::Analyzer;
+
+/// Heap of the index writer: what it holds before it writes a segment.
+pub const WRITER_HEAP_BYTES: usize = 48 << 20;
+/// Pages read from the store at a time while syncing.
+const PAGES_PER_READ: usize = 128;
+/// A segment with this share of deleted pages is merged away.
+const DELETED_SHARE_MAX: f32 = 0.3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Read,
+    /// Takes the index's write lock; creates, and repairs by rebuilding.
+    Write,
+}
+
+/// What one call of [`KeywordIndex::sync`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    pub pages: usize,
+    pub chunks: usize,
+    /// Change sequence of the store that the index has applied.
+    pub seq: i64,
+    /// The store has further changes.
+    pub more: bool,
+}
+
+/// The keyword index in its directory.
+pub struct KeywordIndex {
+    dir: PathBuf,
+    index: Index,
+    fields: Fields,
+    reader: IndexReader,
+    writer: Option<IndexWriter>,
+    analyzer: Analyzer,
+    /// Applied, maybe not yet committed.
+    seq: i64,
+    committed_seq: i64,
+}
+
+impl KeywordIndex {
+    /// Opens the index below `dir`. For writing, an index that is missing,
+    /// broken or of another version starts empty, and the next
+    /// [`KeywordIndex::sync`] fills it from the store.
+    pub fn open(dir: &Path, mode: Mode) -> Result<KeywordIndex, SearchError> {
+        KeywordIndex::open_with(dir, mode, WRITER_HEAP_BYTES)
+    }
+
+    /// [`KeywordIndex::open`] with another writer heap, at least 16 MB.
+    pub fn open_with(
+        dir: &Path,
+        mode: Mode,
+        heap_bytes: usize,
+    ) -> Result<KeywordIndex, SearchError> {
+        let versioned = dir.join(format!("keyword-v{SCHEMA_VERSION}"));
+        let (wanted, fields) = schema::build();
+        match mode {
+            Mode::Read => {
+                if !versioned.join("meta.json").is_file() {
+                    return Err(SearchError::not_found(dir));
+                }
+                let index = Index::open_in_dir(&versioned)?;
+                KeywordIndex::assemble(versioned, index, fields, None)
+            }
+            Mode::Write => {
+                remove_other_versions(dir, &versioned)?;
+                let opened = open_for_writing(&versioned, &wanted, heap_bytes);
+                let (index, writer) = match opened {
+                    Ok(opened) => opened,
+                    Err(error) if error.kind() == crate::SearchErrorKind::Busy => {
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        let cause = std::error::Error::source(&error).map(ToString::to_string);
+                        warn!(
+                            dir = %versioned.display(),
+                            cause = cause.as_deref().unwrap_or_default(),
+                            "search index cannot be used, rebuilding it from the store"
+                        );
+                        remove_dir(&versioned)?;
+                        open_for_writing(&versioned, &wanted, heap_bytes)?
+                    }
+                };
+                KeywordIndex::assemble(versioned, index, fields, Some(writer))
+            }
+        }
+    }
+
+    fn assemble(
+        dir: PathBuf,
+        mut index: Index,
+        fields: Fields,
+        writer: Option<IndexWriter>,
+    ) -> Result<KeywordIndex, SearchError> {
+        index.set_tokenizers(schema::tokenizers());
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .try_into()?;
+        let committed_seq = committed_seq(&index)?;
+        Ok(KeywordIndex {
+            dir,
+            index,
+            fields,
+            reader,
+            writer,
+            analyzer: Analyzer::new(),
+            seq: committed_seq,
+            committed_seq,
+        })
+    }
+
+    /// Applies up to `pages_max` changed pages and commits.
+    pub fn sync(&mut self, store: &Store, pages_max: usize) -> Result<SyncReport, SearchError> {
+        let report = self.sync_uncommitted(store, pages_max)?;
+        self.commit()?;
+        Ok(report)
+    }
+
+    /// Applies up to `pages_max` changed pages; they are found after
+    /// [`KeywordIndex::commit`], which costs an fsync, so a crawl commits every
+    /// second or two. What was not committed when the process died is replayed.
+    pub fn sync_uncommitted(
+        &mut self,
+        store: &Store,
+        pages_max: usize,
+    ) -> Result<SyncReport, SearchError> {
+        let newest = store.change_seq()?;
+        if self.seq > newest {
+            warn!(
+                index_seq = self.seq,
+                store_seq = newest,
+                "search index is ahead of its store, rebuilding it"
+            );
+            self.clear()?;
+        }
+        let changes = store.pages_changed_since(None, self.seq, pages_max)?;
+        let mut report = SyncReport {
+            seq: self.seq,
+            ..SyncReport::default()
+        };
+        for batch in changes.chunks(PAGES_PER_READ) {
+            let ids: Vec<PageId> = batch.iter().map(|change| change.page).collect();
+            for id in &ids {
+                let term = Term::from_field_i64(self.fields.page, id.0);
+                self.writer()?.delete_term(term);
+            }
+            for doc in store.index_docs(&ids)? {
+                report.chunks += self.add(&doc)?;
+            }
+            report.pages += batch.len();
+            let last = batch.last().map_or(self.seq, |change| change.seq);
+            self.seq = self.seq.max(last);
+            report.seq = self.seq;
+        }
+        report.more = changes.len() >= pages_max && self.seq < newest;
+        Ok(report)
+    }
+
+    /// Makes what was synced findable and durable. Does nothing when there is nothing new.
+    pub fn commit(&mut self) -> Result<(), SearchError> {
+        if self.seq == self.committed_seq {
+            return Ok(());
+        }
+        let payload = self.seq.to_string();
+        let mut prepared = self.writer()?.prepare_commit()?;
+        prepared.set_payload(&payload);
+        prepared.commit()?;
+        self.committed_seq = self.seq;
+        self.reader.reload()?;
+        Ok(())
+    }
+
+    /// Throws the index away and writes it anew from the store.
+    pub fn rebuild(&mut self, store: &Store) -> Result<SyncReport, SearchError> {
+        self.clear()?;
+        let mut total = SyncReport::default();
+        loop {
+            let report = self.sync_uncommitted(store, 4096)?;
+            total.pages += report.pages;
+            total.chunks += report.chunks;
+            total.seq = report.seq;
+            if !report.more {
+                break;
+            }
+        }
+        self.commit()?;
+        Ok(total)
+    }
+
+    /// Waits for running segment merges and closes the index.
+    pub fn close(mut self) -> Result<(), SearchError> {
+        self.commit_if_writing()?;
+        if let Some(writer) = self.writer.take() {
+            writer.wait_merging_threads()?;
+        }
+        Ok(())
+    }
+
+    /// Change sequence of the store up to which the index is committed.
+    #[must_use]
+    pub fn seq(&self) -> i64 {
+        self.committed_seq
+    }
+
+    /// Pages in the committed index.
+    #[must_use]
+    pub fn num_docs(&self) -> u64 {
+        self.reader.searcher().num_docs()
+    }
+
+    /// Ids of the indexed pages, ascending: for checks against the store.
+    pub fn page_ids(&self) -> Result<Vec<PageId>, SearchError> {
+        Ok(self.ids(PAGE_COLUMN)?.into_iter().map(PageId).collect())
+    }
+
+    /// Ids of the indexed chunks, ascending: for checks against the store.
+    pub fn chunk_ids(&self) -> Result<Vec<ChunkId>, SearchError> {
+        Ok(self.ids(CHUNK_COLUMN)?.into_iter().map(ChunkId).collect())
+    }
+
+    /// Sees commits of another process.
+    pub fn reload(&mut self) -> Result<(), SearchError> {
+        self.reader.reload()?;
+        if self.writer.is_none() {
+            self.committed_seq = committed_seq(&self.index)?;
+            self.seq = self.committed_seq;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn searcher(&self) -> tantivy::Searcher {
+        self.reader.searcher()
+    }
+
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    fn ids(&self, column: &str) -> Result<Vec<i64>, SearchError> {
+        let searcher = self.reader.searcher();
+        let mut ids = Vec::new();
+        for reader in searcher.segment_readers() {
+            let values = reader.fast_fields().i64(column)?;
+            for doc in reader.doc_ids_alive() {
+                ids.extend(values.values_for_doc(doc));
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn commit_if_writing(&mut self) -> Result<(), SearchError> {
+        if self.writer.is_some() {
+            self.commit()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn clear(&mut self) -> Result<(), SearchError> {
+        self.writer()?.delete_all_documents()?;
+        self.seq = 0;
+        // Not the committed sequence: even an empty store must commit the emptiness.
+        self.committed_seq = -1;
+        Ok(())
+    }
+
+    fn writer(&mut self) -> Result<&mut IndexWriter, SearchError> {
+        self.writer.as_mut().ok_or_else(|| {
+            SearchError::bug(format!(
+                "{} was opened for reading only",
+                self.dir.display()
+            ))
+        })
+    }
+
+    /// Adds one page and returns the number of its chunks.
+    fn add(&mut self, doc: &IndexDoc) -> Result<usize, SearchError> {
+        let Some(content) = &doc.content else {
+            return Ok(0);
+        };
+        if doc.chunks.is_empty() {
+            return Ok(0);
+        }
+        let headings = content.blocks.iter().filter_map(|block| match block.kind {
+            types::BlockKind::Heading(_) => content.text.get(block.range.clone()),
+            _ => None,
+        });
+        let page = PageDocument {
+            page: doc.page.id.0,
+            tenant: doc.page.tenant.0,
+            source: doc.page.source.0,
+            host: &doc.page.host,
+            path: path_of(&doc.page.url),
+            language: doc.page.language.as_deref(),
+            published_ms: doc.page.published_at.map(|at| at.0),
+            title: &doc.page.title,
+            headings: headings.collect(),
+            text: &content.text,
+            chunks: doc
+                .chunks
+                .iter()
+                .map(|row| (row.id.0, row.chunk.range.clone()))
+                .collect(),
+            structured: doc.structured.as_deref(),
+            open_graph: &doc.open_graph,
+        };
+        let document = document::build(&page, &self.fields, &mut self.analyzer);
+        let writer = self
+            .writer
+            .as_ref()
+            .ok_or_else(|| SearchError::bug("search index was opened for reading only"))?;
+        writer.add_document(document)?;
+        Ok(doc.chunks.len())
+    }
+}
+
+impl std::fmt::Debug for KeywordIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeywordIndex")
+            .field("dir", &self.dir)
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Path and query of an absolute URL; `/` when it has none.
+pub(crate) fn path_of(url: &str) -> &str {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    after_scheme.find('/').map_or("/", |at| &after_scheme[at..])
+}
+
+fn open_for_writing(
+    dir: &Path,
+    wanted: &Schema,
+    heap_bytes: usize,
+) -> Result<(Index, IndexWriter), SearchError> {
+    fs::create_dir_all(dir)
+        .map_err(|e| SearchError::io("create search index directory", dir.to_owned(), e))?;
+    let mut index = if dir.join("meta.json").is_file() {
+        let index = Index::open_in_dir(dir)?;
+        if index.schema() != *wanted {
+            return Err(SearchError::bug("search index has other fields"));
+        }
+        // Reading the segments now finds missing or cut files before a search does.
+        index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .try_into()
+            .map(|_: IndexReader| ())?;
+        index
+    } else {
+        Index::create_in_dir(dir, wanted.clone())?
+    };
+    index.set_tokenizers(schema::tokenizers());
+    let options = IndexWriterOptions::builder()
+        .memory_budget_per_thread(heap_bytes)
+        .num_worker_threads(1)
+        .num_merge_threads(1)
+        .build();
+    let writer: IndexWriter<TantivyDocument> = index.writer_with_options(options)?;
+    let mut merges = LogMergePolicy::default();
+    merges.set_del_docs_ratio_before_merge(DELETED_SHARE_MAX);
+    writer.set_merge_policy(Box::new(merges));
+    Ok((index, writer))
+}
+
+/// The sequence of the last commit; 0 for an index that was never filled.
+fn committed_seq(index: &Index) -> Result<i64, SearchError> {
+    let payload = index.load_metas()?.payload;
+    Ok(payload.and_then(|seq| seq.parse().ok()).unwrap_or(0))
+}
+
+fn remove_other_versions(dir: &Path, keep: &Path) -> Result<(), SearchError> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let ours = entry.file_name().to_string_lossy().starts_with("keyword-v");
+        if ours && path != keep {
+            warn!(dir = %path.display(), "removing a search index of another version, it is rebuilt from the store");
+            remove_dir(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_dir(dir: &Path) -> Result<(), SearchError> {
+    fs::remove_dir_all(dir)
+        .map_err(|e| SearchError::io("remove search index directory", dir.to_owned(), e))
+}

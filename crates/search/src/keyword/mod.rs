@@ -1,0 +1,9 @@
+//! The keyword index: its fields, how pages are written, how they are scored.
+
+pub(crate) mod document;
+pub(crate) mod index;
+pub(crate) mod schema;
+pub(crate) mod score;
+
+pub use index::{KeywordIndex, Mode as IndexMode, SyncReport, WRITER_HEAP_BYTES};
+pub use score::Ranking;

@@ -1,0 +1,636 @@
+//! Asking: a request in, ranked pages with their best passages out.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use store::{ChunkRow, PageContent, PageRow, Store};
+use tracing::debug;
+use types::{ChunkId, PageId, SourceId, TenantId, Timestamp};
+
+use crate::error::{SearchError, SearchErrorKind};
+use crate::filters::Filters;
+use crate::fusion::{self, Candidate, Fused, FusionWeights};
+use crate::keyword::index::{KeywordIndex, Mode as IndexMode};
+use crate::keyword::score::{self, KeywordMatches, Ranking};
+use crate::query::{self, Query};
+use crate::snippet::{Snippet, snippet};
+use crate::text::Analyzer;
+use crate::vector::{Neighbour, VectorIndex};
+
+/// How far results can be paged through: `offset + limit`.
+pub const RESULTS_MAX: usize = 1000;
+/// Pages that each of the two retrievals offers to the fusion at least.
+const CANDIDATES_MIN: usize = 200;
+/// Chunks taken from the vector scan for each page wanted: a page has several.
+const CHUNKS_PER_PAGE: usize = 4;
+/// Other chunks shown for one page.
+const OTHERS_MAX: usize = 10;
+/// Languages whose stems a query word is looked up under.
+const LANGUAGES_MAX: usize = 8;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Hybrid,
+    Keyword,
+    Vector,
+}
+
+impl Mode {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Hybrid => "hybrid",
+            Mode::Keyword => "keyword",
+            Mode::Vector => "vector",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Mode> {
+        [Mode::Hybrid, Mode::Keyword, Mode::Vector]
+            .into_iter()
+            .find(|mode| mode.name() == name)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    pub tenant: TenantId,
+    pub query: String,
+    pub mode: Mode,
+    pub limit: usize,
+    pub offset: usize,
+    pub filters: Filters,
+    /// Also list the other matching chunks of each page.
+    pub expand: bool,
+}
+
+impl Default for SearchRequest {
+    fn default() -> SearchRequest {
+        SearchRequest {
+            tenant: TenantId::DEFAULT,
+            query: String::new(),
+            mode: Mode::default(),
+            limit: 10,
+            offset: 0,
+            filters: Filters::default(),
+            expand: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct SearchResponse {
+    /// What was done: a hybrid search without a query vector or without any
+    /// vectors in the index is a keyword search.
+    pub mode: Mode,
+    /// Pages that match a word of the query or are among the nearest by vector.
+    pub total: usize,
+    pub took: Duration,
+    /// Share of all chunks that have vectors, 0 to 1.
+    pub vector_coverage: f32,
+    pub hits: Vec<Hit>,
+}
+
+/// One page, shown by its best chunk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    pub page: PageId,
+    pub chunk: ChunkId,
+    pub url: String,
+    pub title: String,
+    /// Headings from the page's top down to the chunk, joined by ` › `.
+    pub heading: String,
+    pub snippet: Snippet,
+    /// What the results are ordered by.
+    pub score: f32,
+    pub scores: Scores,
+    /// Why it stands where it stands, for a person to read.
+    pub explain: String,
+    pub published_at: Option<Timestamp>,
+    pub language: Option<String>,
+    pub source: SourceId,
+    pub others: Vec<ChunkHit>,
+}
+
+/// The two scores of a page, each on its own scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scores {
+    pub keyword: Option<f32>,
+    /// Cosine similarity.
+    pub vector: Option<f32>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChunkHit {
+    pub chunk: ChunkId,
+    pub heading: String,
+    pub snippet: Snippet,
+    pub scores: Scores,
+}
+
+/// Answers searches from the index files and the vectors in memory. Shared
+/// between threads; it sees what was committed up to the last
+/// [`Searcher::refresh`].
+#[derive(Debug)]
+pub struct Searcher {
+    store: Store,
+    keyword: RwLock<KeywordIndex>,
+    languages: RwLock<Vec<String>>,
+    vectors: Option<RwLock<VectorIndex>>,
+    analyzers: Mutex<Vec<Analyzer>>,
+    ranking: Ranking,
+    fusion: FusionWeights,
+    index_dir: PathBuf,
+}
+
+impl Searcher {
+    /// Opens the index in `index_dir` for reading and loads the vectors of
+    /// `model` (`None`: keyword search only).
+    pub fn open(
+        store: Store,
+        index_dir: &Path,
+        model: Option<&str>,
+    ) -> Result<Searcher, SearchError> {
+        let keyword = KeywordIndex::open(index_dir, IndexMode::Read)?;
+        let vectors = model
+            .map(|model| VectorIndex::load(&store, model))
+            .transpose()?;
+        let languages = languages(&keyword)?;
+        Ok(Searcher {
+            store,
+            keyword: RwLock::new(keyword),
+            languages: RwLock::new(languages),
+            vectors: vectors.map(RwLock::new),
+            analyzers: Mutex::new(Vec::new()),
+            ranking: Ranking::default(),
+            fusion: FusionWeights::default(),
+            index_dir: index_dir.to_owned(),
+        })
+    }
+
+    /// Another ranking than the default, to measure with.
+    #[must_use]
+    pub fn with_weights(mut self, ranking: Ranking, fusion: FusionWeights) -> Searcher {
+        self.ranking = ranking;
+        self.fusion = fusion;
+        self
+    }
+
+    /// Sees what was committed since. Searches go on meanwhile; only the
+    /// vectors are locked while they change.
+    pub fn refresh(&self) -> Result<(), SearchError> {
+        {
+            let mut keyword = write(&self.keyword);
+            match keyword.reload() {
+                Ok(()) => {}
+                // The writer rebuilt the directory: what was open is gone.
+                Err(error) if error.kind() == SearchErrorKind::Index => {
+                    *keyword = KeywordIndex::open(&self.index_dir, IndexMode::Read)?;
+                }
+                Err(error) => return Err(error),
+            }
+            *write(&self.languages) = languages(&keyword)?;
+        }
+        if let Some(vectors) = &self.vectors {
+            write(vectors).refresh(&self.store)?;
+        }
+        Ok(())
+    }
+
+    /// Answers `request`. `query_vector` is the embedded query; a vector search
+    /// needs it, a hybrid search without it ranks by keyword alone.
+    pub fn search(
+        &self,
+        request: &SearchRequest,
+        query_vector: Option<&[f32]>,
+    ) -> Result<SearchResponse, SearchError> {
+        let started = Instant::now();
+        check(request)?;
+        let mut analyzer = self.analyzer();
+        let query = query::parse(&request.query, &read(&self.languages), &mut analyzer);
+        let (coverage, has_vectors) = self.coverage()?;
+        let vector = match (request.mode, query_vector) {
+            (Mode::Keyword, _) => None,
+            (Mode::Hybrid, vector) => vector.filter(|_| has_vectors),
+            (Mode::Vector, Some(vector)) => Some(vector),
+            (Mode::Vector, None) => {
+                return Err(SearchError::request(
+                    "vector search needs an embedder for the query",
+                ));
+            }
+        };
+        let mode = match (request.mode, vector) {
+            (Mode::Hybrid, None) => Mode::Keyword,
+            (mode, _) => mode,
+        };
+        let found = self.retrieve(request, mode, &query, vector)?;
+        let shown = found
+            .ranked
+            .iter()
+            .enumerate()
+            .skip(request.offset)
+            .take(request.limit);
+        let hits = self.describe(shown, &found, request, &query, &mut analyzer)?;
+        let mut pool = lock(&self.analyzers);
+        pool.push(analyzer);
+        Ok(SearchResponse {
+            mode,
+            total: found.total,
+            took: started.elapsed(),
+            vector_coverage: coverage,
+            hits,
+        })
+    }
+
+    fn retrieve(
+        &self,
+        request: &SearchRequest,
+        mode: Mode,
+        query: &Query,
+        vector: Option<&[f32]>,
+    ) -> Result<Found, SearchError> {
+        let wanted = CANDIDATES_MIN.max(request.offset + request.limit);
+        let keyword = read(&self.keyword);
+        let searcher = keyword.searcher();
+        let filters = request
+            .filters
+            .queries(request.tenant, keyword.fields(), &searcher)?;
+        let allowed = score::allowed(&searcher, keyword.fields(), filters, query)?;
+        let mut neighbours: BTreeMap<i64, Vec<Neighbour>> = BTreeMap::new();
+        let mut floor = 0.0;
+        let vectors = self.vectors.as_ref().map(read);
+        if let (Some(vector), Some(vectors)) = (vector, &vectors) {
+            let pages = allowed.pages(&searcher)?;
+            let nearest = vectors.search(
+                request.tenant,
+                vector,
+                wanted * CHUNKS_PER_PAGE,
+                pages.as_ref(),
+            )?;
+            for neighbour in nearest {
+                if neighbours.len() >= wanted && !neighbours.contains_key(&neighbour.page.0) {
+                    break;
+                }
+                floor = neighbour.similarity;
+                neighbours
+                    .entry(neighbour.page.0)
+                    .or_default()
+                    .push(neighbour);
+            }
+        }
+        let mut matches = KeywordMatches::default();
+        if mode != Mode::Vector {
+            let probes: Vec<i64> = neighbours.keys().copied().collect();
+            matches = score::search(
+                &searcher,
+                keyword.fields(),
+                &self.ranking,
+                query,
+                &allowed,
+                wanted,
+                &probes,
+            )?;
+        }
+        let by_keyword: HashMap<i64, &score::PageMatch> =
+            matches.pages.iter().map(|p| (p.page, p)).collect();
+        let vector_only = neighbours
+            .keys()
+            .filter(|page| !by_keyword.contains_key(*page))
+            .count();
+        let total = matches.total + vector_only;
+        // Pages found by words alone get their similarity too, so that both
+        // judges speak about every candidate.
+        if let (Some(vector), Some(vectors)) = (vector, &vectors) {
+            for page in by_keyword.keys() {
+                if !neighbours.contains_key(page) {
+                    let similar = vectors.page(request.tenant, vector, *page);
+                    if !similar.is_empty() {
+                        neighbours.insert(*page, similar);
+                    }
+                }
+            }
+        }
+        let pages: HashSet<i64> = by_keyword
+            .keys()
+            .chain(neighbours.keys())
+            .copied()
+            .collect();
+        let candidates: Vec<Candidate> = pages
+            .into_iter()
+            .map(|page| Candidate {
+                page,
+                keyword: by_keyword.get(&page).map(|p| p.score),
+                vector: neighbours
+                    .get(&page)
+                    .and_then(|n| n.first())
+                    .map(|n| n.similarity),
+            })
+            .collect();
+        let weights = match mode {
+            Mode::Hybrid => self.fusion,
+            Mode::Keyword => FusionWeights { vector: 0.0 },
+            Mode::Vector => FusionWeights { vector: 1.0 },
+        };
+        let ranked = fusion::fuse(&candidates, floor, weights);
+        let chunks = matches
+            .pages
+            .into_iter()
+            .map(|p| (p.page, p.chunks))
+            .collect();
+        Ok(Found {
+            mode,
+            ranked,
+            total,
+            chunks,
+            neighbours,
+            floor,
+            weights,
+        })
+    }
+
+    fn describe<'a>(
+        &self,
+        shown: impl Iterator<Item = (usize, &'a Fused)>,
+        found: &Found,
+        request: &SearchRequest,
+        query: &Query,
+        analyzer: &mut Analyzer,
+    ) -> Result<Vec<Hit>, SearchError> {
+        let ranks = Ranks::of(&found.ranked);
+        let shown: Vec<(&Fused, Vec<ScoredChunk>)> = shown
+            .map(|(_, fused)| {
+                let mut chunks = found.chunks_of(fused.page);
+                chunks.truncate(if request.expand { OTHERS_MAX + 1 } else { 1 });
+                (fused, chunks)
+            })
+            .collect();
+        let page_ids: Vec<PageId> = shown.iter().map(|(fused, _)| PageId(fused.page)).collect();
+        let chunk_ids: Vec<ChunkId> = shown
+            .iter()
+            .flat_map(|(_, chunks)| chunks.iter().map(|c| c.chunk))
+            .collect();
+        let rows: HashMap<PageId, PageRow> = self
+            .store
+            .pages_by_ids(&page_ids)?
+            .into_iter()
+            .map(|row| (row.id, row))
+            .collect();
+        let chunk_rows: HashMap<ChunkId, ChunkRow> = self
+            .store
+            .chunks_by_ids(&chunk_ids)?
+            .into_iter()
+            .map(|row| (row.id, row))
+            .collect();
+        let mut hits = Vec::new();
+        for (fused, chunks) in shown {
+            let page = PageId(fused.page);
+            let Some(row) = rows.get(&page) else {
+                // Deleted in the store since the last refresh.
+                debug!(%page, "search found a page that is gone");
+                continue;
+            };
+            let content = self.store.page_content(page)?.unwrap_or_default();
+            let mut described = chunks.iter().filter_map(|scored| {
+                let chunk = chunk_rows.get(&scored.chunk)?;
+                chunk_hit(chunk, scored, row, &content, query, analyzer)
+            });
+            let Some(best) = described.next() else {
+                debug!(%page, "search found a chunk that is gone");
+                continue;
+            };
+            let others = described.collect();
+            hits.push(Hit {
+                page,
+                chunk: best.chunk,
+                url: row.url.clone(),
+                title: row.title.clone(),
+                heading: best.heading,
+                snippet: best.snippet,
+                score: fused.score,
+                scores: Scores {
+                    keyword: fused.keyword,
+                    vector: fused.vector,
+                },
+                explain: found.explain(fused, &ranks),
+                published_at: row.published_at,
+                language: row.language.clone(),
+                source: row.source,
+                others,
+            });
+        }
+        Ok(hits)
+    }
+
+    /// Share of chunks with vectors, and whether there are any to search.
+    fn coverage(&self) -> Result<(f32, bool), SearchError> {
+        let Some(vectors) = &self.vectors else {
+            return Ok((0.0, false));
+        };
+        let vectors = read(vectors);
+        if vectors.is_empty() {
+            return Ok((0.0, false));
+        }
+        let progress = self.store.embedding_progress()?;
+        let all = progress.done + progress.pending + progress.failed;
+        Ok((progress.done as f32 / all.max(1) as f32, true))
+    }
+
+    fn analyzer(&self) -> Analyzer {
+        lock(&self.analyzers).pop().unwrap_or_default()
+    }
+}
+
+/// Everything known before the store is asked for texts.
+struct Found {
+    mode: Mode,
+    ranked: Vec<Fused>,
+    total: usize,
+    chunks: HashMap<i64, Vec<(i64, f32)>>,
+    neighbours: BTreeMap<i64, Vec<Neighbour>>,
+    floor: f32,
+    weights: FusionWeights,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ScoredChunk {
+    chunk: ChunkId,
+    scores: Scores,
+}
+
+impl Found {
+    /// Chunks of one page, the best of both judges first.
+    fn chunks_of(&self, page: i64) -> Vec<ScoredChunk> {
+        let mut scores: BTreeMap<i64, Scores> = BTreeMap::new();
+        let by_words = self.chunks.get(&page).map_or(&[][..], Vec::as_slice);
+        for (chunk, score) in by_words {
+            scores.entry(*chunk).or_default().keyword = Some(*score);
+        }
+        let by_vector = self.neighbours.get(&page).map_or(&[][..], Vec::as_slice);
+        for neighbour in by_vector {
+            scores.entry(neighbour.chunk.0).or_default().vector = Some(neighbour.similarity);
+        }
+        let candidates: Vec<Candidate> = scores
+            .iter()
+            .map(|(chunk, scores)| Candidate {
+                page: *chunk,
+                keyword: scores.keyword,
+                vector: scores.vector,
+            })
+            .collect();
+        // The same fusion, among the chunks of the page.
+        let floor = candidates
+            .iter()
+            .filter_map(|c| c.vector)
+            .fold(self.floor, f32::min);
+        fusion::fuse(&candidates, floor, self.weights)
+            .into_iter()
+            .map(|fused| ScoredChunk {
+                chunk: ChunkId(fused.page),
+                scores: Scores {
+                    keyword: fused.keyword,
+                    vector: fused.vector,
+                },
+            })
+            .collect()
+    }
+
+    fn explain(&self, fused: &Fused, ranks: &Ranks) -> String {
+        let keyword = match (fused.keyword, ranks.keyword.get(&fused.page)) {
+            (Some(score), Some(rank)) => format!("keyword rank {rank} (score {score:.2})"),
+            _ => "no keyword match".to_owned(),
+        };
+        let vector = match (fused.vector, ranks.vector.get(&fused.page)) {
+            (Some(similarity), Some(rank)) => {
+                format!("vector rank {rank} (similarity {similarity:.3})")
+            }
+            _ => "no vectors yet".to_owned(),
+        };
+        match self.mode {
+            Mode::Keyword => keyword,
+            Mode::Vector => vector,
+            Mode::Hybrid => format!(
+                "{keyword}, weight {:.2}; {vector}, weight {:.2}",
+                if fused.vector.is_some() {
+                    1.0 - self.weights.vector
+                } else {
+                    1.0
+                },
+                if fused.vector.is_some() {
+                    self.weights.vector
+                } else {
+                    0.0
+                },
+            ),
+        }
+    }
+}
+
+/// 1-based ranks in each of the two lists.
+struct Ranks {
+    keyword: HashMap<i64, usize>,
+    vector: HashMap<i64, usize>,
+}
+
+impl Ranks {
+    fn of(ranked: &[Fused]) -> Ranks {
+        let by = |score: &dyn Fn(&Fused) -> Option<f32>| {
+            let mut list: Vec<(f32, i64)> = ranked
+                .iter()
+                .filter_map(|f| Some((score(f)?, f.page)))
+                .collect();
+            list.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            list.into_iter()
+                .enumerate()
+                .map(|(n, (_, page))| (page, n + 1))
+                .collect()
+        };
+        Ranks {
+            keyword: by(&|f| f.keyword),
+            vector: by(&|f| f.vector),
+        }
+    }
+}
+
+fn chunk_hit(
+    row: &ChunkRow,
+    scored: &ScoredChunk,
+    page: &PageRow,
+    content: &PageContent,
+    query: &Query,
+    analyzer: &mut Analyzer,
+) -> Option<ChunkHit> {
+    // `None` only when the page changed between the two reads.
+    let text = content.text.get(row.chunk.range.clone())?;
+    let language = page.language.as_deref();
+    Some(ChunkHit {
+        chunk: row.id,
+        heading: heading(row),
+        snippet: snippet(text, row.chunk.tldr.as_deref(), language, query, analyzer),
+        scores: scored.scores,
+    })
+}
+
+fn heading(row: &ChunkRow) -> String {
+    if row.chunk.heading_path.is_empty() {
+        row.chunk.section.clone()
+    } else {
+        row.chunk.heading_path.join(" › ")
+    }
+}
+
+fn check(request: &SearchRequest) -> Result<(), SearchError> {
+    if request.limit == 0 || request.offset.saturating_add(request.limit) > RESULTS_MAX {
+        return Err(SearchError::request(format!(
+            "limit must be at least 1 and offset + limit at most {RESULTS_MAX}"
+        )));
+    }
+    if request.query.trim().is_empty() {
+        return Err(SearchError::request("query is empty"));
+    }
+    Ok(())
+}
+
+/// Languages of the indexed pages whose stems differ from the default ones,
+/// those with the most pages first.
+fn languages(keyword: &KeywordIndex) -> Result<Vec<String>, SearchError> {
+    let searcher = keyword.searcher();
+    let mut pages: BTreeMap<String, u64> = BTreeMap::new();
+    for reader in searcher.segment_readers() {
+        let inverted = reader.inverted_index(keyword.fields().language)?;
+        let mut stream = inverted.terms().stream()?;
+        while stream.advance() {
+            if let Ok(language) = std::str::from_utf8(stream.key()) {
+                *pages.entry(language.to_owned()).or_default() +=
+                    u64::from(stream.value().doc_freq);
+            }
+        }
+    }
+    let mut languages: Vec<(String, u64)> = pages
+        .into_iter()
+        .filter(|(language, _)| crate::text::changes_stems(language))
+        .collect();
+    languages.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    Ok(languages
+        .into_iter()
+        .take(LANGUAGES_MAX)
+        .map(|(language, _)| language)
+        .collect())
+}
+
+// A panic while a lock was held leaves plain data behind that is still whole,
+// so poisoning is ignored.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,223 @@
+//! The vectors in memory: one flat table per tenant, scanned for each query.
+//!
+//! A vector is kept as int8 codes and as one bit per dimension, the sign after
+//! subtracting the tenant's mean (e5 vectors share a large common part;
+//! without centring most signs would be equal). A query counts differing bits
+//! against all rows, then takes exact products with the nearest of them.
+//! Deletes are exact and nothing is ever rebuilt but the bits, when the mean
+//! has moved.
+
+mod kernels;
+mod table;
+
+use std::collections::{HashMap, HashSet};
+
+use store::{Store, VectorKind};
+use types::{ChunkId, PageId, TenantId};
+
+use crate::error::SearchError;
+use table::Table;
+
+/// Rows and page changes read from the store at a time.
+const READ_MAX: usize = 4096;
+
+/// A chunk near the query: its page and the better similarity of its vectors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    pub chunk: ChunkId,
+    pub page: PageId,
+    pub similarity: f32,
+}
+
+#[derive(Debug)]
+pub struct VectorIndex {
+    model: String,
+    dims: usize,
+    tenants: HashMap<TenantId, Table>,
+    page_seq: i64,
+    vector_seq: i64,
+}
+
+impl VectorIndex {
+    /// Reads all vectors of `model`. Empty when the store's are of another.
+    pub fn load(store: &Store, model: &str) -> Result<VectorIndex, SearchError> {
+        let dims = store
+            .embedding_model()?
+            .filter(|known| known.id == model)
+            .map_or(0, |known| known.dims);
+        let mut index = VectorIndex {
+            model: model.to_owned(),
+            dims,
+            tenants: HashMap::new(),
+            // Pages changed before the vectors are read are read as they are then.
+            page_seq: store.change_seq()?,
+            vector_seq: 0,
+        };
+        index.read_vectors(store)?;
+        Ok(index)
+    }
+
+    /// Applies what changed in the store: chunks that are gone, then new vectors.
+    pub fn refresh(&mut self, store: &Store) -> Result<(), SearchError> {
+        let known = store.embedding_model()?;
+        if known
+            .as_ref()
+            .is_some_and(|known| known.id == self.model && known.dims != self.dims)
+            || self.page_seq > store.change_seq()?
+        {
+            *self = VectorIndex::load(store, &self.model.clone())?;
+            return Ok(());
+        }
+        if known.is_none_or(|known| known.id != self.model) {
+            self.tenants.clear();
+            self.vector_seq = 0;
+            return Ok(());
+        }
+        self.drop_gone_chunks(store)?;
+        self.read_vectors(store)
+    }
+
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Components of a vector; 0 while the store has none of this model.
+    #[must_use]
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// Vectors of one tenant; a chunk has one or two.
+    #[must_use]
+    pub fn len(&self, tenant: TenantId) -> usize {
+        self.tenants.get(&tenant).map_or(0, Table::len)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tenants.values().all(|table| table.len() == 0)
+    }
+
+    /// Ids of all chunks with a vector, ascending: for checks against the store.
+    #[must_use]
+    pub fn chunk_ids(&self) -> Vec<ChunkId> {
+        let mut ids: Vec<ChunkId> = self.tenants.values().flat_map(Table::chunk_ids).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The `k` nearest chunks, nearest first, of the pages that `filter` lets
+    /// through (`None`: all). Exact but for chunks whose bits mislead.
+    pub fn search(
+        &self,
+        tenant: TenantId,
+        query: &[f32],
+        k: usize,
+        filter: Option<&HashSet<i64>>,
+    ) -> Result<Vec<Neighbour>, SearchError> {
+        self.check_query(query)?;
+        Ok(self
+            .tenants
+            .get(&tenant)
+            .map_or_else(Vec::new, |table| table.search(query, k, filter)))
+    }
+
+    /// [`VectorIndex::search`] with exact products for every row.
+    pub fn search_exact(
+        &self,
+        tenant: TenantId,
+        query: &[f32],
+        k: usize,
+        filter: Option<&HashSet<i64>>,
+    ) -> Result<Vec<Neighbour>, SearchError> {
+        self.check_query(query)?;
+        Ok(self
+            .tenants
+            .get(&tenant)
+            .map_or_else(Vec::new, |table| table.search_exact(query, k, filter)))
+    }
+
+    /// Similarities of one page's chunks, nearest first; empty without vectors.
+    pub(crate) fn page(&self, tenant: TenantId, query: &[f32], page: i64) -> Vec<Neighbour> {
+        self.tenants
+            .get(&tenant)
+            .map_or_else(Vec::new, |table| table.page(query, page))
+    }
+
+    fn check_query(&self, query: &[f32]) -> Result<(), SearchError> {
+        if self.dims != 0 && query.len() != self.dims {
+            return Err(SearchError::request(format!(
+                "query vector has {} dimensions, the index of model {} has {}",
+                query.len(),
+                self.model,
+                self.dims
+            )));
+        }
+        if query.iter().any(|x| !x.is_finite()) {
+            return Err(SearchError::request(
+                "query vector holds a component that is no number",
+            ));
+        }
+        Ok(())
+    }
+
+    fn drop_gone_chunks(&mut self, store: &Store) -> Result<(), SearchError> {
+        loop {
+            let changes = store.pages_changed_since(None, self.page_seq, READ_MAX)?;
+            let pages: Vec<PageId> = changes.iter().map(|change| change.page).collect();
+            for (page, chunks) in store.page_chunk_ids(&pages)? {
+                // Chunks can move to a duplicate of their page, so both the page
+                // they left and the page they came to are in the changes.
+                let keep: HashSet<ChunkId> = chunks.into_iter().collect();
+                for table in self.tenants.values_mut() {
+                    table.assign_page(page, &keep);
+                }
+            }
+            if let Some(last) = changes.last() {
+                self.page_seq = self.page_seq.max(last.seq);
+            }
+            if changes.len() < READ_MAX {
+                break;
+            }
+        }
+        for table in self.tenants.values_mut() {
+            table.remove_homeless();
+        }
+        Ok(())
+    }
+
+    fn read_vectors(&mut self, store: &Store) -> Result<(), SearchError> {
+        if self.dims == 0 {
+            return Ok(());
+        }
+        loop {
+            let rows = store.vectors_since(&self.model, self.vector_seq, READ_MAX)?;
+            for row in &rows {
+                if row.codes.len() != self.dims {
+                    return Err(SearchError::bug(format!(
+                        "vector of chunk {} has {} dimensions instead of {}",
+                        row.chunk,
+                        row.codes.len(),
+                        self.dims
+                    )));
+                }
+                let table = self
+                    .tenants
+                    .entry(row.tenant)
+                    .or_insert_with(|| Table::new(self.dims));
+                let is_tldr = row.kind == VectorKind::Tldr;
+                table.put(row.chunk, row.page, is_tldr, row.scale, &row.codes);
+                self.vector_seq = self.vector_seq.max(row.seq);
+            }
+            if rows.len() < READ_MAX {
+                break;
+            }
+        }
+        for table in self.tenants.values_mut() {
+            table.settle_mean();
+        }
+        Ok(())
+    }
+}
