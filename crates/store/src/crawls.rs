@@ -1,46 +1,227 @@
+//! Runs over a source: their beginning, their end and their log.
+
+use rusqlite::{Connection, params};
+use types::{CrawlId, SourceId, TenantId, Timestamp};
+
+use crate::codec;
+use crate::error::Failure;
+use crate::frontier::{PreparedUrl, Queue};
+use crate::rows::{as_i64, collect, count, crawl_row, execute, first, select_crawls};
 use crate::{CrawlRow, CrawlStatus, NewUrl, ReasonCount, Store, StoreError};
-use types::{CrawlId, SourceId};
 
 impl Store {
+    /// Begins a crawl and queues its seeds.
     pub fn start_crawl(
         &self,
-        _source: SourceId,
-        _policy: &str,
-        _seeds: Vec<NewUrl>,
+        source: SourceId,
+        policy: &str,
+        seeds: Vec<NewUrl>,
     ) -> Result<CrawlId, StoreError> {
-        todo!("body follows")
+        let now = self.now();
+        let policy = policy.to_owned();
+        let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
+        self.write("start the crawl", move |connection| {
+            start_crawl(connection, source, &policy, seeds, now)
+        })
     }
 
-    pub fn unfinished_crawl(&self, _source: SourceId) -> Result<Option<CrawlRow>, StoreError> {
-        todo!("body follows")
+    /// The newest crawl of the source that has not reached its end.
+    pub fn unfinished_crawl(&self, source: SourceId) -> Result<Option<CrawlRow>, StoreError> {
+        self.read("look for an unfinished crawl", |connection| {
+            first(
+                connection,
+                select_crawls!(
+                    "WHERE source_id = ?1 AND status IN ('queued', 'running', 'paused')
+                     ORDER BY id DESC LIMIT 1"
+                ),
+                [source.0],
+                crawl_row,
+            )
+        })
     }
 
-    pub fn crawl(&self, _id: CrawlId) -> Result<CrawlRow, StoreError> {
-        todo!("body follows")
+    pub fn crawl(&self, id: CrawlId) -> Result<CrawlRow, StoreError> {
+        self.read("read the crawl", |connection| read_crawl(connection, id))
     }
 
+    /// Newest first.
     pub fn crawls(
         &self,
-        _source: Option<SourceId>,
-        _limit: usize,
+        source: Option<SourceId>,
+        limit: usize,
     ) -> Result<Vec<CrawlRow>, StoreError> {
-        todo!("body follows")
+        let limit = as_i64(limit);
+        self.read("list crawls", |connection| match source {
+            Some(source) => collect(
+                connection,
+                select_crawls!("WHERE source_id = ?1 ORDER BY id DESC LIMIT ?2"),
+                [source.0, limit],
+                crawl_row,
+            ),
+            None => collect(
+                connection,
+                select_crawls!("ORDER BY id DESC LIMIT ?1"),
+                [limit],
+                crawl_row,
+            ),
+        })
     }
 
+    /// Ends a crawl. It can be completed only once nothing is queued (Q2), and
+    /// a finished crawl stays as it is.
     pub fn finish_crawl(
         &self,
-        _id: CrawlId,
-        _status: CrawlStatus,
-        _error: Option<String>,
+        id: CrawlId,
+        status: CrawlStatus,
+        error: Option<String>,
     ) -> Result<CrawlRow, StoreError> {
-        todo!("body follows")
+        let now = self.now();
+        self.write("finish the crawl", move |connection| {
+            finish_crawl(connection, id, status, error, now)
+        })
     }
 
-    pub fn add_active_ms(&self, _id: CrawlId, _active_ms: i64) -> Result<(), StoreError> {
-        todo!("body follows")
+    /// Adds time spent crawling, so that rates survive a resume.
+    pub fn add_active_ms(&self, id: CrawlId, active_ms: i64) -> Result<(), StoreError> {
+        self.write("add crawl time", move |connection| {
+            let rows = execute(
+                connection,
+                "UPDATE crawls SET active_ms = active_ms + ?2 WHERE id = ?1",
+                params![id.0, active_ms],
+            )?;
+            if rows == 0 {
+                return Err(no_crawl(id));
+            }
+            Ok(())
+        })
     }
 
-    pub fn crawl_reasons(&self, _id: CrawlId) -> Result<Vec<ReasonCount>, StoreError> {
-        todo!("body follows")
+    /// Why URLs failed or were skipped, most frequent first.
+    pub fn crawl_reasons(&self, id: CrawlId) -> Result<Vec<ReasonCount>, StoreError> {
+        self.read("read the crawl's reasons", |connection| {
+            collect(
+                connection,
+                "SELECT class, reason, count, examples FROM crawl_reasons WHERE crawl_id = ?1
+                 ORDER BY count DESC, class, reason",
+                [id.0],
+                |row| {
+                    let examples: String = row.get(3)?;
+                    Ok(ReasonCount {
+                        class: row.get(0)?,
+                        reason: row.get(1)?,
+                        count: count(row, 2)?,
+                        examples: codec::decode_strings(&examples)?,
+                    })
+                },
+            )
+        })
     }
+}
+
+/// What every write within a crawl needs to know of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenCrawl {
+    pub(crate) id: CrawlId,
+    pub(crate) tenant: TenantId,
+    pub(crate) source: SourceId,
+}
+
+/// Refuses crawls that are unknown or finished.
+pub(crate) fn open_crawl(connection: &Connection, id: CrawlId) -> Result<OpenCrawl, Failure> {
+    let sql = "SELECT tenant_id, source_id, status FROM crawls WHERE id = ?1";
+    let (tenant, source, status) = first(connection, sql, [id.0], |row| {
+        let status: String = row.get(2)?;
+        Ok((TenantId(row.get(0)?), SourceId(row.get(1)?), status))
+    })?
+    .ok_or_else(|| no_crawl(id))?;
+    if CrawlStatus::from_code(&status).is_none_or(CrawlStatus::is_finished) {
+        return Err(Failure::conflict(format!("crawl {id} is already {status}")));
+    }
+    Ok(OpenCrawl { id, tenant, source })
+}
+
+fn no_crawl(id: CrawlId) -> Failure {
+    Failure::not_found(format!("no crawl {id}"))
+}
+
+fn read_crawl(connection: &Connection, id: CrawlId) -> Result<CrawlRow, Failure> {
+    let row = first(
+        connection,
+        select_crawls!("WHERE id = ?1"),
+        [id.0],
+        crawl_row,
+    )?;
+    row.ok_or_else(|| no_crawl(id))
+}
+
+fn start_crawl(
+    connection: &Connection,
+    source: SourceId,
+    policy: &str,
+    seeds: Vec<PreparedUrl>,
+    now: Timestamp,
+) -> Result<CrawlId, Failure> {
+    let tenant: Option<i64> = first(
+        connection,
+        "SELECT tenant_id FROM sources WHERE id = ?1",
+        [source.0],
+        |row| Ok(row.get(0)?),
+    )?;
+    let tenant = tenant.ok_or_else(|| Failure::not_found(format!("no source {source}")))?;
+    execute(
+        connection,
+        "INSERT INTO crawls (tenant_id, source_id, status, started_at, policy)
+         VALUES (?1, ?2, 'running', ?3, ?4)",
+        params![tenant, source.0, now.0, policy],
+    )?;
+    let id = CrawlId(connection.last_insert_rowid());
+    let crawl = OpenCrawl {
+        id,
+        tenant: TenantId(tenant),
+        source,
+    };
+    let mut queue = Queue::new(crawl, now);
+    for seed in &seeds {
+        queue.add(connection, seed)?;
+    }
+    queue.save_counts(connection)?;
+    Ok(id)
+}
+
+fn finish_crawl(
+    connection: &Connection,
+    id: CrawlId,
+    status: CrawlStatus,
+    error: Option<String>,
+    now: Timestamp,
+) -> Result<CrawlRow, Failure> {
+    if !status.is_finished() {
+        let code = status.code();
+        return Err(Failure::conflict(format!(
+            "{code} is not the end of a crawl"
+        )));
+    }
+    let mut row = read_crawl(connection, id)?;
+    if row.status == status {
+        return Ok(row);
+    }
+    if row.status.is_finished() {
+        let code = row.status.code();
+        return Err(Failure::conflict(format!("crawl {id} is already {code}")));
+    }
+    if status == CrawlStatus::Completed && row.queued > 0 {
+        let queued = row.queued;
+        return Err(Failure::conflict(format!(
+            "crawl {id} still has {queued} URLs queued"
+        )));
+    }
+    execute(
+        connection,
+        "UPDATE crawls SET status = ?2, finished_at = ?3, error = ?4 WHERE id = ?1",
+        params![id.0, status.code(), now.0, error],
+    )?;
+    row.status = status;
+    row.finished_at = Some(now);
+    row.error = error;
+    Ok(row)
 }

@@ -1,75 +1,426 @@
+//! The embedding backlog, the vectors and their cache.
+//!
+//! All stored vectors come from one model, named in `meta`; choosing another
+//! drops them and puts every chunk back into the backlog.
+
+use rusqlite::{Connection, Row, params};
+use types::{ChunkId, PageId, TenantId, TextHash, Timestamp};
+
+use crate::codec;
+use crate::counters::{self, Counters, DONE, FAILED, PENDING, embed_state_index};
+use crate::error::Failure;
+use crate::frontier::cut;
+use crate::model::VectorKind;
+use crate::rows::{as_i64, collect, execute, first, hash_16};
 use crate::{
-    ChunkVectors, EmbeddingModel, EmbeddingProgress, ModelChange, PendingChunk, Store, StoreError,
-    StoredVector, VectorRow,
+    ChunkVectors, EmbeddingModel, EmbeddingProgress, ModelChange, PageContent, PendingChunk, Store,
+    StoreError, StoredVector, VectorRow,
 };
-use types::{ChunkId, TextHash, Timestamp};
+
+/// Rows deleted from the cache by one write.
+const CACHE_ROWS_PER_STEP: usize = 5_000;
 
 impl Store {
+    /// The model all stored vectors come from.
     pub fn embedding_model(&self) -> Result<Option<EmbeddingModel>, StoreError> {
-        todo!("body follows")
+        self.read("read the embedding model", current_model)
     }
 
-    pub fn set_embedding_model(
-        &self,
-        _model: &str,
-        _dims: usize,
-    ) -> Result<ModelChange, StoreError> {
-        todo!("body follows")
+    /// Chooses the model. Another one than before drops all vectors and makes
+    /// every chunk pending again.
+    pub fn set_embedding_model(&self, model: &str, dims: usize) -> Result<ModelChange, StoreError> {
+        let model = EmbeddingModel {
+            id: model.to_owned(),
+            dims,
+        };
+        self.write("set the embedding model", move |connection| {
+            set_model(connection, &model)
+        })
     }
 
     pub fn embedding_progress(&self) -> Result<EmbeddingProgress, StoreError> {
-        todo!("body follows")
+        self.read("read the embedding progress", |connection| {
+            let value = |name| counters::value(connection, name).map(i64::unsigned_abs);
+            Ok(EmbeddingProgress {
+                done: value("chunks_done")?,
+                pending: value("chunks_pending")?,
+                failed: value("chunks_failed")?,
+            })
+        })
     }
 
-    pub fn pending_chunks(&self, _limit: usize) -> Result<Vec<PendingChunk>, StoreError> {
-        todo!("body follows")
+    /// The oldest chunks that wait for vectors.
+    pub fn pending_chunks(&self, limit: usize) -> Result<Vec<PendingChunk>, StoreError> {
+        self.pending_chunks_after(None, limit)
     }
 
+    /// Like [`Store::pending_chunks`], behind chunk `after`: to read on while
+    /// earlier ones are being embedded.
     pub fn pending_chunks_after(
         &self,
-        _after: Option<ChunkId>,
-        _limit: usize,
+        after: Option<ChunkId>,
+        limit: usize,
     ) -> Result<Vec<PendingChunk>, StoreError> {
-        todo!("body follows")
+        let after = after.map_or(0, |id| id.0);
+        self.read("read pending chunks", |connection| {
+            pending_chunks(connection, after, limit)
+        })
     }
 
+    /// Those of `hashes` that the model's vectors are still known of.
     pub fn cached_vectors(
         &self,
-        _model: &str,
-        _hashes: &[TextHash],
+        model: &str,
+        hashes: &[TextHash],
     ) -> Result<Vec<(TextHash, StoredVector)>, StoreError> {
-        todo!("body follows")
+        self.read("look into the vector cache", |connection| {
+            let cached = hashes.iter().map(|hash| {
+                first(
+                    connection,
+                    "SELECT scale, codes FROM vector_cache WHERE model = ?1 AND text_hash = ?2",
+                    params![model, hash.0],
+                    |row| {
+                        let (scale, codes) = scale_and_codes(row, 0)?;
+                        Ok((*hash, StoredVector { scale, codes }))
+                    },
+                )
+            });
+            cached.filter_map(Result::transpose).collect()
+        })
     }
 
-    pub fn save_vectors(
-        &self,
-        _model: &str,
-        _vectors: Vec<ChunkVectors>,
-    ) -> Result<u64, StoreError> {
-        todo!("body follows")
+    /// Stores vectors, and remembers them in the cache; for how many chunks.
+    /// Those of chunks that vanished or have another hash by now are only
+    /// remembered.
+    pub fn save_vectors(&self, model: &str, vectors: Vec<ChunkVectors>) -> Result<u64, StoreError> {
+        let model = model.to_owned();
+        let now = self.now();
+        self.write("save vectors", move |connection| {
+            save_vectors(connection, &model, &vectors, now)
+        })
     }
 
-    pub fn fail_chunks(&self, _failures: Vec<(ChunkId, String)>) -> Result<u64, StoreError> {
-        todo!("body follows")
+    /// Gives chunks up, with the reason; how many were there.
+    pub fn fail_chunks(&self, failures: Vec<(ChunkId, String)>) -> Result<u64, StoreError> {
+        self.write("note failed chunks", move |connection| {
+            fail_chunks(connection, &failures)
+        })
     }
 
-    /// Failed chunks wait again.
+    /// Failed chunks wait again; their number.
     pub fn retry_failed_chunks(&self) -> Result<u64, StoreError> {
-        todo!("body follows")
+        self.write("retry failed chunks", move |connection| {
+            let mut counters = Counters::load(connection)?;
+            let rows = as_i64(execute(
+                connection,
+                "UPDATE chunks SET embed_state = 0, embed_error = NULL WHERE embed_state = 2",
+                [],
+            )?);
+            counters.chunks[FAILED] -= rows;
+            counters.chunks[PENDING] += rows;
+            counters.save(connection)?;
+            Ok(rows.unsigned_abs())
+        })
     }
 
-    pub fn purge_vector_cache(&self, _older_than: Timestamp) -> Result<u64, StoreError> {
-        todo!("body follows")
+    /// Forgets cached vectors made before `older_than`; their number.
+    pub fn purge_vector_cache(&self, older_than: Timestamp) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        loop {
+            let step = self.write("purge the vector cache", move |connection| {
+                execute(
+                    connection,
+                    "DELETE FROM vector_cache WHERE id IN
+                       (SELECT id FROM vector_cache WHERE created_at < ?1 LIMIT ?2)",
+                    [older_than.0, as_i64(CACHE_ROWS_PER_STEP)],
+                )
+            })?;
+            rows += as_i64(step).unsigned_abs();
+            if step < CACHE_ROWS_PER_STEP {
+                return Ok(rows);
+            }
+        }
     }
 
     /// Vectors with a change number above `seq`, in its order. Empty when the
-    /// stored vectors come from another model.
+    /// stored vectors come from another model. What was deleted is learnt from
+    /// [`Store::page_chunk_ids`].
     pub fn vectors_since(
         &self,
-        _model: &str,
-        _seq: i64,
-        _limit: usize,
+        model: &str,
+        seq: i64,
+        limit: usize,
     ) -> Result<Vec<VectorRow>, StoreError> {
-        todo!("body follows")
+        self.read("read vectors", |connection| {
+            if current_model(connection)?.is_none_or(|current| current.id != model) {
+                return Ok(Vec::new());
+            }
+            let parameters = [seq, as_i64(limit)];
+            collect(connection, VECTORS_SINCE, parameters, vector_row)
+        })
     }
+}
+
+pub(crate) const PENDING_CHUNKS: &str = "
+    SELECT k.id, k.page_id, p.title, k.section, k.start_byte, k.end_byte, k.tldr, k.hash,
+           p.content_id
+    FROM chunks k JOIN pages p ON p.id = k.page_id
+    WHERE k.embed_state = 0 AND k.id > ?1 ORDER BY k.id LIMIT ?2";
+
+pub(crate) const VECTORS_SINCE: &str = "
+    SELECT id, tenant_id, page_id, change_seq, scale, codes
+    FROM vectors WHERE change_seq > ?1 ORDER BY change_seq LIMIT ?2";
+
+fn current_model(connection: &Connection) -> Result<Option<EmbeddingModel>, Failure> {
+    let value = |key: &str| -> Result<Option<String>, Failure> {
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        first(connection, sql, [key], |row| Ok(row.get(0)?))
+    };
+    let Some(id) = value("embedding_model")? else {
+        return Ok(None);
+    };
+    let dims = value("embedding_dims")?
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Failure::corrupt("the embedding model's dimensions are missing"))?;
+    Ok(Some(EmbeddingModel { id, dims }))
+}
+
+fn set_model(connection: &Connection, model: &EmbeddingModel) -> Result<ModelChange, Failure> {
+    if current_model(connection)?.as_ref() == Some(model) {
+        return Ok(ModelChange::Same);
+    }
+    let pairs = [
+        ("embedding_model", model.id.clone()),
+        ("embedding_dims", model.dims.to_string()),
+    ];
+    for (key, value) in pairs {
+        execute(
+            connection,
+            "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
+            [key, value.as_str()],
+        )?;
+    }
+    let mut counters = Counters::load(connection)?;
+    counters.vectors -= counters::value(connection, "vectors")?;
+    execute(connection, "DELETE FROM vectors", [])?;
+    let done = counters::value(connection, "chunks_done")?;
+    let failed = counters::value(connection, "chunks_failed")?;
+    execute(
+        connection,
+        "UPDATE chunks SET embed_state = 0, embed_error = NULL WHERE embed_state <> 0",
+        [],
+    )?;
+    counters.chunks = [done + failed, -done, -failed];
+    counters.save(connection)?;
+    Ok(ModelChange::Changed {
+        repending: (done + failed).unsigned_abs(),
+    })
+}
+
+fn pending_chunks(
+    connection: &Connection,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<PendingChunk>, Failure> {
+    // Chunks of one page follow each other, so its content is unpacked once.
+    let mut unpacked: Option<(i64, PageContent)> = None;
+    let parameters = [after, as_i64(limit)];
+    collect(connection, PENDING_CHUNKS, parameters, |row| {
+        let content_id: i64 = row.get(8)?;
+        let content = match unpacked.take() {
+            Some((id, content)) if id == content_id => content,
+            _ => read_content(connection, content_id)?,
+        };
+        let (start, end): (i64, i64) = (row.get(4)?, row.get(5)?);
+        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        let text = range
+            .and_then(|(start, end)| content.text.get(start..end))
+            .ok_or_else(|| Failure::corrupt("a chunk lies outside its page's text"))?
+            .to_owned();
+        unpacked = Some((content_id, content));
+        Ok(PendingChunk {
+            chunk: ChunkId(row.get(0)?),
+            page: PageId(row.get(1)?),
+            title: row.get(2)?,
+            section: row.get(3)?,
+            text,
+            tldr: row.get(6)?,
+            hash: TextHash(hash_16(row, 7)?),
+        })
+    })
+}
+
+fn read_content(connection: &Connection, id: i64) -> Result<PageContent, Failure> {
+    let sql = "SELECT body FROM contents WHERE id = ?1";
+    first(connection, sql, [id], |row| {
+        let body: Vec<u8> = row.get(0)?;
+        codec::decode_content(&body)
+    })?
+    .ok_or_else(|| Failure::corrupt(format!("content {id} is missing")))
+}
+
+fn save_vectors(
+    connection: &Connection,
+    model: &str,
+    vectors: &[ChunkVectors],
+    now: Timestamp,
+) -> Result<u64, Failure> {
+    let current = current_model(connection)?
+        .filter(|current| current.id == model)
+        .ok_or_else(|| {
+            Failure::conflict(format!(
+                "vectors of {model} do not belong to the chosen model"
+            ))
+        })?;
+    let mut counters = Counters::load(connection)?;
+    let mut saved = 0;
+    for vector in vectors {
+        check_dims(&current, &vector.full)?;
+        cache(connection, model, vector.hash, &vector.full, now)?;
+        if let Some(tldr) = &vector.tldr {
+            check_dims(&current, tldr)?;
+            if let Some(hash) = vector.tldr_hash {
+                cache(connection, model, hash, tldr, now)?;
+            }
+        }
+        saved += u64::from(save_chunk_vectors(connection, &mut counters, vector)?);
+    }
+    counters.save(connection)?;
+    Ok(saved)
+}
+
+/// False if the chunk is not what it was when it was embedded.
+fn save_chunk_vectors(
+    connection: &Connection,
+    counters: &mut Counters,
+    vectors: &ChunkVectors,
+) -> Result<bool, Failure> {
+    let id = vectors.chunk.0;
+    let chunk = first(
+        connection,
+        "SELECT hash, embed_state, tenant_id, page_id FROM chunks WHERE id = ?1",
+        [id],
+        |row| {
+            let state = embed_state_index(row.get(1)?)?;
+            Ok((hash_16(row, 0)?, state, row.get(2)?, row.get(3)?))
+        },
+    )?;
+    let Some((hash, state, tenant_id, page_id)) = chunk else {
+        return Ok(false);
+    };
+    if hash != vectors.hash.0 {
+        return Ok(false);
+    }
+    let (tenant_id, page_id): (i64, i64) = (tenant_id, page_id);
+    let old = execute(
+        connection,
+        "DELETE FROM vectors WHERE id IN (?1, ?2)",
+        [id * 2, id * 2 + 1],
+    )?;
+    counters.vectors -= as_i64(old);
+    let both = [Some(&vectors.full), vectors.tldr.as_ref()];
+    for (kind, vector) in (0..).zip(both) {
+        let Some(vector) = vector else { continue };
+        execute(
+            connection,
+            "INSERT INTO vectors (id, tenant_id, page_id, change_seq, scale, codes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                id * 2 + kind,
+                tenant_id,
+                page_id,
+                counters.next_change_seq(),
+                f64::from(vector.scale),
+                codec::encode_codes(&vector.codes)
+            ],
+        )?;
+        counters.vectors += 1;
+    }
+    if state != DONE {
+        execute(
+            connection,
+            "UPDATE chunks SET embed_state = 1, embed_error = NULL WHERE id = ?1",
+            [id],
+        )?;
+        counters.chunks[state] -= 1;
+        counters.chunks[DONE] += 1;
+    }
+    Ok(true)
+}
+
+fn fail_chunks(connection: &Connection, failures: &[(ChunkId, String)]) -> Result<u64, Failure> {
+    let mut counters = Counters::load(connection)?;
+    let mut failed = 0;
+    for (chunk, reason) in failures {
+        // Vectors that came in meanwhile stay.
+        let rows = execute(
+            connection,
+            "UPDATE chunks SET embed_state = 2, embed_error = ?2 WHERE id = ?1 AND embed_state = 0",
+            params![chunk.0, cut(reason)],
+        )?;
+        failed += as_i64(rows);
+    }
+    counters.chunks[PENDING] -= failed;
+    counters.chunks[FAILED] += failed;
+    counters.save(connection)?;
+    Ok(failed.unsigned_abs())
+}
+
+fn check_dims(model: &EmbeddingModel, vector: &StoredVector) -> Result<(), Failure> {
+    let found = vector.codes.len();
+    if found == model.dims {
+        return Ok(());
+    }
+    let EmbeddingModel { id, dims } = model;
+    Err(Failure::conflict(format!(
+        "a vector has {found} dimensions, those of {id} have {dims}"
+    )))
+}
+
+fn cache(
+    connection: &Connection,
+    model: &str,
+    hash: TextHash,
+    vector: &StoredVector,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    execute(
+        connection,
+        "INSERT OR IGNORE INTO vector_cache (model, text_hash, created_at, scale, codes)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            model,
+            hash.0,
+            now.0,
+            f64::from(vector.scale),
+            codec::encode_codes(&vector.codes)
+        ],
+    )?;
+    Ok(())
+}
+
+fn vector_row(row: &Row<'_>) -> Result<VectorRow, Failure> {
+    let id: i64 = row.get(0)?;
+    let (scale, codes) = scale_and_codes(row, 4)?;
+    Ok(VectorRow {
+        tenant: TenantId(row.get(1)?),
+        chunk: ChunkId(id / 2),
+        page: PageId(row.get(2)?),
+        kind: if id % 2 == 0 {
+            VectorKind::Full
+        } else {
+            VectorKind::Tldr
+        },
+        seq: row.get(3)?,
+        scale,
+        codes,
+    })
+}
+
+fn scale_and_codes(row: &Row<'_>, start: usize) -> Result<(f32, Vec<i8>), Failure> {
+    let scale: f64 = row.get(start)?;
+    let codes = row.get_ref(start + 1)?.as_blob();
+    let codes = codes.map_err(|_| Failure::corrupt("vector codes are no blob"))?;
+    // Stored from an f32, so nothing is lost on the way back.
+    Ok((scale as f32, codec::decode_codes(codes)))
 }

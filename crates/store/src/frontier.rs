@@ -1,35 +1,332 @@
-use crate::{FrontierRow, NewUrl, Store, StoreError};
-use types::{CrawlId, HostKey, SkipReason};
+//! The durable queue of URLs, one per crawl.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, params};
+use types::{CanonicalUrl, CrawlId, HostKey, PageId, SkipReason, Timestamp};
+
+use crate::codec;
+use crate::crawls::{OpenCrawl, open_crawl};
+use crate::error::Failure;
+use crate::reasons::Reasons;
+use crate::rows::{as_i64, collect, execute, first, kind_code, kind_from_code, small};
+use crate::{FrontierKind, FrontierRow, NewUrl, Store, StoreError};
+
+/// Rows that one write of a long clean-up touches, so that the crawl's own
+/// batches never wait long behind it.
+const ROWS_PER_STEP: usize = 5_000;
 
 impl Store {
+    /// Queues URLs that the crawl has not seen; how many were new, by host.
     pub fn add_urls(
         &self,
-        _crawl: CrawlId,
-        _urls: Vec<NewUrl>,
+        crawl: CrawlId,
+        urls: Vec<NewUrl>,
     ) -> Result<Vec<(HostKey, u64)>, StoreError> {
-        todo!("body follows")
+        let now = self.now();
+        let urls: Vec<PreparedUrl> = urls.into_iter().map(PreparedUrl::new).collect();
+        self.write("queue URLs", move |connection| {
+            let mut queue = Queue::new(open_crawl(connection, crawl)?, now);
+            for url in &urls {
+                queue.add(connection, url)?;
+            }
+            queue.save_counts(connection)
+        })
     }
 
-    pub fn queued_hosts(&self, _crawl: CrawlId) -> Result<Vec<HostKey>, StoreError> {
-        todo!("body follows")
+    /// Hosts with queued URLs.
+    pub fn queued_hosts(&self, crawl: CrawlId) -> Result<Vec<HostKey>, StoreError> {
+        self.read("list queued hosts", |connection| {
+            collect(connection, QUEUED_HOSTS, [crawl.0], |row| {
+                Ok(HostKey::from_stored(row.get(0)?))
+            })
+        })
     }
 
+    /// Queued URLs of one host behind row `after_row`, in the order they were
+    /// found. Takes the same time however long the queue is.
     pub fn queued_urls(
         &self,
-        _crawl: CrawlId,
-        _host: &HostKey,
-        _after_row: i64,
-        _limit: usize,
+        crawl: CrawlId,
+        host: &HostKey,
+        after_row: i64,
+        limit: usize,
     ) -> Result<Vec<FrontierRow>, StoreError> {
-        todo!("body follows")
+        self.read("read queued URLs", |connection| {
+            collect(
+                connection,
+                QUEUED_URLS,
+                params![crawl.0, host.as_str(), after_row, as_i64(limit)],
+                frontier_row,
+            )
+        })
     }
 
+    /// Ends all queued URLs of the crawl as skipped; how many pages these were.
     pub fn skip_queued(
         &self,
-        _crawl: CrawlId,
-        _reason: SkipReason,
-        _detail: &str,
+        crawl: CrawlId,
+        reason: SkipReason,
+        detail: &str,
     ) -> Result<u64, StoreError> {
-        todo!("body follows")
+        let mut pages = 0;
+        loop {
+            let detail = cut(detail).to_owned();
+            let step = self.write("skip queued URLs", move |connection| {
+                skip_step(connection, crawl, reason, &detail)
+            })?;
+            pages += step.pages;
+            if step.rows < ROWS_PER_STEP {
+                return Ok(pages);
+            }
+        }
     }
+
+    /// Forgets the URLs of finished crawls, except each source's newest
+    /// `crawls_kept` of them; how many rows went. Counts, reasons and pages stay.
+    pub fn prune_frontier(&self, crawls_kept: usize) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        loop {
+            let step = self.write("prune the frontier", move |connection| {
+                execute(
+                    connection,
+                    PRUNE_STEP,
+                    [as_i64(crawls_kept), as_i64(ROWS_PER_STEP)],
+                )
+            })?;
+            rows += as_i64(step).unsigned_abs();
+            if step < ROWS_PER_STEP {
+                return Ok(rows);
+            }
+        }
+    }
+}
+
+/// Jumps from host to host in the partial index instead of reading all of it.
+pub(crate) const QUEUED_HOSTS: &str = "
+    WITH RECURSIVE queued(host_id) AS (
+      SELECT min(host_id) FROM frontier WHERE crawl_id = ?1 AND state = 0
+      UNION ALL
+      SELECT (SELECT min(f.host_id) FROM frontier f
+              WHERE f.crawl_id = ?1 AND f.state = 0 AND f.host_id > queued.host_id)
+      FROM queued WHERE queued.host_id IS NOT NULL
+    )
+    SELECT h.key FROM queued JOIN hosts h ON h.id = queued.host_id";
+
+pub(crate) const QUEUED_URLS: &str = "
+    SELECT f.id, f.url, f.kind, f.depth, f.attempt, f.not_before,
+           p.etag, p.last_modified, p.id
+    FROM frontier f
+    LEFT JOIN pages p ON p.tenant_id = f.tenant_id AND p.url = f.url AND p.status = 1
+    WHERE f.crawl_id = ?1 AND f.host_id = (SELECT id FROM hosts WHERE key = ?2)
+      AND f.state = 0 AND f.id > ?3
+    ORDER BY f.id LIMIT ?4";
+
+const PRUNE_STEP: &str = "
+    DELETE FROM frontier WHERE id IN (
+      SELECT f.id FROM crawls c JOIN frontier f ON f.crawl_id = c.id
+      WHERE c.status IN ('completed', 'failed', 'cancelled')
+        AND (SELECT count(*) FROM crawls newer
+             WHERE newer.source_id = c.source_id AND newer.id > c.id
+               AND newer.status IN ('completed', 'failed', 'cancelled')) >= ?1
+      LIMIT ?2)";
+
+fn frontier_row(row: &rusqlite::Row<'_>) -> Result<FrontierRow, Failure> {
+    let url: String = row.get(1)?;
+    let url = CanonicalUrl::parse(&url)
+        .map_err(|e| Failure::corrupt(format!("a queued URL cannot be read, {e}: {url}")))?;
+    Ok(FrontierRow {
+        row: row.get(0)?,
+        url,
+        kind: kind_from_code(row.get(2)?)?,
+        depth: small(row, 3)?,
+        attempt: small(row, 4)?,
+        not_before: Timestamp(row.get(5)?),
+        etag: row.get(6)?,
+        last_modified: row.get(7)?,
+        page: row.get::<_, Option<i64>>(8)?.map(PageId),
+    })
+}
+
+/// A URL ready to be queued: hashed outside the writer.
+#[derive(Debug)]
+pub(crate) struct PreparedUrl {
+    hash: i64,
+    host: HostKey,
+    url: CanonicalUrl,
+    kind: FrontierKind,
+    depth: u32,
+}
+
+impl PreparedUrl {
+    pub(crate) fn new(new: NewUrl) -> PreparedUrl {
+        PreparedUrl {
+            hash: codec::hash_i64(new.url.as_str().as_bytes()),
+            host: new.url.host_key(),
+            url: new.url,
+            kind: new.kind,
+            depth: new.depth,
+        }
+    }
+}
+
+/// Adds URLs to one crawl within one transaction, and counts.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    crawl: OpenCrawl,
+    now: Timestamp,
+    /// Most links of a batch repeat each other; a set is quicker than the index.
+    seen: HashSet<i64>,
+    host_ids: HashMap<HostKey, i64>,
+    queued_by_host: HashMap<HostKey, u64>,
+    pages: i64,
+    queued: i64,
+}
+
+impl Queue {
+    pub(crate) fn new(crawl: OpenCrawl, now: Timestamp) -> Queue {
+        Queue {
+            crawl,
+            now,
+            seen: HashSet::new(),
+            host_ids: HashMap::new(),
+            queued_by_host: HashMap::new(),
+            pages: 0,
+            queued: 0,
+        }
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        connection: &Connection,
+        new: &PreparedUrl,
+    ) -> Result<(), Failure> {
+        if !self.seen.insert(new.hash) {
+            return Ok(());
+        }
+        let host_id = self.host_id(connection, &new.host)?;
+        let rows = execute(
+            connection,
+            "INSERT OR IGNORE INTO frontier
+               (tenant_id, crawl_id, host_id, state, kind, depth, attempt, not_before, url_hash, url)
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8)",
+            params![
+                self.crawl.tenant.0,
+                self.crawl.id.0,
+                host_id,
+                kind_code(new.kind),
+                new.depth,
+                self.now.0,
+                new.hash,
+                new.url.as_str()
+            ],
+        )?;
+        if rows == 0 {
+            return Ok(());
+        }
+        self.queued += 1;
+        if new.kind == FrontierKind::Page {
+            self.pages += 1;
+        }
+        match self.queued_by_host.get_mut(&new.host) {
+            Some(count) => *count += 1,
+            None => {
+                self.queued_by_host.insert(new.host.clone(), 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the crawl's counts; what was queued, by host. Call it last.
+    pub(crate) fn save_counts(
+        self,
+        connection: &Connection,
+    ) -> Result<Vec<(HostKey, u64)>, Failure> {
+        if self.queued > 0 {
+            execute(
+                connection,
+                "UPDATE crawls SET found = found + ?2, queued = queued + ?3 WHERE id = ?1",
+                params![self.crawl.id.0, self.pages, self.queued],
+            )?;
+        }
+        let mut queued: Vec<(HostKey, u64)> = self.queued_by_host.into_iter().collect();
+        queued.sort();
+        Ok(queued)
+    }
+
+    fn host_id(&mut self, connection: &Connection, host: &HostKey) -> Result<i64, Failure> {
+        if let Some(id) = self.host_ids.get(host) {
+            return Ok(*id);
+        }
+        let known = first(
+            connection,
+            "SELECT id FROM hosts WHERE key = ?1",
+            [host.as_str()],
+            |row| Ok(row.get(0)?),
+        )?;
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let sql = "INSERT INTO hosts (key) VALUES (?1)";
+                execute(connection, sql, [host.as_str()])?;
+                connection.last_insert_rowid()
+            }
+        };
+        self.host_ids.insert(host.clone(), id);
+        Ok(id)
+    }
+}
+
+/// Longest prefix of at most 500 bytes: details are for people.
+pub(crate) fn cut(text: &str) -> &str {
+    const DETAIL_BYTES_MAX: usize = 500;
+    &text[..text.floor_char_boundary(DETAIL_BYTES_MAX)]
+}
+
+struct SkipStep {
+    rows: usize,
+    pages: u64,
+}
+
+fn skip_step(
+    connection: &Connection,
+    crawl: CrawlId,
+    reason: SkipReason,
+    detail: &str,
+) -> Result<SkipStep, Failure> {
+    open_crawl(connection, crawl)?;
+    let queued = collect(
+        connection,
+        "SELECT id, kind, url FROM frontier WHERE crawl_id = ?1 AND state = 0 LIMIT ?2",
+        [crawl.0, as_i64(ROWS_PER_STEP)],
+        |row| {
+            let id: i64 = row.get(0)?;
+            let url: String = row.get(2)?;
+            Ok((id, kind_from_code(row.get(1)?)?, url))
+        },
+    )?;
+    let mut reasons = Reasons::default();
+    let mut pages: i64 = 0;
+    for (id, kind, url) in &queued {
+        execute(
+            connection,
+            "UPDATE frontier SET state = 1, class = 'skipped', reason = ?2, detail = ?3
+             WHERE id = ?1",
+            params![id, reason.code(), detail],
+        )?;
+        if *kind == FrontierKind::Page {
+            pages += 1;
+            reasons.add("skipped", reason.code(), url);
+        }
+    }
+    execute(
+        connection,
+        "UPDATE crawls SET skipped = skipped + ?2, queued = queued - ?3 WHERE id = ?1",
+        params![crawl.0, pages, as_i64(queued.len())],
+    )?;
+    reasons.save(connection, crawl)?;
+    Ok(SkipStep {
+        rows: queued.len(),
+        pages: pages.unsigned_abs(),
+    })
 }

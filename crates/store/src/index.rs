@@ -1,22 +1,61 @@
-use crate::{IndexDoc, PageChange, Store, StoreError, StoreStats};
+//! What derived indexes are built and kept up to date from.
+//!
+//! Every page whose text, chunks or description changed gets the next number
+//! of one global counter, and so does every vector. An index remembers the
+//! last number it applied and replays what came after; numbers become visible
+//! in their order, because one writer gives them out and commits.
+
+use rusqlite::{Connection, params};
 use types::{ChunkId, PageId, TenantId};
 
+use crate::codec;
+use crate::connection::Location;
+use crate::counters;
+use crate::error::Failure;
+use crate::pages::chunks_of;
+use crate::rows::{PAGE_CONTENT_ID, as_i64, collect, first, page_row, select_pages};
+use crate::{IndexDoc, PageChange, PageStatus, Store, StoreError, StoreStats};
+
 impl Store {
+    /// The last change number given out.
     pub fn change_seq(&self) -> Result<i64, StoreError> {
-        todo!("body follows")
+        self.read("read the change number", |connection| {
+            counters::value(connection, "change_seq")
+        })
     }
 
+    /// Pages with a change number above `seq`, in its order. A page appears
+    /// once, with its newest number.
     pub fn pages_changed_since(
         &self,
-        _tenant: Option<TenantId>,
-        _seq: i64,
-        _limit: usize,
+        tenant: Option<TenantId>,
+        seq: i64,
+        limit: usize,
     ) -> Result<Vec<PageChange>, StoreError> {
-        todo!("body follows")
+        self.read("read page changes", |connection| {
+            collect(
+                connection,
+                PAGES_CHANGED,
+                params![seq, tenant.map(|t| t.0), as_i64(limit)],
+                |row| {
+                    let status: i64 = row.get(2)?;
+                    Ok(PageChange {
+                        page: PageId(row.get(0)?),
+                        seq: row.get(1)?,
+                        live: status == 1,
+                    })
+                },
+            )
+        })
     }
 
-    pub fn index_docs(&self, _pages: &[PageId]) -> Result<Vec<IndexDoc>, StoreError> {
-        todo!("body follows")
+    /// All that an indexer needs of the given pages, in the order asked; pages
+    /// that do not exist are left out.
+    pub fn index_docs(&self, pages: &[PageId]) -> Result<Vec<IndexDoc>, StoreError> {
+        self.read("read pages to index", |connection| {
+            let docs = pages.iter().map(|page| index_doc(connection, *page));
+            docs.filter_map(Result::transpose).collect()
+        })
     }
 
     /// Ids of the chunks that each page holds now, in the order asked; empty for
@@ -25,17 +64,105 @@ impl Store {
     /// [`Store::pages_changed_since`] through this tells an index what to drop.
     pub fn page_chunk_ids(
         &self,
-        _pages: &[PageId],
+        pages: &[PageId],
     ) -> Result<Vec<(PageId, Vec<ChunkId>)>, StoreError> {
-        todo!("body follows")
+        self.read("read chunk ids", |connection| {
+            let sql = "SELECT id FROM chunks WHERE page_id = ?1 ORDER BY position";
+            let ids_of = |page: &PageId| {
+                let ids = collect(connection, sql, [page.0], |row| Ok(ChunkId(row.get(0)?)))?;
+                Ok((*page, ids))
+            };
+            pages.iter().map(ids_of).collect()
+        })
     }
 
     /// Every chunk id there is, ascending. Reads the whole index: for checks and rebuilds.
     pub fn live_chunk_ids(&self) -> Result<Vec<ChunkId>, StoreError> {
-        todo!("body follows")
+        self.read("read all chunk ids", |connection| {
+            collect(connection, "SELECT id FROM chunks ORDER BY id", [], |row| {
+                Ok(ChunkId(row.get(0)?))
+            })
+        })
     }
 
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
-        todo!("body follows")
+        let log_bytes = match self.location() {
+            Location::File(path) => {
+                let mut log = path.clone().into_os_string();
+                log.push("-wal");
+                // Absent while nothing was written since the last checkpoint.
+                std::fs::metadata(log).map_or(0, |m| m.len())
+            }
+            Location::Memory(_) => 0,
+        };
+        self.read("read the statistics", |connection| {
+            let value = |name| -> Result<u64, Failure> {
+                let stored = counters::value(connection, name)?;
+                u64::try_from(stored)
+                    .map_err(|_| Failure::corrupt(format!("counter {name} is negative: {stored}")))
+            };
+            let pragma = |name: &str| -> Result<u64, Failure> {
+                let number: i64 = connection.pragma_query_value(None, name, |row| row.get(0))?;
+                Ok(number.unsigned_abs())
+            };
+            let pending = value("chunks_pending")?;
+            let failed = value("chunks_failed")?;
+            Ok(StoreStats {
+                pages: value("pages")?,
+                pages_live: value("pages_live")?,
+                chunks: pending + failed + value("chunks_done")?,
+                chunks_pending: pending,
+                chunks_failed: failed,
+                vectors: value("vectors")?,
+                change_seq: counters::value(connection, "change_seq")?,
+                disk_bytes: pragma("page_count")? * pragma("page_size")? + log_bytes,
+            })
+        })
     }
+}
+
+pub(crate) const PAGES_CHANGED: &str = "
+    SELECT id, change_seq, status FROM pages
+    WHERE change_seq > ?1 AND (?2 IS NULL OR tenant_id = ?2)
+    ORDER BY change_seq LIMIT ?3";
+
+fn index_doc(connection: &Connection, id: PageId) -> Result<Option<IndexDoc>, Failure> {
+    let found = first(
+        connection,
+        select_pages!("WHERE p.id = ?1"),
+        [id.0],
+        |row| Ok((page_row(row)?, row.get::<_, i64>(PAGE_CONTENT_ID)?)),
+    )?;
+    let Some((page, content_id)) = found else {
+        return Ok(None);
+    };
+    let mut doc = IndexDoc {
+        page,
+        content: None,
+        chunks: Vec::new(),
+        open_graph: Vec::new(),
+        structured: None,
+    };
+    if doc.page.status == PageStatus::Gone || doc.page.duplicate_of.is_some() {
+        return Ok(Some(doc));
+    }
+    doc.content = first(
+        connection,
+        "SELECT body FROM contents WHERE id = ?1",
+        [content_id],
+        |row| {
+            let body = row.get_ref(0)?.as_blob();
+            codec::decode_content(body.map_err(|_| Failure::corrupt("a content is no blob"))?)
+        },
+    )?;
+    doc.chunks = chunks_of(connection, id)?;
+    let facts: Option<Vec<u8>> = first(
+        connection,
+        "SELECT facts FROM page_details WHERE page_id = ?1",
+        [id.0],
+        |row| Ok(row.get(0)?),
+    )?
+    .flatten();
+    (doc.open_graph, doc.structured) = codec::decode_facts(facts.as_deref())?;
+    Ok(Some(doc))
 }

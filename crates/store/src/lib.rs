@@ -13,21 +13,29 @@
 //! Start with [`Store`], [`CrawlBatch`] (all that a crawl writes) and
 //! [`PageRow`] (what readers see).
 
-mod model;
-
 mod error;
+mod model;
 mod options;
 mod store;
 
+mod batch;
 mod crawls;
 mod embedding;
 mod frontier;
 mod hosts;
 mod index;
 mod pages;
+mod reasons;
 mod sources;
 
-mod batch;
+mod codec;
+mod connection;
+mod counters;
+mod lock;
+mod migrate;
+mod readers;
+mod rows;
+mod writer;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use model::{

@@ -1,62 +1,219 @@
-use crate::{
-    ChunkRow, PageContent, PageDetail, PageFilter, PageRow, Store, StoreError, VersionRow,
+//! Reading pages, their content, versions and chunks.
+
+use rusqlite::{Connection, params_from_iter, types::Value};
+use types::{ChunkId, ContentHash, PageId, TenantId, Timestamp};
+
+use crate::codec;
+use crate::error::Failure;
+use crate::rows::{
+    as_i64, chunk_row, collect, first, page_row, select_chunks, select_pages, small,
 };
-use types::{ChunkId, PageId, TenantId};
+use crate::{
+    ChunkRow, PageContent, PageDetail, PageFilter, PageRow, PageStatus, Store, StoreError,
+    VersionRow,
+};
 
 impl Store {
-    pub fn page(&self, _id: PageId) -> Result<Option<PageRow>, StoreError> {
-        todo!("body follows")
+    pub fn page(&self, id: PageId) -> Result<Option<PageRow>, StoreError> {
+        self.read("read the page", |connection| page_by_id(connection, id))
     }
 
-    pub fn page_by_url(
-        &self,
-        _tenant: TenantId,
-        _url: &str,
-    ) -> Result<Option<PageRow>, StoreError> {
-        todo!("body follows")
+    pub fn page_by_url(&self, tenant: TenantId, url: &str) -> Result<Option<PageRow>, StoreError> {
+        self.read("look up the page", |connection| {
+            first(
+                connection,
+                select_pages!("WHERE p.tenant_id = ?1 AND p.url = ?2"),
+                rusqlite::params![tenant.0, url],
+                page_row,
+            )
+        })
     }
 
-    pub fn pages(&self, _filter: &PageFilter) -> Result<Vec<PageRow>, StoreError> {
-        todo!("body follows")
+    /// Pages in the order of their ids. Go on behind the last one with
+    /// [`PageFilter::after`].
+    pub fn pages(&self, filter: &PageFilter) -> Result<Vec<PageRow>, StoreError> {
+        let (sql, parameters) = list_query(filter);
+        self.read("list pages", |connection| {
+            collect(connection, &sql, params_from_iter(parameters), page_row)
+        })
     }
 
-    pub fn pages_by_ids(&self, _ids: &[PageId]) -> Result<Vec<PageRow>, StoreError> {
-        todo!("body follows")
+    /// The pages among `ids` that exist, in the order asked.
+    pub fn pages_by_ids(&self, ids: &[PageId]) -> Result<Vec<PageRow>, StoreError> {
+        self.read("read pages", |connection| {
+            let pages = ids.iter().map(|id| page_by_id(connection, *id));
+            pages.filter_map(Result::transpose).collect()
+        })
     }
 
-    pub fn page_content(&self, _id: PageId) -> Result<Option<PageContent>, StoreError> {
-        todo!("body follows")
+    /// Content of the newest version; that of a page that is gone, too.
+    pub fn page_content(&self, id: PageId) -> Result<Option<PageContent>, StoreError> {
+        self.read("read the page's content", |connection| {
+            content(
+                connection,
+                "SELECT c.body FROM pages p JOIN contents c ON c.id = p.content_id WHERE p.id = ?1",
+                [id.0],
+            )
+        })
     }
 
-    pub fn page_detail(&self, _id: PageId) -> Result<Option<PageDetail>, StoreError> {
-        todo!("body follows")
+    pub fn page_detail(&self, id: PageId) -> Result<Option<PageDetail>, StoreError> {
+        self.read("read the page's details", |connection| {
+            first(
+                connection,
+                "SELECT facts, links FROM page_details WHERE page_id = ?1",
+                [id.0],
+                |row| {
+                    let facts: Option<Vec<u8>> = row.get(0)?;
+                    let links: Vec<u8> = row.get(1)?;
+                    let (open_graph, structured) = codec::decode_facts(facts.as_deref())?;
+                    let (links, images) = codec::decode_links(&links)?;
+                    Ok(PageDetail {
+                        links,
+                        images,
+                        open_graph,
+                        structured,
+                    })
+                },
+            )
+        })
     }
 
-    pub fn page_versions(&self, _id: PageId) -> Result<Vec<VersionRow>, StoreError> {
-        todo!("body follows")
+    /// Oldest first.
+    pub fn page_versions(&self, id: PageId) -> Result<Vec<VersionRow>, StoreError> {
+        self.read("list the page's versions", |connection| {
+            collect(
+                connection,
+                "SELECT v.page_id, v.version, c.content_hash, v.title, v.seen_at
+                 FROM page_versions v JOIN contents c ON c.id = v.content_id
+                 WHERE v.page_id = ?1 ORDER BY v.version",
+                [id.0],
+                |row| {
+                    Ok(VersionRow {
+                        page: PageId(row.get(0)?),
+                        version: small(row, 1)?,
+                        content_hash: ContentHash(row.get(2)?),
+                        title: row.get(3)?,
+                        seen_at: Timestamp(row.get(4)?),
+                    })
+                },
+            )
+        })
     }
 
     pub fn version_content(
         &self,
-        _id: PageId,
-        _version: u32,
+        id: PageId,
+        version: u32,
     ) -> Result<Option<PageContent>, StoreError> {
-        todo!("body follows")
+        self.read("read a version's content", |connection| {
+            content(
+                connection,
+                "SELECT c.body FROM page_versions v JOIN contents c ON c.id = v.content_id
+                 WHERE v.page_id = ?1 AND v.version = ?2",
+                [id.0, i64::from(version)],
+            )
+        })
     }
 
-    pub fn duplicates_of(&self, _id: PageId) -> Result<Vec<PageId>, StoreError> {
-        todo!("body follows")
+    /// Live pages whose chunks are those of `id`, oldest first.
+    pub fn duplicates_of(&self, id: PageId) -> Result<Vec<PageId>, StoreError> {
+        self.read("list duplicates", |connection| {
+            collect(
+                connection,
+                "SELECT d.id FROM pages p
+                 JOIN contents c ON c.id = p.content_id AND c.holder_page_id = p.id
+                 JOIN pages d ON d.content_id = c.id AND d.status = 1 AND d.id <> p.id
+                 WHERE p.id = ?1 ORDER BY d.id",
+                [id.0],
+                |row| Ok(PageId(row.get(0)?)),
+            )
+        })
     }
 
-    pub fn chunks(&self, _page: PageId) -> Result<Vec<ChunkRow>, StoreError> {
-        todo!("body follows")
+    /// Chunks of the page's newest version, in the order of its text.
+    pub fn chunks(&self, page: PageId) -> Result<Vec<ChunkRow>, StoreError> {
+        self.read("read the page's chunks", |connection| {
+            chunks_of(connection, page)
+        })
     }
 
-    pub fn chunks_by_ids(&self, _ids: &[ChunkId]) -> Result<Vec<ChunkRow>, StoreError> {
-        todo!("body follows")
+    /// The chunks among `ids` that exist, in the order asked.
+    pub fn chunks_by_ids(&self, ids: &[ChunkId]) -> Result<Vec<ChunkRow>, StoreError> {
+        self.read("read chunks", |connection| {
+            let sql = select_chunks!("WHERE id = ?1");
+            let chunks = ids
+                .iter()
+                .map(|id| first(connection, sql, [id.0], chunk_row));
+            chunks.filter_map(Result::transpose).collect()
+        })
     }
 
-    pub fn chunk_pages(&self, _ids: &[ChunkId]) -> Result<Vec<(ChunkId, PageId)>, StoreError> {
-        todo!("body follows")
+    /// Which page each chunk belongs to; chunks that are no more are left out.
+    pub fn chunk_pages(&self, ids: &[ChunkId]) -> Result<Vec<(ChunkId, PageId)>, StoreError> {
+        self.read("look up chunks", |connection| {
+            let sql = "SELECT page_id FROM chunks WHERE id = ?1";
+            let pages = ids.iter().map(|id| {
+                first(connection, sql, [id.0], |row| {
+                    Ok((*id, PageId(row.get(0)?)))
+                })
+            });
+            pages.filter_map(Result::transpose).collect()
+        })
     }
+}
+
+pub(crate) fn page_by_id(connection: &Connection, id: PageId) -> Result<Option<PageRow>, Failure> {
+    first(
+        connection,
+        select_pages!("WHERE p.id = ?1"),
+        [id.0],
+        page_row,
+    )
+}
+
+pub(crate) fn chunks_of(connection: &Connection, page: PageId) -> Result<Vec<ChunkRow>, Failure> {
+    collect(
+        connection,
+        select_chunks!("WHERE page_id = ?1 ORDER BY position"),
+        [page.0],
+        chunk_row,
+    )
+}
+
+fn content(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Option<PageContent>, Failure> {
+    first(connection, sql, parameters, |row| {
+        let body: Vec<u8> = row.get(0)?;
+        codec::decode_content(&body)
+    })
+}
+
+/// One statement for each combination of filters, so that each uses its index.
+fn list_query(filter: &PageFilter) -> (String, Vec<Value>) {
+    let mut sql = select_pages!("WHERE p.tenant_id = ?1 AND p.id > ?2").to_owned();
+    let after = filter.after.map_or(0, |id| id.0);
+    let mut parameters = vec![Value::from(filter.tenant.0), Value::from(after)];
+    let mut condition = |column: &str, value: Value| {
+        parameters.push(value);
+        sql.push_str(&format!(" AND p.{column} = ?{}", parameters.len()));
+    };
+    if let Some(source) = filter.source {
+        condition("source_id", Value::from(source.0));
+    }
+    if let Some(host) = &filter.host {
+        condition("host", Value::from(host.clone()));
+    }
+    if let Some(status) = filter.status {
+        condition("status", Value::from(i64::from(status == PageStatus::Live)));
+    }
+    if let Some(language) = &filter.language {
+        condition("language", Value::from(language.clone()));
+    }
+    parameters.push(Value::from(as_i64(filter.limit)));
+    sql.push_str(&format!(" ORDER BY p.id LIMIT ?{}", parameters.len()));
+    (sql, parameters)
 }

@@ -1,0 +1,44 @@
+//! What a crawl writes: visits with their pages, chunks and links, in one
+//! transaction.
+//!
+//! Everything that needs no database (hashing, compressing, serialising) is
+//! done on the caller's thread by `prepare`; the writer's thread only runs SQL.
+
+mod apply;
+mod chunks;
+mod near;
+mod page;
+mod prepare;
+
+use crate::{BatchReport, CrawlBatch, Store, StoreError};
+
+impl Store {
+    /// Stores a batch of visits, all or nothing.
+    ///
+    /// - A row that is already done is passed over, so replaying a batch after
+    ///   a crash changes nothing.
+    /// - A page is `Added` when its URL has no live page, `Updated` when its
+    ///   content hash differs from the stored one (a new version), otherwise
+    ///   `Unchanged`. Chunks keep their id, and with it their vectors, as long
+    ///   as their hash stays.
+    /// - A page with the same content as another live page of the tenant is
+    ///   stored as its duplicate, without chunks. When the one that holds the
+    ///   chunks changes or goes, the oldest duplicate takes them over.
+    /// - A stored page goes (loses its chunks, keeps its versions) when it is
+    ///   not found, asks not to be indexed, names another URL as canonical or
+    ///   redirects permanently. Other failures leave it as it was.
+    /// - A `NotModified` without a stored live page counts as a failed visit.
+    pub fn commit_batch(&self, batch: CrawlBatch) -> Result<BatchReport, StoreError> {
+        let now = self.now();
+        let crawl = batch.crawl;
+        let visits = batch
+            .visits
+            .into_iter()
+            .map(prepare::prepare)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|failure| failure.into_store_error("prepare the batch", "memory"))?;
+        self.write("save the batch", move |connection| {
+            apply::apply(connection, crawl, visits, now)
+        })
+    }
+}

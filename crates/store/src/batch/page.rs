@@ -1,0 +1,415 @@
+//! Storing, touching and removing one page.
+
+use rusqlite::{Row, params};
+use types::Change;
+
+use super::apply::Session;
+use super::prepare::PreparedPage;
+use crate::error::Failure;
+use crate::rows::{as_i64, execute, first, small};
+
+/// A page row as far as its next visit depends on it.
+#[derive(Debug)]
+pub(crate) struct StoredPage {
+    pub(crate) id: i64,
+    pub(crate) source_id: i64,
+    pub(crate) content_id: i64,
+    pub(crate) content_hash: [u8; 32],
+    pub(crate) is_live: bool,
+    pub(crate) simhash: u64,
+    pub(crate) version: u32,
+    pub(crate) near: Option<i64>,
+    pub(crate) meta_hash: i64,
+    pub(crate) links_hash: i64,
+}
+
+/// Where a page's content lies, and whether the page holds the chunks of it.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    id: i64,
+    is_holder: bool,
+}
+
+impl Session<'_> {
+    pub(crate) fn store_page(
+        &mut self,
+        url: &str,
+        host: &str,
+        page: &PreparedPage,
+    ) -> Result<Change, Failure> {
+        let Some(stored) = self.find_page(url)? else {
+            self.insert_page(url, host, page)?;
+            return Ok(Change::Added);
+        };
+        if stored.is_live && stored.content_hash == page.content_hash {
+            self.refresh_page(&stored, page)?;
+            return Ok(Change::Unchanged);
+        }
+        self.replace_page(&stored, page)?;
+        Ok(if stored.is_live {
+            Change::Updated
+        } else {
+            Change::Added
+        })
+    }
+
+    /// Notes that the live page under `url` is current; false if there is none.
+    pub(crate) fn touch_page(&mut self, url: &str) -> Result<bool, Failure> {
+        let rows = execute(
+            self.connection,
+            "UPDATE pages SET fetched_at = ?3 WHERE tenant_id = ?1 AND url = ?2 AND status = 1",
+            params![self.crawl.tenant.0, url, self.now.0],
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// The site no longer offers the page. Its content and versions stay.
+    pub(crate) fn remove_page(&mut self, url: &str) -> Result<(), Failure> {
+        let Some(stored) = self.find_page(url)?.filter(|p| p.is_live) else {
+            return Ok(());
+        };
+        self.release_content(&stored)?;
+        self.delete_chunks(stored.id)?;
+        let change_seq = self.counters.next_change_seq();
+        execute(
+            self.connection,
+            "UPDATE pages SET status = 0, chunk_count = 0, near_duplicate_of = NULL, etag = NULL,
+               last_modified = NULL, fetched_at = ?2, changed_at = ?2, change_seq = ?3
+             WHERE id = ?1",
+            params![stored.id, self.now.0, change_seq],
+        )?;
+        self.counters.pages_live -= 1;
+        *self.source_pages.entry(stored.source_id).or_default() -= 1;
+        Ok(())
+    }
+
+    fn find_page(&self, url: &str) -> Result<Option<StoredPage>, Failure> {
+        first(
+            self.connection,
+            "SELECT id, source_id, content_id, content_hash, status, simhash, version,
+                    near_duplicate_of, meta_hash, links_hash
+             FROM pages WHERE tenant_id = ?1 AND url = ?2",
+            params![self.crawl.tenant.0, url],
+            stored_page,
+        )
+    }
+
+    fn insert_page(&mut self, url: &str, host: &str, page: &PreparedPage) -> Result<(), Failure> {
+        let id = self.counters.next_page_id();
+        let content = self.save_content(page, id)?;
+        let near = self.near_duplicate(id, page, content.is_holder)?;
+        let change_seq = self.counters.next_change_seq();
+        execute(
+            self.connection,
+            "INSERT INTO pages
+               (id, tenant_id, source_id, content_id, status, url, host, title, description,
+                author, published_at, modified_at, language, canonical, content_hash, simhash,
+                version, etag, last_modified, content_type, fetched_at, changed_at,
+                first_seen_at, near_duplicate_of, chunk_count, meta_hash, links_hash, change_seq)
+             VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1,
+                     ?16, ?17, ?18, ?19, ?19, ?19, ?20, ?21, ?22, ?23, ?24)",
+            params![
+                id,
+                self.crawl.tenant.0,
+                self.crawl.source.0,
+                content.id,
+                url,
+                host,
+                page.title,
+                page.description,
+                page.author,
+                page.published_at,
+                page.modified_at,
+                page.language,
+                page.canonical,
+                page.content_hash,
+                page.simhash.cast_signed(),
+                page.etag,
+                page.last_modified,
+                page.content_type,
+                self.now.0,
+                near,
+                chunk_count(page, content),
+                page.meta_hash,
+                page.links_hash,
+                change_seq
+            ],
+        )?;
+        self.save_details(id, page)?;
+        self.save_version(id, 1, content, page)?;
+        if content.is_holder {
+            self.insert_chunks(id, &page.chunks)?;
+        }
+        self.counters.pages += 1;
+        self.counters.pages_live += 1;
+        *self.source_pages.entry(self.crawl.source.0).or_default() += 1;
+        Ok(())
+    }
+
+    /// A live page with other content, or one that was gone and is back.
+    fn replace_page(&mut self, stored: &StoredPage, page: &PreparedPage) -> Result<(), Failure> {
+        if stored.is_live {
+            self.release_content(stored)?;
+        }
+        let content = self.save_content(page, stored.id)?;
+        let near = self.near_duplicate(stored.id, page, content.is_holder)?;
+        if content.is_holder {
+            self.diff_chunks(stored.id, &page.chunks)?;
+        } else {
+            self.delete_chunks(stored.id)?;
+        }
+        let is_new_content = stored.content_hash != page.content_hash;
+        let version = stored.version + u32::from(is_new_content);
+        if is_new_content {
+            self.save_version(stored.id, version, content, page)?;
+        }
+        let source_id = if stored.is_live {
+            stored.source_id
+        } else {
+            self.counters.pages_live += 1;
+            *self.source_pages.entry(self.crawl.source.0).or_default() += 1;
+            self.crawl.source.0
+        };
+        self.save_details(stored.id, page)?;
+        self.update_page(stored.id, source_id, version, content, near, page)?;
+        execute(
+            self.connection,
+            "UPDATE pages SET changed_at = ?2 WHERE id = ?1",
+            [stored.id, self.now.0],
+        )?;
+        Ok(())
+    }
+
+    /// A live page with the content it had. What hangs on it may still differ:
+    /// white space, links, dates, or the way it is cut into chunks.
+    fn refresh_page(&mut self, stored: &StoredPage, page: &PreparedPage) -> Result<(), Failure> {
+        let content = self.save_content(page, stored.id)?;
+        let chunks_changed = content.is_holder && self.diff_chunks(stored.id, &page.chunks)?;
+        let near = self.refreshed_near_duplicate(stored, page, content.is_holder)?;
+        let meta_changed = stored.meta_hash != page.meta_hash;
+        if meta_changed || stored.links_hash != page.links_hash {
+            self.save_details(stored.id, page)?;
+        }
+        if chunks_changed || meta_changed || near != stored.near || stored.simhash != page.simhash {
+            let version = stored.version;
+            return self.update_page(stored.id, stored.source_id, version, content, near, page);
+        }
+        execute(
+            self.connection,
+            "UPDATE pages SET fetched_at = ?2, etag = ?3, last_modified = ?4, content_type = ?5,
+               links_hash = ?6
+             WHERE id = ?1",
+            params![
+                stored.id,
+                self.now.0,
+                page.etag,
+                page.last_modified,
+                page.content_type,
+                page.links_hash
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn update_page(
+        &mut self,
+        id: i64,
+        source_id: i64,
+        version: u32,
+        content: Content,
+        near: Option<i64>,
+        page: &PreparedPage,
+    ) -> Result<(), Failure> {
+        let change_seq = self.counters.next_change_seq();
+        execute(
+            self.connection,
+            "UPDATE pages SET source_id = ?2, content_id = ?3, status = 1, title = ?4,
+               description = ?5, author = ?6, published_at = ?7, modified_at = ?8, language = ?9,
+               canonical = ?10, content_hash = ?11, simhash = ?12, version = ?13, etag = ?14,
+               last_modified = ?15, content_type = ?16, fetched_at = ?17,
+               near_duplicate_of = ?18, chunk_count = ?19, meta_hash = ?20, links_hash = ?21,
+               change_seq = ?22
+             WHERE id = ?1",
+            params![
+                id,
+                source_id,
+                content.id,
+                page.title,
+                page.description,
+                page.author,
+                page.published_at,
+                page.modified_at,
+                page.language,
+                page.canonical,
+                page.content_hash,
+                page.simhash.cast_signed(),
+                version,
+                page.etag,
+                page.last_modified,
+                page.content_type,
+                self.now.0,
+                near,
+                chunk_count(page, content),
+                page.meta_hash,
+                page.links_hash,
+                change_seq
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Finds or makes the row of this content. The page becomes its holder if
+    /// no other live page is. Only the holder may replace the exact bytes,
+    /// because its chunks are ranges of them.
+    fn save_content(&mut self, page: &PreparedPage, page_id: i64) -> Result<Content, Failure> {
+        let known = first(
+            self.connection,
+            "SELECT id, body_hash, holder_page_id FROM contents
+             WHERE tenant_id = ?1 AND content_hash = ?2",
+            params![self.crawl.tenant.0, page.content_hash],
+            |row| {
+                let id: i64 = row.get(0)?;
+                let body_hash: [u8; 16] = row.get(1)?;
+                let holder: Option<i64> = row.get(2)?;
+                Ok((id, body_hash, holder))
+            },
+        )?;
+        let text_bytes = as_i64(page.text_bytes);
+        let Some((id, body_hash, holder)) = known else {
+            execute(
+                self.connection,
+                "INSERT INTO contents
+                   (tenant_id, content_hash, body_hash, holder_page_id, text_bytes, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    self.crawl.tenant.0,
+                    page.content_hash,
+                    page.body_hash,
+                    page_id,
+                    text_bytes,
+                    page.body
+                ],
+            )?;
+            return Ok(Content {
+                id: self.connection.last_insert_rowid(),
+                is_holder: true,
+            });
+        };
+        let is_holder = holder.is_none_or(|holder| holder == page_id);
+        if is_holder && body_hash != page.body_hash {
+            execute(
+                self.connection,
+                "UPDATE contents SET holder_page_id = ?2, body_hash = ?3, text_bytes = ?4, body = ?5
+                 WHERE id = ?1",
+                params![id, page_id, page.body_hash, text_bytes, page.body],
+            )?;
+        } else if holder.is_none() {
+            self.set_holder(id, Some(page_id))?;
+        }
+        Ok(Content { id, is_holder })
+    }
+
+    /// Takes a live page off its content, before it gets another or goes. If
+    /// it held the chunks, the oldest duplicate takes them over; without one
+    /// they are left for the caller to compare or delete.
+    fn release_content(&mut self, stored: &StoredPage) -> Result<(), Failure> {
+        let holder: Option<Option<i64>> = first(
+            self.connection,
+            "SELECT holder_page_id FROM contents WHERE id = ?1",
+            [stored.content_id],
+            |row| Ok(row.get(0)?),
+        )?;
+        if holder.flatten() != Some(stored.id) {
+            return Ok(());
+        }
+        let was_representative = self.forget_simhash(stored.id, stored.simhash)?;
+        let heir = first(
+            self.connection,
+            "SELECT id, simhash FROM pages
+             WHERE content_id = ?1 AND status = 1 AND id <> ?2 ORDER BY id LIMIT 1",
+            [stored.content_id, stored.id],
+            |row| {
+                let simhash: i64 = row.get(1)?;
+                Ok((row.get::<_, i64>(0)?, simhash.cast_unsigned()))
+            },
+        )?;
+        self.set_holder(stored.content_id, heir.map(|(id, _)| id))?;
+        match heir {
+            Some((heir, simhash)) => {
+                let chunks = self.move_chunks(stored.id, heir)?;
+                if was_representative {
+                    self.remember_simhash(heir, simhash)?;
+                }
+                let change_seq = self.counters.next_change_seq();
+                execute(
+                    self.connection,
+                    "UPDATE pages SET chunk_count = ?2, near_duplicate_of = ?3, change_seq = ?4
+                     WHERE id = ?1",
+                    params![heir, as_i64(chunks), stored.near, change_seq],
+                )?;
+            }
+            None if was_representative => self.promote_follower(stored.id)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn set_holder(&self, content_id: i64, page_id: Option<i64>) -> Result<(), Failure> {
+        execute(
+            self.connection,
+            "UPDATE contents SET holder_page_id = ?2 WHERE id = ?1",
+            params![content_id, page_id],
+        )?;
+        Ok(())
+    }
+
+    fn save_details(&self, page_id: i64, page: &PreparedPage) -> Result<(), Failure> {
+        execute(
+            self.connection,
+            "INSERT OR REPLACE INTO page_details (page_id, facts, links) VALUES (?1, ?2, ?3)",
+            params![page_id, page.facts, page.links],
+        )?;
+        Ok(())
+    }
+
+    fn save_version(
+        &self,
+        page_id: i64,
+        version: u32,
+        content: Content,
+        page: &PreparedPage,
+    ) -> Result<(), Failure> {
+        execute(
+            self.connection,
+            "INSERT INTO page_versions (page_id, version, content_id, title, seen_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![page_id, version, content.id, page.title, self.now.0],
+        )?;
+        Ok(())
+    }
+}
+
+fn chunk_count(page: &PreparedPage, content: Content) -> i64 {
+    if content.is_holder {
+        as_i64(page.chunks.len())
+    } else {
+        0
+    }
+}
+
+fn stored_page(row: &Row<'_>) -> Result<StoredPage, Failure> {
+    let status: i64 = row.get(4)?;
+    let simhash: i64 = row.get(5)?;
+    Ok(StoredPage {
+        id: row.get(0)?,
+        source_id: row.get(1)?,
+        content_id: row.get(2)?,
+        content_hash: row.get(3)?,
+        is_live: status == 1,
+        simhash: simhash.cast_unsigned(),
+        version: small(row, 6)?,
+        near: row.get(7)?,
+        meta_hash: row.get(8)?,
+        links_hash: row.get(9)?,
+    })
+}

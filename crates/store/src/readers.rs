@@ -1,0 +1,107 @@
+//! A bounded pool of read-only connections.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use crate::connection::{Location, open_reader};
+use crate::error::Failure;
+use crate::options::StoreOptions;
+
+pub(crate) struct Readers {
+    location: Location,
+    options: StoreOptions,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+}
+
+struct Pool {
+    idle: Vec<Connection>,
+    opened: usize,
+}
+
+impl Readers {
+    pub(crate) fn new(location: Location, options: StoreOptions) -> Readers {
+        Readers {
+            location,
+            options,
+            pool: Mutex::new(Pool {
+                idle: Vec::new(),
+                opened: 0,
+            }),
+            returned: Condvar::new(),
+        }
+    }
+
+    /// Runs `read` in one read transaction, so that it sees one state of the
+    /// database even when it asks several times. Waits for a free connection.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let lease = self.check_out()?;
+        let connection = lease.connection();
+        let transaction = connection.unchecked_transaction()?;
+        let value = read(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
+    }
+
+    fn check_out(&self) -> Result<Lease<'_>, Failure> {
+        let mut pool = self.pool();
+        loop {
+            if let Some(connection) = pool.idle.pop() {
+                return Ok(Lease {
+                    readers: self,
+                    connection: Some(connection),
+                });
+            }
+            if pool.opened < self.options.readers.max(1) {
+                pool.opened += 1;
+                drop(pool);
+                let mut lease = Lease {
+                    readers: self,
+                    connection: None,
+                };
+                // On failure the lease gives the place back.
+                lease.connection = Some(open_reader(&self.location, &self.options)?);
+                return Ok(lease);
+            }
+            pool = self
+                .returned
+                .wait(pool)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A panic elsewhere leaves the pool's two fields consistent.
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Lease<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+impl Lease<'_> {
+    fn connection(&self) -> &Connection {
+        self.connection
+            .as_ref()
+            .expect("bug: a lease is handed out with its connection")
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.readers.pool();
+        match self.connection.take() {
+            // A transaction that could not be ended must not be passed on.
+            Some(connection) if connection.is_autocommit() => pool.idle.push(connection),
+            _ => pool.opened -= 1,
+        }
+        drop(pool);
+        self.readers.returned.notify_one();
+    }
+}

@@ -1,0 +1,271 @@
+//! The one thread that writes, and its group commit.
+//!
+//! Operations wait in a bounded channel. The thread takes all that is waiting
+//! (within limits), runs each in a savepoint of one transaction, commits once
+//! and then answers everybody. So a commit's fsync is shared by all who wait,
+//! and one failing operation takes nobody else with it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rusqlite::Connection;
+
+use crate::error::{Failure, StoreError, StoreErrorKind};
+
+/// Rows after which a group commits although more operations wait: about a
+/// tenth of a second of work, so that no caller waits long for others.
+const GROUP_ROWS_MAX: u64 = 20_000;
+const GROUP_OPERATIONS_MAX: usize = 256;
+
+pub(crate) struct Writer {
+    operations: Option<Sender<Box<dyn Operation>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One write, waiting to be run and then to be answered.
+trait Operation: Send {
+    /// Runs inside the group's transaction and keeps its result.
+    fn run(&mut self, connection: &Connection, place: &str) -> bool;
+    /// Why `run` failed, to be told to others who suffer from it.
+    fn failure(&self) -> Option<StoreError>;
+    /// Needs the connection outside any transaction.
+    fn runs_alone(&self) -> bool;
+    /// Tells the caller, after the commit or after it failed.
+    fn answer(self: Box<Self>, committed: Result<(), &StoreError>);
+}
+
+struct Typed<T, F> {
+    name: &'static str,
+    alone: bool,
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: Sender<Result<T, StoreError>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        connection: Connection,
+        queue_max: usize,
+        place: String,
+    ) -> Result<Writer, StoreError> {
+        let (operations, waiting) = bounded(queue_max.max(1));
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || write_groups(connection, &waiting, &place))
+            .map_err(|e| {
+                StoreError::new(StoreErrorKind::Io, "start the writer thread").caused_by(e)
+            })?;
+        Ok(Writer {
+            operations: Some(operations),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs `work` on the writer and returns once it is durable.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        alone: bool,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = bounded(1);
+        let operation = Box::new(Typed {
+            name,
+            alone,
+            work: Some(work),
+            result: None,
+            reply,
+        });
+        let stopped = || {
+            StoreError::new(
+                StoreErrorKind::Bug,
+                format!("{name}: the writer has stopped"),
+            )
+        };
+        let operations = self.operations.as_ref().ok_or_else(stopped)?;
+        operations.send(operation).map_err(|_| stopped())?;
+        answer.recv().map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Closing the channel ends the thread after what is still waiting.
+        self.operations = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer thread panicked");
+        }
+    }
+}
+
+impl<T: Send, F> Operation for Typed<T, F>
+where
+    F: FnOnce(&Connection) -> Result<T, Failure> + Send,
+{
+    fn run(&mut self, connection: &Connection, place: &str) -> bool {
+        let Some(work) = self.work.take() else {
+            return false;
+        };
+        let name = self.name;
+        // A fault in one operation must not take down everyone's writer; the
+        // savepoint undoes whatever it had done.
+        let result = match catch_unwind(AssertUnwindSafe(|| work(connection))) {
+            Ok(result) => result.map_err(|failure| failure.into_store_error(name, place)),
+            Err(_) => Err(StoreError::new(
+                StoreErrorKind::Bug,
+                format!("{name}: the operation panicked"),
+            )),
+        };
+        let done = result.is_ok();
+        self.result = Some(result);
+        done
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        let result = self.result.as_ref()?;
+        result.as_ref().err().map(StoreError::repeat)
+    }
+
+    fn runs_alone(&self) -> bool {
+        self.alone
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), &StoreError>) {
+        let result = match (self.result, committed) {
+            (Some(Err(own)), _) => Err(own),
+            (_, Err(shared)) => Err(shared.repeat()),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StoreError::new(
+                StoreErrorKind::Bug,
+                format!("{}: the operation was never run", self.name),
+            )),
+        };
+        // A caller that went away does not need its answer.
+        let _ = self.reply.send(result);
+    }
+}
+
+fn write_groups(connection: Connection, waiting: &Receiver<Box<dyn Operation>>, place: &str) {
+    let mut held_back = None;
+    loop {
+        let Some(first) = held_back.take().or_else(|| waiting.recv().ok()) else {
+            break;
+        };
+        if first.runs_alone() {
+            let mut alone = first;
+            alone.run(&connection, place);
+            alone.answer(Ok(()));
+            continue;
+        }
+        held_back = write_group(&connection, first, waiting, place);
+    }
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(%error, "failed to close the database at {place}");
+    }
+}
+
+/// Writes `first` and what waits behind it. Returns an operation that was
+/// taken from the queue but must run alone.
+fn write_group(
+    connection: &Connection,
+    first: Box<dyn Operation>,
+    waiting: &Receiver<Box<dyn Operation>>,
+    place: &str,
+) -> Option<Box<dyn Operation>> {
+    let mut held_back = None;
+    let mut group: Vec<Box<dyn Operation>> = Vec::new();
+    let rows_before = connection.total_changes();
+    let mut next = Some(first);
+    while let Some(mut operation) = next.take() {
+        match run_in_group(connection, operation.as_mut(), group.is_empty(), place) {
+            Ok(()) => group.push(operation),
+            Err(error) => {
+                // The transaction is lost, and with it all that ran before.
+                let error = error.into_store_error("write a group", place);
+                operation.answer(Err(&error));
+                answer_all(group, Err(&error));
+                roll_back(connection);
+                return None;
+            }
+        }
+        let rows = connection.total_changes().saturating_sub(rows_before);
+        if rows >= GROUP_ROWS_MAX || group.len() >= GROUP_OPERATIONS_MAX {
+            break;
+        }
+        match waiting.try_recv() {
+            Ok(operation) if operation.runs_alone() => {
+                held_back = Some(operation);
+                break;
+            }
+            Ok(operation) => next = Some(operation),
+            Err(_) => break,
+        }
+    }
+    if connection.is_autocommit() {
+        // The only operation failed and rolled everything back.
+        answer_all(group, Ok(()));
+        return held_back;
+    }
+    match connection.execute_batch("COMMIT") {
+        Ok(()) => answer_all(group, Ok(())),
+        Err(error) => {
+            roll_back(connection);
+            let error = Failure::from(error).into_store_error("commit", place);
+            tracing::warn!(%error, operations = group.len(), "failed to commit");
+            answer_all(group, Err(&error));
+        }
+    }
+    held_back
+}
+
+/// Runs one operation; its own failure is undone here and is no error. An
+/// error means that the group's transaction is gone.
+///
+/// The first operation has the transaction to itself and needs no savepoint,
+/// which would copy every database page it touches.
+fn run_in_group(
+    connection: &Connection,
+    operation: &mut dyn Operation,
+    is_first: bool,
+    place: &str,
+) -> Result<(), Failure> {
+    if connection.is_autocommit() {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+    }
+    if is_first {
+        if !operation.run(connection, place) {
+            roll_back(connection);
+        }
+        return Ok(());
+    }
+    connection.execute_batch("SAVEPOINT operation")?;
+    if operation.run(connection, place) {
+        connection.execute_batch("RELEASE operation")?;
+    } else if connection.is_autocommit() {
+        // A full disk or a read error makes SQLite drop the whole transaction.
+        let error = operation.failure().unwrap_or_else(|| {
+            StoreError::new(StoreErrorKind::Bug, "the transaction ended by itself")
+        });
+        return Err(Failure::Store(error));
+    } else {
+        connection.execute_batch("ROLLBACK TO operation; RELEASE operation")?;
+    }
+    Ok(())
+}
+
+fn answer_all(group: Vec<Box<dyn Operation>>, committed: Result<(), &StoreError>) {
+    for operation in group {
+        operation.answer(committed);
+    }
+}
+
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "failed to roll back");
+    }
+}
