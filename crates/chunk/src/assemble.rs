@@ -8,7 +8,7 @@ use crate::config::ChunkConfig;
 use crate::keywords;
 use crate::language::language;
 use crate::pack::{Budget, Packed, Unit, UnitKind, pack};
-use crate::sections::{Part, Section, headings, merge_small, outline, parts};
+use crate::sections::{Part, Section, cost_of, headings, merge_small, outline, parts};
 use crate::summary::{self, Candidate, Scratch, count_words};
 use crate::terms::{Terms, stop_languages};
 use crate::tokens::estimate_tokens;
@@ -109,14 +109,19 @@ impl Work<'_> {
         );
         Chunk {
             position,
-            tldr: self.tldr(&range, units, &heading_ranges, scratch),
+            tldr: self.tldr(
+                &range,
+                &self.units[packed.own.clone()],
+                &heading_ranges,
+                scratch,
+            ),
             language: language(
                 &self.page.text,
                 &self.terms,
                 words,
                 self.page.language.as_deref(),
             ),
-            tokens: estimate_tokens(text),
+            tokens: tokens(text, units),
             hash: text_hash(&self.page.title, &section_title, text),
             section: section_title,
             heading_path,
@@ -125,23 +130,24 @@ impl Work<'_> {
         }
     }
 
+    /// `own_units` leaves out what the chunk repeats: the chunk before says that.
     fn tldr(
         &self,
         range: &Range<usize>,
-        units: &[Unit],
+        own_units: &[Unit],
         heading_ranges: &[Range<usize>],
         scratch: &mut Scratch,
     ) -> Option<String> {
         let words_max = self.config.tldr_words_max;
         let words = &self.terms.words[self.terms.within(range)];
         let page_text = &self.page.text;
-        if count_words(page_text, range, words) <= words_max {
+        if words.len() <= words_max && count_words(page_text, range, words) <= words_max {
             return None;
         }
-        let mut candidates = self.candidates(units, |kind| kind == UnitKind::Sentence);
+        let mut candidates = self.candidates(own_units, |kind| kind == UnitKind::Sentence);
         if candidates.is_empty() {
             // Nothing but code, tables or one endless sentence.
-            candidates = self.candidates(units, |kind| kind != UnitKind::Heading);
+            candidates = self.candidates(own_units, |kind| kind != UnitKind::Heading);
         }
         let heading_words: Vec<_> = heading_ranges
             .iter()
@@ -184,6 +190,15 @@ impl Work<'_> {
         let range = &self.parts[self.units[unit].block].range;
         let words: Vec<&str> = self.page.text[range.clone()].split_whitespace().collect();
         words.join(" ")
+    }
+}
+
+/// The same as `estimate_tokens(text)`, mostly without another look at the text.
+fn tokens(text: &str, units: &[Unit]) -> u32 {
+    if units.iter().all(|unit| unit.after_space) {
+        cost_of(units).div_ceil(100)
+    } else {
+        estimate_tokens(text)
     }
 }
 

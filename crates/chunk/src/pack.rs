@@ -30,6 +30,8 @@ pub(crate) struct Unit {
     pub(crate) cost: u32,
     /// Index of the block it belongs to.
     pub(crate) block: usize,
+    /// Begins a word, so that its cost adds exactly to what stands before it.
+    pub(crate) after_space: bool,
 }
 
 /// Appends the units of one block.
@@ -88,6 +90,7 @@ fn push_unit(
             kind,
             cost,
             block,
+            after_space,
         });
         return;
     }
@@ -97,6 +100,7 @@ fn push_unit(
             kind: UnitKind::Piece,
             cost,
             block,
+            after_space: false,
         });
     }
 }

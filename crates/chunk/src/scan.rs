@@ -114,6 +114,13 @@ impl Iterator for WordScanner<'_> {
             }
             let mut counts = first_class != Underscore;
             let mut last = first_class;
+            if first_class == Letter {
+                // Most bytes of most pages are here.
+                let bytes = self.text.as_bytes();
+                while bytes.get(end).is_some_and(u8::is_ascii_lowercase) {
+                    end += 1;
+                }
+            }
             while let Some((c, class, next)) = self.peek(end) {
                 let joined = match (last, class) {
                     (_, Extend) => {

@@ -59,6 +59,9 @@ pub(crate) fn parts(page: &Page) -> Vec<Part> {
 }
 
 fn paragraphs(text: &str, range: Range<usize>, parts: &mut Vec<Part>) {
+    if text[range.clone()].trim().is_empty() {
+        return;
+    }
     let mut start = range.start;
     for paragraph in text[range].split("\n\n") {
         let trimmed = paragraph.trim();

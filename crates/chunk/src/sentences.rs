@@ -27,6 +27,10 @@ pub(crate) fn each_sentence(text: &str, mut found: impl FnMut(Range<usize>)) {
     let mut start = skip_space(text, 0);
     let mut at = start;
     while at < bytes.len() {
+        if !MARK_LEADS[usize::from(bytes[at])] {
+            at += 1;
+            continue;
+        }
         let Some(mark_len) = mark_at(bytes, at) else {
             at += 1;
             continue;
@@ -55,6 +59,18 @@ pub(crate) fn each_sentence(text: &str, mut found: impl FnMut(Range<usize>)) {
         found(start..start + rest.len());
     }
 }
+
+/// Bytes that can begin what [`mark_at`] knows.
+const MARK_LEADS: [bool; 256] = {
+    let mut table = [false; 256];
+    let leads = [b'.', b'!', b'?', b'\n', 0xd8, 0xdb, 0xe0, 0xe2, 0xe3, 0xef];
+    let mut i = 0;
+    while i < leads.len() {
+        table[leads[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
 
 /// Length of the sentence mark or line end at `at`.
 fn mark_at(bytes: &[u8], at: usize) -> Option<usize> {

@@ -121,7 +121,7 @@ pub(crate) fn pick(
     }
     for s in &mut scored {
         let distinct = &pool[s.terms.clone()];
-        let shared: f32 = distinct.iter().map(|t| log_count(scratch.count(*t))).sum();
+        let shared: f32 = distinct.iter().map(|t| weight(scratch.count(*t))).sum();
         let in_heading = distinct
             .iter()
             .filter(|t| request.heading_words.iter().any(|h| h.term == **t))
@@ -148,7 +148,7 @@ pub(crate) fn pick(
     let mut words = 0;
     let best = scored.first().map_or(0.0, |s| s.score);
     for s in &scored {
-        let weak = s.score < best * 0.25;
+        let weak = s.score < best * 0.3;
         if weak || words + s.words > request.words_max {
             continue;
         }
@@ -177,20 +177,25 @@ pub(crate) fn pick(
 /// Words as a reader would count them: Unicode words, and marks standing alone.
 pub(crate) fn count_words(text: &str, range: &Range<usize>, words: &[Occurrence]) -> usize {
     let mut count = words.len();
-    let mut next = words.iter().peekable();
     let mut at = range.start;
-    for token in text[range.clone()].split_inclusive(char::is_whitespace) {
-        let end = at + token.len();
-        let mut has_word = false;
-        while next.next_if(|w| (w.start as usize) < end).is_some() {
-            has_word = true;
+    for word in words {
+        let start = word.start as usize;
+        // A mark between two spaces needs three bytes; at the start, two.
+        if start > at + 1 {
+            count += marks_alone(&text[at..start], at == range.start, false);
         }
-        if !has_word && !token.trim_end().is_empty() {
-            count += 1;
-        }
-        at = end;
+        at = (word.end as usize).min(range.end).max(at);
     }
-    count
+    count + marks_alone(&text[at..range.end], at == range.start, true)
+}
+
+/// Space-separated marks in a gap between words that touch neither word.
+fn marks_alone(gap: &str, at_start: bool, at_end: bool) -> usize {
+    let touches_before = !at_start && !gap.starts_with(char::is_whitespace);
+    let touches_after = !at_end && !gap.ends_with(char::is_whitespace);
+    let marks = gap.split_whitespace().count();
+    let touching = usize::from(touches_before) + usize::from(touches_after);
+    marks.saturating_sub(touching)
 }
 
 /// Most of one sentence's terms occur in the other.
@@ -212,28 +217,21 @@ fn dedup_tail(pool: &mut Vec<u32>, from: usize) -> usize {
     kept
 }
 
-fn log_count(count: u32) -> f32 {
-    (1.0 + count as f32).ln()
+/// What a term says about the rest of the text: next to nothing when it occurs
+/// once.
+fn weight(count: u32) -> f32 {
+    0.25 + (count.max(1) as f32).ln()
 }
 
 fn cut(sentence: &str, words_max: usize) -> String {
     let mut end = 0;
     let mut count = 0;
-    let mut last_token_end = 0;
     for word in WordScanner::new(sentence) {
-        let marks = sentence[last_token_end..word.start]
-            .split_whitespace()
-            .count();
-        // A mark that touches the word is no word of its own.
-        let touching = usize::from(
-            !sentence[last_token_end..word.start].ends_with(char::is_whitespace) && marks > 0,
-        );
-        count += 1 + marks - touching;
+        count += 1 + marks_alone(&sentence[end..word.start], end == 0, false);
         if count > words_max {
             break;
         }
         end = word.end;
-        last_token_end = word.end;
     }
     if end == 0 {
         // No words at all, only marks: keep as many of them.

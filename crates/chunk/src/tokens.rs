@@ -60,8 +60,9 @@ enum Kind {
     Digit,
     Arabic,
     Cyrillic,
-    /// Greek, Hebrew, Devanagari, Hangul: about two characters a token.
-    Dense,
+    /// Greek, Hebrew, Devanagari.
+    Greek,
+    Hangul,
     Han,
     Kana,
     Thai,
@@ -89,8 +90,10 @@ impl Run {
     fn push(&mut self, c: char, kind: Kind, total: &mut u32) {
         match kind {
             Kind::Extend => {
-                // Harakat and accents are mostly pieces of their own; joiners are free.
-                if !matches!(c, '\u{200c}'..='\u{200f}' | '\u{ad}' | '\u{fe0f}') {
+                // Harakat and accents are mostly pieces of their own. Joiners are
+                // free, and vowel signs come with their consonants.
+                let mark = !matches!(c, '\u{200c}'..='\u{200f}' | '\u{ad}' | '\u{fe0f}');
+                if mark && !matches!(self.kind, Kind::Greek | Kind::Thai) {
                     *total = total.saturating_add(60);
                 }
                 return;
@@ -115,12 +118,11 @@ impl Run {
                     return;
                 }
             }
-            Kind::Mark | Kind::Quote | Kind::Symbol => {
-                if self.kind == kind && self.mark == c {
-                    self.chars += 1;
-                    return;
-                }
+            Kind::Mark | Kind::Quote | Kind::Symbol if self.kind == kind && self.mark == c => {
+                self.chars += 1;
+                return;
             }
+            Kind::Mark | Kind::Quote | Kind::Symbol => {}
             _ if kind == self.kind => {
                 self.chars += 1;
                 return;
@@ -143,6 +145,8 @@ impl Run {
 
     fn flush(&mut self, total: &mut u32) {
         let n = self.chars;
+        // A run inside a word never costs less than the same run at its start, so
+        // that cutting a text can only make the sum of its parts larger.
         let [at_start, inside] = match self.kind {
             Kind::Space | Kind::Extend => return,
             Kind::Lower => [by_length(&LOWER, n, 24), by_length(&LOWER_INSIDE, n, 26)],
@@ -154,14 +158,15 @@ impl Run {
                 by_length(&CYRILLIC, n, 22),
                 by_length(&CYRILLIC, n, 22) + 20,
             ],
-            Kind::Dense => [70 + 38 * n, 70 + 38 * n],
-            Kind::Han => [60 + 60 * n, 40 + 60 * n],
-            Kind::Kana => [50 + 50 * n, 30 + 50 * n],
-            Kind::Thai => [60 + 32 * n, 40 + 32 * n],
-            Kind::Rare => [80 + 60 * n, 80 + 60 * n],
+            Kind::Greek => [by_length(&CYRILLIC, n, 22) + 12; 2],
+            Kind::Hangul => [70 + 55 * n; 2],
+            Kind::Han => [50 + 60 * n; 2],
+            Kind::Kana => [40 + 50 * n; 2],
+            Kind::Thai => [50 + 32 * n; 2],
+            Kind::Rare => [80 + 60 * n; 2],
             // Runs of one mark (`----`, `....`) are few pieces, whatever their length.
-            Kind::Quote | Kind::Mark => [100 + 6 * (n - 1), 95 + 6 * (n - 1)],
-            Kind::Symbol => [135 + 50 * (n - 1), 135 + 50 * (n - 1)],
+            Kind::Quote | Kind::Mark => [97 + 6 * (n - 1); 2],
+            Kind::Symbol => [135 + 50 * (n - 1); 2],
         };
         let latin = matches!(self.kind, Kind::Lower | Kind::Title);
         let accents = if latin && self.beyond_ascii { 35 } else { 0 };
@@ -224,7 +229,8 @@ fn kind(c: char) -> Kind {
             Script::Latin => Kind::Lower,
             Script::Arabic => Kind::Arabic,
             Script::Cyrillic => Kind::Cyrillic,
-            Script::Greek | Script::Hebrew | Script::Devanagari | Script::Hangul => Kind::Dense,
+            Script::Greek | Script::Hebrew | Script::Devanagari => Kind::Greek,
+            Script::Hangul => Kind::Hangul,
             Script::Han => Kind::Han,
             Script::Kana => Kind::Kana,
             Script::Thai => Kind::Thai,
