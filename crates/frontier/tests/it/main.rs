@@ -1,0 +1,15 @@
+//! The crate's public behaviour, by subject.
+
+mod canonical;
+mod dispatcher;
+mod robots;
+mod scope;
+mod simulation;
+mod simulation_world;
+mod trap;
+
+use types::CanonicalUrl;
+
+fn url(text: &str) -> CanonicalUrl {
+    CanonicalUrl::parse(text).expect("a valid test URL")
+}
