@@ -349,3 +349,75 @@ impl Deflate {
 fn count(bytes: u64) -> usize {
     usize::try_from(bytes).expect("bug: more bytes than the buffer given")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CODINGS: [Coding; 5] = [
+        Coding::Identity,
+        Coding::Gzip,
+        Coding::Deflate,
+        Coding::Brotli,
+        Coding::Zstd,
+    ];
+
+    fn decode(coding: Coding, input: &[u8], piece_bytes: usize, bytes_max: usize) -> Vec<u8> {
+        let output = CappedBytes::new(bytes_max, 16);
+        let mut decoder = Decoder::new(coding, output).expect("a decoder");
+        for piece in input.chunks(piece_bytes) {
+            if decoder.push(piece).ok() != Some(Pushed::Fits) {
+                break;
+            }
+        }
+        // Broken input fails here as well; what came out before counts.
+        let _ = decoder.finish();
+        decoder.take()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn noise_never_panics_and_never_passes_the_cap(
+            noise in proptest::collection::vec(any::<u8>(), 0..400),
+            bytes_max in 0_usize..64,
+        ) {
+            for coding in CODINGS {
+                // With a plausible start the noise gets deeper into the decoder.
+                let mut framed = match coding {
+                    Coding::Gzip => vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3],
+                    Coding::Deflate => vec![0x78, 0x9c],
+                    Coding::Zstd => vec![0x28, 0xb5, 0x2f, 0xfd],
+                    Coding::Brotli | Coding::Identity => Vec::new(),
+                };
+                framed.extend(&noise);
+                prop_assert!(decode(coding, &framed, 400, bytes_max).len() <= bytes_max);
+            }
+        }
+
+        #[test]
+        fn pieces_do_not_matter(
+            text in proptest::collection::vec(0_u8..8, 0..3000),
+            piece_bytes in 1_usize..50,
+            bytes_max in 0_usize..4000,
+        ) {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(&text).expect("memory");
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            zlib.write_all(&text).expect("memory");
+            let encoded = [
+                (Coding::Identity, text.clone()),
+                (Coding::Gzip, gzip.finish().expect("memory")),
+                (Coding::Deflate, zlib.finish().expect("memory")),
+                (Coding::Zstd, zstd::encode_all(&text[..], 1).expect("memory")),
+            ];
+            let expected = &text[..text.len().min(bytes_max)];
+            for (coding, bytes) in encoded {
+                prop_assert_eq!(&decode(coding, &bytes, piece_bytes, bytes_max), expected);
+            }
+        }
+    }
+}

@@ -350,4 +350,24 @@ mod tests {
         let long = format!("/{}", "x".repeat(URL_BYTES_MAX));
         check(&long, Err(&long[..URL_BYTES_MAX]));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(200))]
+
+        #[test]
+        fn hostile_headers_do_no_harm(value in "[<>;,=\"\\\\ a-c0-9:/#é-]{0,60}") {
+            let relation = format!("{value}; rel=canonical");
+            for link in [value.as_str(), relation.as_str()] {
+                if let Some(target) = link_canonical(&headers(&[("link", link)]), &base()) {
+                    proptest::prop_assert!(url::Url::parse(&target).is_ok());
+                }
+            }
+            let clock = ManualClock::at(Timestamp(i64::MIN));
+            let wait = retry_after(&headers(&[("retry-after", &value)]), &clock);
+            proptest::prop_assert!(wait.is_none_or(|wait| wait <= RETRY_AFTER_MAX));
+            if let Err(raw) = redirect_target(&headers(&[("location", &value)]), &base()) {
+                proptest::prop_assert_eq!(raw, value.trim());
+            }
+        }
+    }
 }

@@ -9,11 +9,13 @@ use testkit::{FakeWeb, Gate, Reply, WebSpec, generated_site};
 /// Sends one request on a new connection and reads until the server closes or
 /// the promised body is complete.
 fn exchange(web: &FakeWeb, path: &str, headers: &str) -> String {
-    let mut stream = TcpStream::connect(web.addr()).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut stream = TcpStream::connect(web.addr()).expect("the server answers");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").expect("the server answers");
+    stream
+        .shutdown(std::net::Shutdown::Write)
+        .expect("the server answers");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
+    stream.read_to_end(&mut answer).expect("the server answers");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
