@@ -1,0 +1,220 @@
+//! Which nodes of a page are its content.
+
+mod clean;
+mod hints;
+mod measure;
+mod score;
+mod table;
+
+use html5ever::local_name;
+
+use crate::html::{Dom, NodeIndex, Tag};
+use clean::Cleaner;
+use hints::{HintTable, Hints};
+use measure::{OwnCounts, SubtreeCounts};
+use score::Scorer;
+
+pub(crate) use table::{column_span, looks_like_data};
+
+/// An extraction below this many characters is tried again with less care.
+const CONTENT_CHARS_ENOUGH: u32 = 500;
+
+/// The content: roots in document order, and what is left out below them.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) roots: Vec<NodeIndex>,
+    pub(crate) removed: Vec<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Care {
+    strip_unlikely: bool,
+    weigh_classes: bool,
+    clean_conditionally: bool,
+}
+
+pub(crate) fn find_content(dom: &Dom) -> Content {
+    if dom.len() == 0 {
+        return Content::default();
+    }
+    let finder = Finder {
+        dom,
+        hints: HintTable::new(dom),
+        own: OwnCounts::new(dom),
+    };
+    finder.find()
+}
+
+struct Finder<'a> {
+    dom: &'a Dom,
+    hints: HintTable,
+    own: OwnCounts,
+}
+
+impl Finder<'_> {
+    fn find(&self) -> Content {
+        let invisible = self.invisible();
+        let mut best: Option<(Content, u32)> = None;
+        let attempts = [
+            (true, true, true),
+            (false, true, true),
+            (false, false, true),
+            (false, false, false),
+        ];
+        for (strip_unlikely, weigh_classes, clean_conditionally) in attempts {
+            let content = self.attempt(
+                &invisible,
+                Care {
+                    strip_unlikely,
+                    weigh_classes,
+                    clean_conditionally,
+                },
+            );
+            let chars = self.chars(&content);
+            if chars >= CONTENT_CHARS_ENOUGH {
+                return content;
+            }
+            if best.as_ref().is_none_or(|(_, most)| chars > *most) {
+                best = Some((content, chars));
+            }
+        }
+        best.map(|(content, _)| content).unwrap_or_default()
+    }
+
+    fn attempt(&self, invisible: &[bool], care: Care) -> Content {
+        let dom = self.dom;
+        let mut removed = invisible.to_vec();
+        if care.strip_unlikely {
+            self.strip_unlikely(&mut removed);
+        }
+        let counts = SubtreeCounts::new(dom, &self.own, &removed);
+        let scorer = Scorer {
+            dom,
+            hints: &self.hints,
+            counts: &counts,
+            removed: &removed,
+            weigh_classes: care.weigh_classes,
+        };
+        let roots = scorer.roots().unwrap_or_else(|| vec![0]);
+        let cleaner = Cleaner {
+            dom,
+            hints: &self.hints,
+            own: &self.own,
+            weigh_classes: care.weigh_classes,
+            conditionally: care.clean_conditionally,
+        };
+        cleaner.clean(&roots, &mut removed);
+        Content { roots, removed }
+    }
+
+    fn chars(&self, content: &Content) -> u32 {
+        let mut chars = 0;
+        for &root in &content.roots {
+            let mut node = root;
+            while node < self.dom.end(root) {
+                if content.removed[node] {
+                    node = self.dom.end(node);
+                } else {
+                    chars += self.own.chars[node];
+                    node += 1;
+                }
+            }
+        }
+        chars
+    }
+
+    /// What a reader never sees, plus dialogs laid over the page.
+    fn invisible(&self) -> Vec<bool> {
+        let dom = self.dom;
+        let mut removed = vec![false; dom.len()];
+        for node in 1..dom.len() {
+            if dom.tag(node) == Tag::Text {
+                continue;
+            }
+            removed[node] = dom.tag(node) == Tag::Dialog || is_invisible(dom, node);
+        }
+        removed
+    }
+
+    fn strip_unlikely(&self, removed: &mut [bool]) {
+        let dom = self.dom;
+        let mut node = 1;
+        let mut keep_until = 0;
+        while node < dom.len() {
+            if removed[node] {
+                node = dom.end(node);
+                continue;
+            }
+            let tag = dom.tag(node);
+            if matches!(tag, Tag::Table | Tag::Code | Tag::Pre) {
+                keep_until = keep_until.max(dom.end(node));
+            }
+            let hints = self.hints.hints[node];
+            let by_name = hints.has(Hints::UNLIKELY)
+                && !hints.has(Hints::MAYBE)
+                && node >= keep_until
+                && !matches!(tag, Tag::A | Tag::Body);
+            if by_name || has_unlikely_role(dom, node) {
+                removed[node] = true;
+                node = dom.end(node);
+            } else {
+                node += 1;
+            }
+        }
+    }
+}
+
+fn has_unlikely_role(dom: &Dom, node: NodeIndex) -> bool {
+    dom.tag(node) != Tag::Text
+        && matches!(
+            dom.attribute(node, &local_name!("role")),
+            Some(
+                "menu"
+                    | "menubar"
+                    | "complementary"
+                    | "navigation"
+                    | "alert"
+                    | "alertdialog"
+                    | "dialog"
+            )
+        )
+}
+
+fn is_invisible(dom: &Dom, node: NodeIndex) -> bool {
+    for (name, value) in dom.attributes(node) {
+        match name {
+            "hidden" => return true,
+            "aria-hidden" if value == "true" => {
+                // MediaWiki's fallback pictures of formulas are the readable form.
+                let class = dom.attribute(node, &local_name!("class"));
+                return !class.is_some_and(|class| class.contains("fallback-image"));
+            }
+            "aria-modal" if value == "true" => return true,
+            "style" if hides(value) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+fn hides(style: &str) -> bool {
+    if style.len() > 2_000 {
+        return false;
+    }
+    style.split(';').any(|declaration| {
+        let Some((property, value)) = declaration.split_once(':') else {
+            return false;
+        };
+        let value = value.trim();
+        let is = |word: &str| {
+            value
+                .get(..word.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(word))
+        };
+        match property.trim() {
+            p if p.eq_ignore_ascii_case("display") => is("none"),
+            p if p.eq_ignore_ascii_case("visibility") => is("hidden"),
+            _ => false,
+        }
+    })
+}

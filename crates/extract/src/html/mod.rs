@@ -1,0 +1,13 @@
+//! HTML text -> a compact tree, one parse per page.
+
+mod attribute_limit;
+mod dom;
+mod parse;
+mod scan;
+mod sink;
+mod tag;
+
+pub(crate) use dom::{Dom, NodeIndex};
+pub(crate) use parse::{ParseLimits, parse, scan_only};
+pub(crate) use scan::PageScan;
+pub(crate) use tag::Tag;
