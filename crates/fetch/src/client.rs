@@ -1,6 +1,7 @@
 //! Building the HTTP clients from the settings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
@@ -14,6 +15,9 @@ use crate::config::FetchConfig;
 use crate::decode;
 use crate::dns::{GuardedResolver, Lookup};
 use crate::error::FetchError;
+
+/// Keeps sums of times far from overflow; a longer one is surely a slip of units.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// One client per [`Route`](crate::guard::Route). Apart, because a resolver
 /// sees no port: a name allowed for one port would be allowed for all, and
@@ -78,6 +82,9 @@ fn check(config: &FetchConfig) -> Result<(), FetchError> {
     for (name, time) in times {
         if time.is_zero() {
             return Err(FetchError::config(format!("{name} is 0")));
+        }
+        if time > TIMEOUT_MAX {
+            return Err(FetchError::config(format!("{name} is over a day")));
         }
     }
     Ok(())

@@ -15,7 +15,8 @@ pub(crate) const ROBOTS_REDIRECTS_MAX: u32 = 5;
 /// RFC 9110 §4.1 asks for 8000 octets at least; nothing good comes longer.
 pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
 
-/// How to fetch. Every limit holds for each request on its own.
+/// How to fetch. Every limit holds for each request on its own. Timeouts are
+/// more than 0 and at most a day.
 #[derive(Clone)]
 pub struct FetchConfig {
     /// Names this crawler and how to reach its operator, e.g.

@@ -27,7 +27,8 @@ type LookupFn = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 /// Where addresses of names come from.
 #[derive(Clone)]
 pub enum Lookup {
-    /// The system's resolver.
+    /// The system's resolver. It cannot be interrupted, so a runtime that is
+    /// dropped waits for look-ups under way; use `shutdown_timeout` to leave at once.
     System,
     /// A function that does not block, for tests and fixed tables.
     Custom(Arc<LookupFn>),

@@ -178,11 +178,10 @@ fn push_header(head: &mut String, name: &str, value: &str) {
 }
 
 async fn write_chunk(stream: &mut TcpStream, piece: &[u8]) -> io::Result<()> {
-    stream
-        .write_all(format!("{:x}\r\n", piece.len()).as_bytes())
-        .await?;
-    stream.write_all(piece).await?;
-    stream.write_all(b"\r\n").await
+    let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
+    chunk.extend_from_slice(piece);
+    chunk.extend_from_slice(b"\r\n");
+    stream.write_all(&chunk).await
 }
 
 async fn until_client_goes(stream: &mut TcpStream) -> io::Result<Next> {

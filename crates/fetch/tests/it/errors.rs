@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fetch::{FetchConfig, FetchErrorKind, Fetcher, Lookup, Want};
 use testkit::{FakeWeb, Reply};
@@ -161,11 +162,15 @@ fn unusable_settings_are_named() {
         let proxy = Some(proxy.to_owned());
         check(FetchConfig { proxy, ..config() }, problem);
     }
-    let total_timeout = std::time::Duration::ZERO;
-    let bad = FetchConfig {
-        total_timeout,
-        ..config()
-    };
-    check(bad, "total_timeout is 0");
+    for (total_timeout, problem) in [
+        (Duration::ZERO, "total_timeout is 0"),
+        (Duration::MAX, "total_timeout is over a day"),
+    ] {
+        let bad = FetchConfig {
+            total_timeout,
+            ..config()
+        };
+        check(bad, problem);
+    }
     assert!(!PrivateAddress.is_transient() && Timeout.is_transient());
 }

@@ -1,5 +1,7 @@
 //! Each limit, from both sides.
 
+use std::time::Duration;
+
 use fetch::{FetchConfig, FetchErrorKind, Want};
 use testkit::{FakeWeb, Gate, Reply, gzip};
 
@@ -64,8 +66,8 @@ async fn robots_are_cut_off_not_refused() {
     let long = "a".repeat(ROBOTS_BYTES_MAX + 1);
     web.route("/long", Reply::text(long.clone()));
     web.route("/gzip", Reply::text(long).gzip());
-    web.route("/endless", Reply::text("Allow: /\n").endless());
-    web.route("/bomb", Reply::gzip_bomb(64 * 1024 * 1024));
+    web.route("/endless", Reply::text("Allow: /\n".repeat(1000)).endless());
+    web.route("/bomb", Reply::gzip_bomb(8 * 1024 * 1024));
     web.route("/short", Reply::body("image/png", "User-agent: *"));
     let fetcher = fetcher(config());
     for path in ["/long", "/gzip", "/endless", "/bomb"] {
@@ -182,7 +184,6 @@ async fn total_time_ends_a_body_that_keeps_dripping() {
     web.route("/drip", Reply::html("x").dripping(SOON / 10));
     let fetcher = fetcher(FetchConfig {
         total_timeout: SOON * 2,
-        read_timeout: SOON,
         ..config()
     });
     let problem = "timed out after 0.12 s";
@@ -194,16 +195,17 @@ async fn silence_ends_a_request() {
     let web = FakeWeb::start().await;
     web.route("/never", Reply::silence());
     web.route("/stall", Reply::html("promised").silent_body());
-    let fetcher = fetcher(FetchConfig {
-        read_timeout: SOON,
-        connect_timeout: SOON * 10,
-        ..config()
-    });
-    let check = async |path: &str, problem: &str| {
+    let check = async |connect_timeout: Duration, path: &str, problem: &str| {
+        let fetcher = fetcher(FetchConfig {
+            read_timeout: SOON,
+            connect_timeout,
+            ..config()
+        });
         check_error(&fetcher, &web.url(path), Want::Page, Timeout, problem).await;
     };
-    check("/stall", "body stalled for 0.06 s").await;
-    check("/never", "no answer for 0.66 s").await;
+    // Plenty of time for the head: only the body can be what is late.
+    check(SOON * 100, "/stall", "body stalled for 0.06 s").await;
+    check(SOON * 10, "/never", "no answer for 0.66 s").await;
 }
 
 #[tokio::test]
