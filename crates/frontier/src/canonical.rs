@@ -162,11 +162,12 @@ impl UrlPolicy {
     }
 
     /// As [`UrlPolicy::canonical`], for a URL already parsed (a resolved link).
-    pub fn canonical_url(&self, url: Url) -> Result<CanonicalUrl, CanonicalError> {
-        let mut url: Url = CanonicalUrl::from_url(url)
-            .map_err(CanonicalError::Url)?
-            .as_url()
-            .clone();
+    pub fn canonical_url(&self, mut url: Url) -> Result<CanonicalUrl, CanonicalError> {
+        if url.cannot_be_a_base() {
+            // No path to edit: `mailto:`, `data:`; refused below.
+            return CanonicalUrl::from_url(url).map_err(CanonicalError::Url);
+        }
+        url.set_fragment(None);
         if let Some(path) = self.canonical_path(url.path()) {
             url.set_path(&path);
         }
@@ -176,10 +177,11 @@ impl UrlPolicy {
                 url.set_query(changed.as_deref());
             }
         }
+        let url = CanonicalUrl::from_url(url).map_err(CanonicalError::Url)?;
         if url.as_str().len() > self.url_bytes_max {
             return Err(CanonicalError::TooLong);
         }
-        CanonicalUrl::from_url(url).map_err(CanonicalError::Url)
+        Ok(url)
     }
 
     fn canonical_path(&self, path: &str) -> Option<String> {
@@ -238,7 +240,8 @@ impl UrlPolicy {
         if name.is_empty() {
             return false;
         }
-        let name = percent::decode_lossy(name);
+        let decoded = name.contains('%').then(|| percent::decode_lossy(name));
+        let name = decoded.as_deref().unwrap_or(name);
         self.strip_params.iter().any(|pattern| {
             if pattern.starts_with(';') {
                 return false;

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use types::CanonicalUrl;
 
-use crate::trap_shape::{Shape, hash};
+use crate::trap_shape::{Extent, Shape, hash};
 
 /// Years by which calendars in use lag behind the Gregorian one or lead it:
 /// Jalali, Hijri (which gains a year in 33, hence both ends), Buddhist.
@@ -127,6 +127,7 @@ pub struct TrapGuard {
     admitted: RecentSet,
     counts: HashMap<u64, u32, PassThrough>,
     token_params: HashMap<u64, TokenParam, PassThrough>,
+    scratch: Vec<u8>,
 }
 
 /// A query parameter that carries random tokens.
@@ -154,24 +155,27 @@ impl TrapGuard {
             limits,
             counts: HashMap::default(),
             token_params: HashMap::default(),
+            scratch: Vec::new(),
         }
     }
 
     /// Is this URL, found `depth` links away from a seed, part of a trap?
     /// `None` admits and counts it.
     pub fn check(&mut self, url: &CanonicalUrl, depth: u32) -> Option<TrapReason> {
-        let shape = Shape::of(url);
-        if let Some(reason) = self.too_long(&shape) {
+        let extent = Extent::of(url);
+        if let Some(reason) = self.too_long(&extent) {
             return Some(reason);
         }
-        if shape.digits_folded.is_none() && shape.path.is_none() {
+        if !extent.is_dynamic {
             // Made of words alone: generated spaces hardly ever are, and depth
             // and page limits of the crawl still hold.
             return None;
         }
-        if self.admitted.contains(shape.url) {
+        let url_hash = hash(&url.as_str());
+        if self.admitted.contains(url_hash) {
             return None;
         }
+        let shape = Shape::of(url, &mut self.scratch);
         if depth > self.limits.chain_depth_max {
             return Some(TrapReason::ChainDepth);
         }
@@ -181,7 +185,7 @@ impl TrapGuard {
         if self.is_session(&shape) {
             return Some(TrapReason::SessionIds);
         }
-        let counted = self.counted(&shape);
+        let counted = self.counted(&shape, &extent);
         let full = counted
             .iter()
             .flatten()
@@ -189,16 +193,17 @@ impl TrapGuard {
         if let Some((_, _, reason)) = full {
             return Some(*reason);
         }
-        self.admit(&shape, &counted);
+        self.admitted.insert(url_hash);
+        self.count(&shape, &counted);
         None
     }
 
-    fn too_long(&self, shape: &Shape) -> Option<TrapReason> {
-        if shape.path_segments > self.limits.path_segments_max {
+    fn too_long(&self, extent: &Extent) -> Option<TrapReason> {
+        if extent.path_segments > self.limits.path_segments_max {
             Some(TrapReason::PathSegments)
-        } else if shape.repeated_segments > self.limits.repeated_segments_max {
+        } else if extent.repeated_segments > self.limits.repeated_segments_max {
             Some(TrapReason::RepeatedSegments)
-        } else if shape.query_params > self.limits.query_params_max {
+        } else if extent.query_params > self.limits.query_params_max {
             Some(TrapReason::QueryParams)
         } else {
             None
@@ -219,7 +224,7 @@ impl TrapGuard {
         param.is_some_and(TokenParam::is_session)
     }
 
-    fn counted(&self, shape: &Shape) -> Counted {
+    fn counted(&self, shape: &Shape, extent: &Extent) -> Counted {
         let limits = &self.limits;
         let numeric = shape.digits_folded.map(|key| match shape.calendar_year {
             Some(_) => (
@@ -239,14 +244,14 @@ impl TrapGuard {
             .facets
             .is_some_and(|facets| !self.counts.contains_key(&hash(&("facets", facets))));
         let variants = shape.path.filter(|_| new_facets).map(|path| {
-            let limit = match shape.query_params {
+            let limit = match extent.query_params {
                 0 | 1 => limits.numeric_variants_max,
                 2 => limits
                     .variants_per_path_max
                     .saturating_mul(TWO_PARAM_FACTOR),
                 _ => limits.variants_per_path_max,
             };
-            let class = shape.query_params.min(3);
+            let class = extent.query_params.min(3);
             (
                 hash(&("variants", class, path)),
                 limit,
@@ -263,8 +268,7 @@ impl TrapGuard {
         [variants, numeric, facets]
     }
 
-    fn admit(&mut self, shape: &Shape, counted: &Counted) {
-        self.admitted.insert(shape.url);
+    fn count(&mut self, shape: &Shape, counted: &Counted) {
         for (key, _, _) in counted.iter().flatten() {
             let count = self.counts.entry(*key).or_insert(0);
             *count = count.saturating_add(1);

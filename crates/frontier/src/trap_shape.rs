@@ -10,15 +10,33 @@ use crate::canonical::is_random_token;
 /// Longest run of letters or digits kept as a word of a URL.
 const WORD_BYTES_MAX: usize = 32;
 
-/// What the trap rules look at.
+/// What decides without counting: cheap, and asked of every link.
 #[derive(Debug)]
-pub(crate) struct Shape {
-    /// Hash of the whole URL.
-    pub(crate) url: u64,
+pub(crate) struct Extent {
     pub(crate) path_segments: usize,
     /// How often the most repeated path segment occurs.
     pub(crate) repeated_segments: usize,
     pub(crate) query_params: usize,
+    /// Digits or a query: what generated spaces are made of.
+    pub(crate) is_dynamic: bool,
+}
+
+impl Extent {
+    pub(crate) fn of(url: &CanonicalUrl) -> Extent {
+        let (path_segments, repeated_segments) = count_segments(url.as_url().path());
+        let query_params = params(url.as_url().query().unwrap_or_default()).count();
+        Extent {
+            path_segments,
+            repeated_segments,
+            query_params,
+            is_dynamic: query_params > 0 || has_digits(url),
+        }
+    }
+}
+
+/// What the counting rules look at.
+#[derive(Debug)]
+pub(crate) struct Shape {
     /// Hash of the URL with runs of digits and random tokens folded, when it has digits.
     pub(crate) digits_folded: Option<u64>,
     /// Hash of the path, when there is a query.
@@ -33,38 +51,33 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(crate) fn of(url: &CanonicalUrl) -> Shape {
-        let text = url.as_str();
-        let host = url.host_key();
+    /// `scratch` is only to save allocations.
+    pub(crate) fn of(url: &CanonicalUrl, scratch: &mut Vec<u8>) -> Shape {
+        let host = &url.as_url()[..url::Position::BeforePath];
         let path = url.as_url().path();
         let query = url.as_url().query().unwrap_or_default();
-        let (path_segments, repeated_segments) = count_segments(path);
-        let has_query = !query.is_empty();
-        let has_digits = url.path_and_query().bytes().any(|b| b.is_ascii_digit());
+        let has_query = params(query).next().is_some();
+        let has_digits = has_digits(url);
+        let mut hash_of = |write: &dyn Fn(&mut Vec<u8>)| {
+            scratch.clear();
+            scratch.extend_from_slice(host.as_bytes());
+            write(scratch);
+            hash(scratch)
+        };
+        let with_path = |out: &mut Vec<u8>| out.extend_from_slice(path.as_bytes());
         Shape {
-            url: hash(&text),
-            path_segments,
-            repeated_segments,
-            query_params: params(query).count(),
-            digits_folded: has_digits.then(|| {
-                let mut hasher = DefaultHasher::new();
-                host.hash(&mut hasher);
-                hash_folded(path, query, &mut hasher);
-                hasher.finish()
-            }),
-            path: has_query.then(|| hash(&(&host, path))),
+            digits_folded: has_digits.then(|| hash_of(&|out| fold_url(path, query, out))),
+            path: has_query.then(|| hash_of(&with_path)),
             facets: has_query.then(|| {
-                let mut hasher = DefaultHasher::new();
-                (&host, path).hash(&mut hasher);
-                for (name, value) in params(query) {
-                    (name, folded_value(value)).hash(&mut hasher);
-                }
-                hasher.finish()
+                hash_of(&|out| {
+                    with_path(out);
+                    fold_facets(query, out);
+                })
             }),
             token_param: params(query)
                 .find(|(_, value)| is_random_token(value))
-                .map(|(name, _)| hash(&(&host, name))),
-            calendar_year: calendar_year(path, query),
+                .map(|(name, _)| hash_of(&|out| out.extend_from_slice(name.as_bytes()))),
+            calendar_year: has_digits.then(|| calendar_year(path, query)).flatten(),
         }
     }
 }
@@ -74,6 +87,10 @@ pub(crate) fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
+}
+
+fn has_digits(url: &CanonicalUrl) -> bool {
+    url.path_and_query().bytes().any(|b| b.is_ascii_digit())
 }
 
 fn params(query: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -96,23 +113,23 @@ fn count_segments(path: &str) -> (usize, usize) {
 }
 
 /// Runs of digits count as one digit, random tokens as one token.
-fn hash_folded(path: &str, query: &str, hasher: &mut DefaultHasher) {
+fn fold_url(path: &str, query: &str, out: &mut Vec<u8>) {
     for segment in path.split('/') {
-        hasher.write_u8(b'/');
-        hash_folded_part(segment, hasher);
+        out.push(b'/');
+        fold_part(segment, out);
     }
     for (name, value) in params(query) {
-        hasher.write_u8(b'&');
-        hash_folded_part(name, hasher);
-        hasher.write_u8(b'=');
-        hash_folded_part(value, hasher);
+        out.push(b'&');
+        fold_part(name, out);
+        out.push(b'=');
+        fold_part(value, out);
     }
 }
 
-fn hash_folded_part(text: &str, hasher: &mut DefaultHasher) {
+fn fold_part(text: &str, out: &mut Vec<u8>) {
     let stem = text.split('.').next().unwrap_or_default();
     let rest = if is_random_token(stem) {
-        hasher.write_u8(0);
+        out.push(0);
         &text[stem.len()..]
     } else {
         text
@@ -121,11 +138,20 @@ fn hash_folded_part(text: &str, hasher: &mut DefaultHasher) {
     for byte in rest.bytes() {
         let is_digit = byte.is_ascii_digit();
         if !is_digit {
-            hasher.write_u8(byte);
+            out.push(byte);
         } else if !in_digits {
-            hasher.write_u8(b'0');
+            out.push(b'0');
         }
         in_digits = is_digit;
+    }
+}
+
+fn fold_facets(query: &str, out: &mut Vec<u8>) {
+    for (name, value) in params(query) {
+        out.push(b'&');
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'=');
+        out.extend_from_slice(folded_value(value).as_bytes());
     }
 }
 

@@ -153,6 +153,7 @@ struct Life<'a, 'w> {
     buffer: Vec<Visit>,
     batch_max: usize,
     refused: u32,
+    stopped: bool,
     now: Timestamp,
 }
 
@@ -165,6 +166,7 @@ impl Life<'_, '_> {
         for turn in 0..TURNS_MAX {
             if stop_at_turn == Some(turn) {
                 self.dispatcher.stop();
+                self.stopped = true;
             }
             self.check_memory();
             if self.buffer.len() >= self.batch_max {
@@ -406,15 +408,22 @@ fn simulate(seed: u64) -> Tally {
             buffer: Vec::new(),
             batch_max,
             refused: 0,
+            stopped: false,
             now,
         };
         let ended = life.run();
+        let stopped = life.stopped;
         tally.refused += life.refused;
         now = life.now.plus(Duration::from_secs(1));
         tally.crashes += u32::from(ended.is_err());
         if store.queued_hosts().is_empty() {
             break;
         }
+        // The next life would hide what this one forgot.
+        assert!(
+            ended.is_err() || stopped,
+            "Q2: done, but not with all that is queued"
+        );
     }
     tally.rows = store.rows.len();
     tally.requests = servers.requests;
