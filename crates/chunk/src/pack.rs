@@ -198,12 +198,11 @@ pub(crate) fn pack(units: &[Unit], range: Range<usize>, budget: Budget) -> Vec<P
             && cost.saturating_add(block_cost(units, at, range.end)) > target + target / 4;
         let heading_before = at > start && units[at - 1].kind == UnitKind::Heading;
         if at > start && (full || (enough && !heading_before)) {
-            // A heading moves on to the text it belongs to.
-            let cut = if heading_before && at - 1 > start {
-                at - 1
-            } else {
-                at
-            };
+            // A heading moves on to the text it belongs to, if both fit.
+            let heading_fits = heading_before
+                && at - 1 > start
+                && units[at - 1].cost.saturating_add(unit.cost) <= later_max;
+            let cut = if heading_fits { at - 1 } else { at };
             cuts.push(start..cut);
             start = cut;
             cost = range_cost(units, &(cut..at));

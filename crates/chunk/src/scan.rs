@@ -38,7 +38,7 @@ pub(crate) struct Word {
     pub(crate) end: usize,
     /// Script of the first letter.
     pub(crate) script: Script,
-    /// Nothing to fold: ASCII without capitals or apostrophes.
+    /// Every character folds to itself and nothing is stripped (see `terms`).
     pub(crate) plain: bool,
     /// Begins with a capital.
     pub(crate) capital: bool,
@@ -106,7 +106,7 @@ impl Iterator for WordScanner<'_> {
                 start,
                 end,
                 script: Script::Number,
-                plain: first.is_ascii() && !first.is_ascii_uppercase(),
+                plain: folds_to_itself(first),
                 capital: first_class == Letter && is_capital(first),
             };
             if matches!(first_class, Letter | Single | Kata) {
@@ -146,7 +146,7 @@ impl Iterator for WordScanner<'_> {
                 let Some((class_after, next)) = joined else {
                     break;
                 };
-                word.plain &= c.is_ascii_lowercase() || c.is_ascii_digit();
+                word.plain &= folds_to_itself(c);
                 if word.script == Script::Number && class_after == Letter {
                     word.script = script(c);
                 }
@@ -262,8 +262,19 @@ fn is_decimal_digit(code: u32) -> bool {
     ZEROS.iter().any(|&zero| (zero..zero + 10).contains(&code))
 }
 
-pub(crate) fn is_capital(c: char) -> bool {
-    c.is_ascii_uppercase() || (!c.is_ascii() && c.is_uppercase())
+fn is_capital(c: char) -> bool {
+    let caseless = matches!(c, '\u{590}'..='\u{109f}');
+    c.is_ascii_uppercase() || (!c.is_ascii() && !caseless && c.is_uppercase())
+}
+
+/// Most letters of most pages. Must be a subset of what `terms::fold_into` keeps.
+fn folds_to_itself(c: char) -> bool {
+    match c {
+        'a'..='z' | '0'..='9' | '_' => true,
+        'ي' | 'ى' | 'ك' | 'ـ' | 'ۀ' => false,
+        'ا'..='ي' | 'ٲ'..='ی' => true,
+        _ => false,
+    }
 }
 
 pub(crate) fn script(c: char) -> Script {

@@ -212,11 +212,58 @@ fn ascii_digit(c: char, zero: char) -> char {
     char::from_digit(u32::from(c) - u32::from(zero), 10).unwrap_or(c)
 }
 
-/// FNV-1a, folded to 32 bits.
+/// Multiply and rotate over eight bytes at a time. Not keyed: see [`PROBES_MAX`].
 pub(crate) fn hash(bytes: &[u8]) -> u32 {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for &byte in bytes {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = bytes.len() as u64;
+    let mut mix = |word: u64| hash = (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        mix(u64::from_le_bytes(*word));
     }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(u64::from_le_bytes(last));
     (hash ^ (hash >> 32)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(surface: &str, expected: &str) {
+        let mut folded = String::new();
+        fold_into(surface, &mut folded);
+        assert_eq!(folded, expected, "{surface}");
+    }
+
+    #[test]
+    fn spellings_fold_together() {
+        check("PostgreSQL", "postgresql");
+        check("observatory’s", "observatory");
+        check("Übergröße", "übergröße");
+        check("كتابي", "کتابی");
+        check("کتاب\u{200c}های", "کتاب");
+        check("ستاره\u{200c}ها", "ستاره");
+        check("مُحَمَّد", "محمد");
+        check("سـلام", "سلام");
+        check("۱۴۰۵", "1405");
+        check("٤٥", "45");
+    }
+
+    #[test]
+    fn plain_words_are_already_folded() {
+        for code in 0..=0x2fff {
+            let Some(c) = char::from_u32(code) else {
+                continue;
+            };
+            let surface = format!("x{c}");
+            let plain = WordScanner::new(&surface)
+                .next()
+                .is_some_and(|w| w.plain && w.end == surface.len());
+            if plain {
+                check(&surface, &surface);
+            }
+        }
+    }
 }

@@ -178,6 +178,20 @@ fn long_sections_are_cut_between_blocks_and_overlap_by_sentences() {
 }
 
 #[test]
+fn a_heading_that_does_not_fit_with_its_text_stands_alone() {
+    let heading = "A heading of a good many words that says rather a lot";
+    let body = "Text that fills the budget all by itself because it goes on and on.";
+    check(
+        &sized(20, 0, 0),
+        &["# One", &format!("## {heading}"), body],
+        &[
+            &format!("One > {heading}: One / {heading}"),
+            &format!("One > {heading}: {body}"),
+        ],
+    );
+}
+
+#[test]
 fn overlap_never_crosses_a_heading() {
     let text = "One short sentence here. Another short sentence here.";
     check(
