@@ -8,7 +8,8 @@ use crate::terms::{Occurrence, Terms, stop_languages};
 
 /// The most telling whole sentences of `text`, in text order, at most
 /// `words_max` words in all. A text that short is returned as it is, with white
-/// space folded. When not even one sentence fits, the first is cut at a word
+/// space folded. Fragments that end without a mark (list items) are set apart by
+/// a semicolon. When not even one sentence fits, the first is cut at a word
 /// boundary and ends in `…`.
 ///
 /// `language` (BCP 47 primary subtag) picks the stop words; `None` uses all lists.
@@ -133,6 +134,12 @@ pub(crate) fn pick(
         } else {
             1.0
         };
+        let text = &text[candidates[s.index].range.clone()];
+        let fragment = if text.ends_with(char::is_alphanumeric) {
+            0.8
+        } else {
+            1.0
+        };
         let length = match s.words {
             0..=4 => 0.5,
             5..=45 => 1.0,
@@ -141,6 +148,7 @@ pub(crate) fn pick(
         s.score = shared / (distinct.len() as f32 + 3.0).sqrt()
             * (1.0 + 0.2 * in_heading.min(3) as f32)
             * first
+            * fragment
             * length;
     }
     scored.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
@@ -169,9 +177,28 @@ pub(crate) fn pick(
     chosen.sort_by_key(|s| s.index);
     let mut summary = String::new();
     for s in chosen {
+        end_fragment(&mut summary);
         push_folded(&text[candidates[s.index].range.clone()], &mut summary);
     }
     summary
+}
+
+/// List items and table rows end without a mark; a semicolon keeps them apart
+/// from what follows.
+fn end_fragment(summary: &mut String) {
+    match summary.chars().next_back() {
+        Some('\u{600}'..='\u{6ff}') if !summary.ends_with(['؟', '۔', '؛', '،']) => {
+            summary.push('؛');
+        }
+        Some(c) if c.is_alphanumeric() || matches!(c, ')' | '"' | '”' | '»' | '\'') => {
+            // A mark inside the closing quote or bracket ends the sentence, too.
+            let inner = summary.trim_end_matches([')', '"', '”', '»', '\'']);
+            if !inner.ends_with(['.', '!', '?', '…', '؟']) {
+                summary.push(';');
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Words as a reader would count them: Unicode words, and marks standing alone.

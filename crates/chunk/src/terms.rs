@@ -169,7 +169,7 @@ fn is_content(folded: &str, script: Script) -> bool {
 
 /// Spelling differences that do not make another term: case, Arabic and Persian
 /// code points for the same letter, harakat, tatweel, digits, an English
-/// genitive, a Persian plural joined by ZWNJ.
+/// genitive, a Persian plural or ezafe joined by ZWNJ.
 pub(crate) fn fold_into(surface: &str, out: &mut String) {
     let start = out.len();
     for c in surface.chars() {
@@ -198,7 +198,13 @@ fn strip_ending(folded: &str) -> &str {
     if let Some(stem) = word.strip_suffix("'s") {
         word = stem;
     }
-    for ending in ["\u{200c}هایی", "\u{200c}های", "\u{200c}ها", "\u{200c}ای"] {
+    for ending in [
+        "\u{200c}هایی",
+        "\u{200c}های",
+        "\u{200c}ها",
+        "\u{200c}ای",
+        "\u{200c}ی",
+    ] {
         if let Some(stem) = word.strip_suffix(ending)
             && stem.chars().nth(1).is_some()
         {
@@ -245,6 +251,7 @@ mod tests {
         check("كتابي", "کتابی");
         check("کتاب\u{200c}های", "کتاب");
         check("ستاره\u{200c}ها", "ستاره");
+        check("آینه\u{200c}ی", "آینه");
         check("مُحَمَّد", "محمد");
         check("سـلام", "سلام");
         check("۱۴۰۵", "1405");

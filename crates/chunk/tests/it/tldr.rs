@@ -35,6 +35,19 @@ fn picks_what_the_text_is_about() {
 }
 
 #[test]
+fn fragments_are_set_apart() {
+    let list = "a film canister with a hole\na screwdriver or a hex key\na bright star";
+    check(
+        list,
+        "en",
+        12,
+        "a film canister with a hole; a screwdriver or a hex key",
+    );
+    let persian = "قوطی فیلم با سوراخ\nپیچ‌گوشتی یا آچار آلن\nستاره‌ای پرنور برای آزمون";
+    check(persian, "fa", 8, "قوطی فیلم با سوراخ؛ پیچ‌گوشتی یا آچار آلن");
+}
+
+#[test]
 fn repeats_nothing() {
     let summary = summarize(ENGLISH, Some("en"), 60);
     assert_eq!(summary.matches("finer detail").count(), 1, "{summary}");
