@@ -62,6 +62,14 @@ impl Store {
         })
     }
 
+    /// Where the crawl's seeds redirected to. Reads all of the crawl's rows, which
+    /// only a resumed crawl pays, once.
+    pub fn seed_redirects(&self, crawl: CrawlId) -> Result<Vec<String>, StoreError> {
+        self.read("read redirected seeds", |connection| {
+            collect(connection, SEED_REDIRECTS, [crawl.0], |row| Ok(row.get(0)?))
+        })
+    }
+
     /// Ends all queued URLs of the crawl as skipped; how many pages these were.
     pub fn skip_queued(
         &self,
@@ -121,6 +129,11 @@ pub(crate) const QUEUED_URLS: &str = "
     WHERE f.crawl_id = ?1 AND f.host_id = (SELECT id FROM hosts WHERE key = ?2)
       AND f.state = 0 AND f.id > ?3
     ORDER BY f.id LIMIT ?4";
+
+const SEED_REDIRECTS: &str = "
+    SELECT redirect_to FROM frontier
+    WHERE crawl_id = ?1 AND depth = 0 AND kind = 0 AND reason = 'redirect'
+      AND redirect_to IS NOT NULL";
 
 const PRUNE_STEP: &str = "
     DELETE FROM frontier WHERE id IN (

@@ -31,6 +31,8 @@ pub struct Page {
     pub blocks: Vec<Block>,
     /// Every link of the page, navigation included, absolute, in order.
     pub links: Vec<Link>,
+    /// Absolute addresses of the feeds that the page names (`rel=alternate`).
+    pub feeds: Vec<String>,
     pub images: Vec<Image>,
     /// OpenGraph and Twitter properties, in document order.
     pub open_graph: Vec<(String, String)>,

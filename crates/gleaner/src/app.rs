@@ -1,0 +1,209 @@
+//! Wires configuration to the crates: the one place that knows them all.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
+use fetch::{AddressGuard, FetchConfig, Fetcher};
+use store::{Access, Store, StoreOptions, Synchronous};
+use types::{CanonicalUrl, Clock, SystemClock, TenantId};
+
+use crate::config::{Config, Durability, EmbedProvider};
+
+/// Commands waiting for the store's writer.
+const WRITER_QUEUE_MAX: usize = 256;
+/// Texts waiting for the embedder.
+const EMBED_QUEUE_MAX: usize = 64;
+
+/// The name that `embed::install` gives to the file.
+const INSTALLED_MODEL: &str = "multilingual-e5-small.bin";
+
+/// Everything a command starts from.
+#[derive(Clone)]
+pub struct App {
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    pub tenant: TenantId,
+    pub json: bool,
+    /// `--data-dir` was typed, so that hints repeat it.
+    pub data_dir_given: bool,
+}
+
+impl App {
+    pub fn new(config: Config, json: bool, data_dir_given: bool) -> App {
+        App {
+            config,
+            clock: Arc::new(SystemClock),
+            tenant: TenantId::DEFAULT,
+            json,
+            data_dir_given,
+        }
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.config.data_dir
+    }
+
+    pub fn index_dir(&self) -> PathBuf {
+        self.config.data_dir.join("index")
+    }
+
+    pub fn open_store(&self, access: Access) -> Result<Store> {
+        let settings = &self.config.store;
+        let options = StoreOptions {
+            synchronous: match settings.synchronous {
+                Durability::Full => Synchronous::Full,
+                Durability::Normal => Synchronous::Normal,
+            },
+            cache_mb: settings.cache_mb,
+            mmap_mb: settings.mmap_mb,
+            readers: settings.readers,
+            writer_queue_max: WRITER_QUEUE_MAX,
+            ..StoreOptions::default()
+        };
+        Ok(Store::open(
+            self.data_dir(),
+            access,
+            &options,
+            self.clock.clone(),
+        )?)
+    }
+
+    /// The HTTP client. `seeds` typed on the command line may open their own
+    /// loopback host and port, `allow` further networks.
+    pub fn fetcher(&self, seeds: &[CanonicalUrl], allow: &[String]) -> Result<Fetcher> {
+        let settings = &self.config.fetch;
+        let guard = AddressGuard {
+            allow: settings
+                .allow_private
+                .iter()
+                .chain(allow)
+                .map(|cidr| parse_network(cidr))
+                .collect::<Result<_>>()?,
+            allow_exact: seeds.iter().filter_map(loopback_exception).collect(),
+        };
+        let text = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+        let config = FetchConfig {
+            user_agent: self.user_agent(),
+            connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
+            read_timeout: Duration::from_millis(settings.read_timeout_ms),
+            total_timeout: Duration::from_millis(settings.total_timeout_ms),
+            body_bytes_max: settings.body_bytes_max,
+            wire_bytes_max: settings.wire_bytes_max,
+            header_bytes_max: settings.header_bytes_max,
+            http2: settings.http2,
+            guard,
+            proxy: text(&settings.proxy),
+            extra_ca_file: text(&settings.ca_file).map(PathBuf::from),
+            ..FetchConfig::default()
+        };
+        Ok(Fetcher::new(config)?)
+    }
+
+    pub fn user_agent(&self) -> String {
+        let settings = &self.config.fetch;
+        if !settings.user_agent.is_empty() {
+            return settings.user_agent.clone();
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        if settings.contact_url.is_empty() {
+            format!("Gleaner/{version}")
+        } else {
+            format!("Gleaner/{version} (+{})", settings.contact_url)
+        }
+    }
+
+    /// The configured embedder; `None` when embedding is off.
+    pub fn embedder(&self) -> Result<Option<Embedder>> {
+        let settings = &self.config.embed;
+        let provider = match settings.provider {
+            EmbedProvider::Off => return Ok(None),
+            EmbedProvider::Local => ProviderConfig::Local {
+                model_path: self.model_path(),
+                f32: false,
+            },
+            EmbedProvider::Http => {
+                if settings.base_url.is_empty() || settings.model.is_empty() {
+                    bail!("embed.provider = \"http\" needs embed.base_url and embed.model");
+                }
+                ProviderConfig::Http(HttpConfig {
+                    api_key: (!settings.api_key.is_empty())
+                        .then(|| Secret::new(settings.api_key.clone())),
+                    dims: (settings.dims > 0).then_some(settings.dims),
+                    batch_max: settings.batch_max,
+                    timeout: Duration::from_millis(settings.timeout_ms),
+                    query_prefix: settings.query_prefix.clone(),
+                    passage_prefix: settings.passage_prefix.clone(),
+                    ..HttpConfig::new(settings.base_url.as_str(), settings.model.as_str())
+                })
+            }
+        };
+        let config = EmbedConfig {
+            provider,
+            threads: threads(settings.threads),
+            batch_tokens_max: settings.batch_tokens_max,
+            queue_max: EMBED_QUEUE_MAX,
+        };
+        Ok(Some(Embedder::start(config).context("start the embedder")?))
+    }
+
+    /// The configured model file, else an installed one, else `None` for the bundled one.
+    pub fn model_path(&self) -> Option<PathBuf> {
+        let configured = &self.config.embed.model_path;
+        if !configured.is_empty() {
+            return Some(PathBuf::from(configured));
+        }
+        let installed = self.models_dir().join(INSTALLED_MODEL);
+        installed.exists().then_some(installed)
+    }
+
+    /// Where `gleaner model install` puts its file.
+    pub fn models_dir(&self) -> PathBuf {
+        self.data_dir().join("models")
+    }
+}
+
+/// A count of threads, where 0 means one per core.
+pub fn threads(configured: usize) -> usize {
+    if configured > 0 {
+        return configured;
+    }
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// A URL as people type it: the scheme may be missing.
+pub fn parse_seed(input: &str) -> Result<CanonicalUrl> {
+    let input = input.trim();
+    let parsed = if input.contains("://") {
+        CanonicalUrl::parse(input)
+    } else {
+        CanonicalUrl::parse(&format!("https://{input}"))
+    };
+    parsed.with_context(|| {
+        format!("`{input}` is no crawlable URL; expected something like https://example.org/docs/")
+    })
+}
+
+/// True for a literal loopback address or `localhost`.
+pub fn is_loopback(url: &CanonicalUrl) -> bool {
+    match url.as_url().host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// A literal loopback seed opens exactly its own host and port.
+fn loopback_exception(seed: &CanonicalUrl) -> Option<(String, u16)> {
+    let port = seed.as_url().port_or_known_default()?;
+    is_loopback(seed).then(|| (seed.host().to_owned(), port))
+}
+
+fn parse_network(cidr: &str) -> Result<ipnet::IpNet> {
+    cidr.parse::<ipnet::IpNet>()
+        .or_else(|_| cidr.parse::<std::net::IpAddr>().map(ipnet::IpNet::from))
+        .with_context(|| format!("`{cidr}` is no network; expected CIDR such as 10.0.0.0/8"))
+}

@@ -1,0 +1,161 @@
+//! `gleaner bench crawl`: from nothing to searchable, over loopback.
+//!
+//! The server is part of this process and shares its cores, so what is
+//! reported is less than the crawler alone could do. Every run crawls into a
+//! fresh data folder; `--data-dir` chooses the disk these lie on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use embed::Embedder;
+use store::Access;
+
+use super::crawl_report::{EVERYTHING, Measured, PARTS, Run, Variant, WITH_EMBEDDING, print, view};
+use super::report::{peak_memory_bytes, reset_peak_memory};
+use super::site::{BenchSite, Interrupt};
+use crate::app::App;
+use crate::cli::BenchCrawlArgs;
+use crate::cli::output::{Exit, json_line, note};
+use crate::config::EmbedProvider;
+use crate::pipeline::progress::{Progress, Stage};
+use crate::pipeline::start::{self, CrawlRequest};
+use crate::pipeline::visit::Depth;
+
+pub fn run(app: &App, args: &BenchCrawlArgs) -> Result<Exit> {
+    let site = BenchSite::serve(&args.dir, Duration::from_millis(args.latency_ms))?;
+    if args.serve_only {
+        return site.serve_until_interrupted(app);
+    }
+    if args.runs == 0 {
+        bail!("--runs must be at least 1");
+    }
+    let mut variants = vec![];
+    if args.stages {
+        variants.extend(PARTS);
+    }
+    variants.push(EVERYTHING);
+    if args.stages && app.config.embed.provider != EmbedProvider::Off {
+        variants.push(WITH_EMBEDDING);
+    }
+    let interrupt = Interrupt::listen()?;
+    let mut measured = Vec::new();
+    for variant in variants {
+        // Started no earlier, so that its memory counts for its variant alone.
+        let embedder = if variant.embed { app.embedder()? } else { None };
+        let runs = (1..=args.runs)
+            .map(|number| {
+                let embedder = embedder.as_ref();
+                let run = run_once(app, args, &site, variant, embedder, &interrupt)?;
+                note(format!(
+                    "{}, run {number} of {}: {:.0} pages/s",
+                    variant.name,
+                    args.runs,
+                    run.pages_per_s()
+                ));
+                Ok(run)
+            })
+            .collect::<Result<Vec<Run>>>()?;
+        measured.push(Measured::of(variant, runs)?);
+    }
+    if app.json {
+        json_line(&view(args, &site, &measured))?;
+    } else {
+        print(args, &site, &measured)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn run_once(
+    app: &App,
+    args: &BenchCrawlArgs,
+    site: &BenchSite,
+    variant: Variant,
+    embedder: Option<&Embedder>,
+    interrupt: &Interrupt,
+) -> Result<Run> {
+    let stop = interrupt.rearm()?;
+    let folder = fresh_folder(app)?;
+    let app = bench_app(app, folder.path());
+    let store = app.open_store(Access::Write)?;
+    let request = CrawlRequest {
+        seeds: vec![site.seed()?],
+        concurrency: Some(args.concurrency),
+        delay_ms: Some(0),
+        allow_private: Vec::new(),
+        embedder: embedder.cloned(),
+        depth: variant.depth,
+        index: variant.index,
+    };
+    let progress = Arc::new(Progress::default());
+    let can_measure_memory = reset_peak_memory();
+    let requests_before = site.requests();
+    let (mut memory_peak_bytes, mut vectors_meanwhile) = (None, 0);
+    let result = start::crawl(&app, &store, &request, &progress, &stop, || {
+        // The crawl is over and only the backlog is left, which would take
+        // long and is not what is measured.
+        memory_peak_bytes = peak_memory_bytes();
+        vectors_meanwhile = progress.vectors_done.load(Ordering::Relaxed);
+        interrupt.stop();
+    })?;
+    interrupt.check()?;
+    let memory_peak_bytes = memory_peak_bytes
+        .or_else(peak_memory_bytes)
+        .filter(|_| can_measure_memory);
+    let counts = result.report.row.counts;
+    let pages = if variant.depth == Depth::Store {
+        counts.added + counts.updated + counts.unchanged
+    } else {
+        counts.fetched
+    };
+    if pages == 0 {
+        bail!("no page of the site was crawled from {}", site.start_url());
+    }
+    let run = Run {
+        pages,
+        failed: counts.failed,
+        requests: site.requests() - requests_before,
+        wire_bytes: result.report.row.bytes,
+        chunks: result.chunks,
+        took: result.searchable_after,
+        stages: Stage::ALL
+            .iter()
+            .map(|stage| (*stage, progress.stage_time(*stage)))
+            .collect(),
+        fetch_p50: progress.fetch_quantile(0.5),
+        fetch_p95: progress.fetch_quantile(0.95),
+        memory_peak_bytes,
+        vectors_meanwhile,
+    };
+    store.close()?;
+    Ok(run)
+}
+
+fn fresh_folder(app: &App) -> Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("gleaner-bench-");
+    if !app.data_dir_given {
+        return builder.tempdir().context("make a temporary data folder");
+    }
+    let dir = app.data_dir();
+    std::fs::create_dir_all(dir)
+        .and_then(|()| builder.tempdir_in(dir))
+        .with_context(|| format!("make a temporary folder in {}", dir.display()))
+}
+
+/// The user's settings, but for those that would stop the crawl early or get
+/// URLs from elsewhere than links.
+fn bench_app(app: &App, data_dir: &Path) -> App {
+    let mut app = app.clone();
+    app.config.data_dir = data_dir.to_owned();
+    let crawl = &mut app.config.crawl;
+    crawl.pages_max = 0;
+    crawl.depth_max = 0;
+    crawl.sitemaps = false;
+    crawl.include.clear();
+    crawl.exclude.clear();
+    "host".clone_into(&mut crawl.scope);
+    app
+}

@@ -1,0 +1,359 @@
+//! What the user may type. Parsing only; each command's file does the work.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// Turn websites into a knowledge base you can search.
+#[derive(Debug, Parser)]
+#[command(name = "gleaner", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, \
+3 partly failed or interrupted.\n\nStart here: gleaner demo";
+
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Folder of the database and the indexes
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+    /// Configuration file [default: gleaner.toml in this folder, if there is one]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Machine-readable output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log level or filter, e.g. info or fetch=debug
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Crawl websites until they are searchable
+    Crawl(CrawlArgs),
+    /// Search what was crawled
+    Search(SearchArgs),
+    /// Extract the main content of a file, a URL or a folder of HTML files
+    Extract(ExtractArgs),
+    /// Work through the embedding backlog
+    #[command(after_help = "Example: gleaner embed")]
+    Embed,
+    /// Look at sources
+    #[command(subcommand)]
+    Source(SourceCommand),
+    /// Look at pages, their versions and what changed
+    #[command(subcommand)]
+    Page(PageCommand),
+    /// Rebuild the keyword index from the database
+    #[command(after_help = "Example: gleaner reindex")]
+    Reindex,
+    /// Look at, prune or install embedding model files
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Crawl and search a small site bundled in the program; needs no network
+    #[command(after_help = "Example: gleaner demo")]
+    Demo,
+    /// Check configuration, data folder, model and index, and say what to do
+    #[command(after_help = "Example: gleaner doctor")]
+    Doctor,
+    /// Print every configuration value and where it came from
+    #[command(after_help = "Example: gleaner config --json")]
+    Config,
+    /// Score extraction or retrieval against a labelled set
+    #[command(subcommand)]
+    Eval(EvalCommand),
+    /// Measure one part of Gleaner
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example: gleaner completions bash > ~/.local/share/bash-completion/completions/gleaner"
+    )]
+    Completions { shell: clap_complete::Shell },
+    /// Extract one PDF from standard input; used by the crawler as a sandboxed child
+    #[command(hide = true)]
+    PdfChild {
+        url: String,
+        #[arg(long)]
+        memory_mb: u64,
+        #[arg(long)]
+        text_bytes_max: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmbedWhen {
+    /// Go on through the embedding backlog after the crawl
+    Wait,
+    /// Return once everything is searchable by keyword; `gleaner embed` does the rest
+    Later,
+    /// No vectors for this run
+    Off,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner crawl https://example.org/docs/ --scope subpath
+  gleaner crawl https://example.org --include '/blog/**' --max-pages 500
+  gleaner crawl http://127.0.0.1:8000 --embed later --json
+
+Interrupted (Ctrl-C, power loss)? Run the same command again: it goes on where it was.")]
+pub struct CrawlArgs {
+    /// Where to start: pages, sitemaps or feeds
+    #[arg(required = true, value_name = "URL", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+    /// Stop after this many stored pages (0: no limit)
+    #[arg(long, value_name = "N")]
+    pub max_pages: Option<u64>,
+    /// Follow links this far from the start (0: no limit)
+    #[arg(long, value_name = "N")]
+    pub max_depth: Option<u32>,
+    /// host, domain or subpath
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// Only URLs whose path matches this glob, or regex:… (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Leave out URLs whose path matches this glob, or regex:… (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Requests in flight, over all hosts and per host
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<u32>,
+    /// Least time between two requests to one host
+    #[arg(long, value_name = "N")]
+    pub delay_ms: Option<u64>,
+    /// What to do about vectors
+    #[arg(long, value_enum, default_value_t = EmbedWhen::Wait)]
+    pub embed: EmbedWhen,
+    /// Allow requests to this private network (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    pub allow_private: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner search 'point in time recovery'
+  gleaner search '\"write-ahead log\" backup*' --mode keyword --limit 5
+  gleaner search کتاب --filter lang=fa --filter path=/fa/ --json
+
+Filters: source=ID host=NAME path=/prefix lang=en from=2024-01-01 to=2024-12-31,
+or a structured field such as type=Article or author.name=Curie.")]
+pub struct SearchArgs {
+    /// Words, \"exact phrases\", prefix*, -without
+    #[arg(required = true)]
+    pub query: Vec<String>,
+    /// hybrid, keyword or vector
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Skip this many hits
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub offset: usize,
+    /// Keep only hits with key=value (repeatable)
+    #[arg(long, value_name = "K=V")]
+    pub filter: Vec<String>,
+    /// Show further matching passages of each page
+    #[arg(long)]
+    pub expand: bool,
+    /// Show how each score came about
+    #[arg(long)]
+    pub explain: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExtractFormat {
+    Markdown,
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner extract page.html
+  curl -s https://example.org | gleaner extract - --format json
+  gleaner extract https://example.org/article
+  gleaner extract saved-pages/ --jsonl > pages.jsonl")]
+pub struct ExtractArgs {
+    /// File, URL, folder, or - for standard input
+    #[arg(value_name = "FILE|URL|DIR|-")]
+    pub input: String,
+    #[arg(long, value_enum, default_value_t = ExtractFormat::Markdown)]
+    pub format: ExtractFormat,
+    /// One JSON line per file of a folder
+    #[arg(long)]
+    pub jsonl: bool,
+    /// Address the content came from, to resolve links
+    #[arg(long, value_name = "URL")]
+    pub base: Option<String>,
+    /// Allow requests to this private network (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    pub allow_private: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SourceCommand {
+    /// List sources
+    #[command(after_help = "Example: gleaner source list")]
+    List,
+    /// Show one source with its crawls
+    #[command(after_help = "Example: gleaner source show 1")]
+    Show { id: i64 },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PageCommand {
+    /// List pages
+    #[command(after_help = "Example: gleaner page list --host example.org --limit 20")]
+    List(PageListArgs),
+    /// Show one page's content and metadata
+    #[command(after_help = "Example: gleaner page show https://example.org/")]
+    Show {
+        /// Page id or URL
+        page: String,
+        #[arg(long, value_enum, default_value_t = ExtractFormat::Markdown)]
+        format: ExtractFormat,
+    },
+    /// List the versions of a page
+    #[command(after_help = "Example: gleaner page versions 42")]
+    Versions {
+        /// Page id or URL
+        page: String,
+    },
+    /// Show what changed between two versions
+    #[command(after_help = "Example: gleaner page diff 42 --from 1 --to 2")]
+    Diff {
+        /// Page id or URL
+        page: String,
+        /// Older version [default: the one before --to]
+        #[arg(long)]
+        from: Option<i64>,
+        /// Newer version [default: the newest]
+        #[arg(long)]
+        to: Option<i64>,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct PageListArgs {
+    #[arg(long, value_name = "ID")]
+    pub source: Option<i64>,
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// live or gone
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    #[arg(long, value_name = "LANG")]
+    pub language: Option<String>,
+    /// Continue after this page id
+    #[arg(long, value_name = "ID")]
+    pub after: Option<i64>,
+    /// At most this many (0: all)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Describe the model in use, or a model file
+    #[command(after_help = "Example: gleaner model show")]
+    Show { file: Option<PathBuf> },
+    /// Make a smaller model file by dropping scripts from the vocabulary
+    #[command(after_help = "Example: gleaner model prune e5-small-q4.bin pruned.bin")]
+    Prune {
+        source: PathBuf,
+        destination: PathBuf,
+    },
+    /// Copy a model file into the data folder and use it from now on
+    #[command(after_help = "Example: gleaner model install e5-small-q4.bin")]
+    Install { file: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// Score main-content extraction (pages.jsonl and gold.jsonl[.gz] in DIR)
+    #[command(after_help = "Example: gleaner eval extraction data/extraction --pred out.jsonl")]
+    Extraction {
+        dir: PathBuf,
+        /// Write {id,text,ms} lines here
+        #[arg(long, value_name = "FILE")]
+        pred: Option<PathBuf>,
+    },
+    /// Score retrieval (corpus.jsonl[.gz], queries.jsonl and qrels.tsv in DIR, BEIR form)
+    #[command(
+        after_help = "Example: gleaner eval retrieval data/cranfield --mode hybrid --run out.jsonl"
+    )]
+    Retrieval(EvalRetrievalArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct EvalRetrievalArgs {
+    pub dir: PathBuf,
+    /// hybrid, keyword or vector [default: all three]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Write {qid,docs,ms} lines here (of the last mode scored)
+    #[arg(long, value_name = "FILE")]
+    pub run: Option<PathBuf>,
+    /// Read queries from this file instead of DIR/queries.jsonl
+    #[arg(long, value_name = "FILE")]
+    pub queries: Option<PathBuf>,
+    /// Search the pages of --data-dir, named by URL path, instead of loading DIR's corpus
+    #[arg(long)]
+    pub crawled: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Serve a folder of HTML from memory on loopback and crawl it
+    #[command(after_help = "Example: gleaner bench crawl ./site --latency-ms 0")]
+    Crawl(BenchCrawlArgs),
+    /// Extract every HTML file of a folder
+    #[command(after_help = "Example: gleaner bench extract ./site")]
+    Extract { dir: PathBuf },
+    /// Embed passages with the configured embedder
+    #[command(after_help = "Example: gleaner bench embed --seconds 10")]
+    Embed {
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+    /// Query the data folder, or a generated one of --chunks
+    #[command(after_help = "Example: gleaner bench search --queries queries.jsonl")]
+    Search(BenchSearchArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BenchCrawlArgs {
+    /// Folder with the site; its index.html is the start page
+    pub dir: PathBuf,
+    /// Delay every response by this much
+    #[arg(long, default_value_t = 0)]
+    pub latency_ms: u64,
+    #[arg(long, default_value_t = 64)]
+    pub concurrency: u32,
+    /// Runs; the median is reported
+    #[arg(long, default_value_t = 3)]
+    pub runs: usize,
+    /// Also run with stages switched off, and with the embedding backlog beside the crawl
+    #[arg(long)]
+    pub stages: bool,
+    /// Only serve the site, until Ctrl-C, and print its address (to point another crawler at)
+    #[arg(long)]
+    pub serve_only: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BenchSearchArgs {
+    /// Queries, one JSON object with "text" a line [default: titles of stored pages]
+    #[arg(long, value_name = "FILE")]
+    pub queries: Option<PathBuf>,
+    #[arg(long, default_value_t = 500)]
+    pub count: usize,
+}

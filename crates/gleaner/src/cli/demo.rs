@@ -1,0 +1,184 @@
+//! `gleaner demo`: the first run, without any network.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rust_embed::RustEmbed;
+use search::{Filters, Mode, SearchRequest};
+use store::Access;
+
+use super::crawl::{CrawlView, with_live_view};
+use super::output::{Exit, Paint, json_line, line, thousands};
+use super::search::{ResponseView, highlight, milliseconds};
+use crate::app::App;
+use crate::pipeline::start::CrawlRequest;
+use crate::pipeline::visit::Depth;
+use crate::site::Site;
+
+/// The bundled site; see `demo/README.md` for what each page is for.
+#[derive(RustEmbed)]
+#[folder = "demo/site"]
+struct DemoFiles;
+
+/// Replaced by the address that the site is served at.
+const BASE_MARK: &str = "{{BASE}}";
+/// A folder with this file was made by the demo and may be made anew.
+const MARKER: &str = "demo.marker";
+const HITS_SHOWN: usize = 2;
+
+/// English by meaning, English by words, and Persian typed with Arabic letters.
+const SEARCHES: [(&str, Mode); 3] = [
+    (
+        "how do I keep the mirror from fogging up at night",
+        Mode::Hybrid,
+    ),
+    ("\"exposure time\" camera settings", Mode::Keyword),
+    ("رصد ستارگان براي مبتديان", Mode::Hybrid),
+];
+
+pub fn run(app: &App) -> Result<Exit> {
+    let paint = Paint::stdout();
+    let mut app = app.clone();
+    if !app.data_dir_given {
+        app.config.data_dir = app.config.data_dir.join("demo");
+        app.data_dir_given = true;
+    }
+    fresh_folder(&app)?;
+
+    let (served, pages) = serve()?;
+    if !app.json {
+        line(
+            paint.bold(
+                "Gleaner demo: a bundled site, served on this machine, crawled and searched.",
+            ),
+        )?;
+        line(format!("  site   {} ({pages} files)", served.url("/")))?;
+        line(format!("  data   {}\n", app.data_dir().display()))?;
+    }
+    let seed = crate::app::parse_seed(&served.url("/"))?;
+    let store = app.open_store(Access::Write)?;
+    let request = CrawlRequest {
+        seeds: vec![seed],
+        concurrency: None,
+        delay_ms: None,
+        allow_private: Vec::new(),
+        embedder: app.embedder()?,
+        depth: Depth::Store,
+        index: true,
+    };
+    let (result, stopped) = with_live_view(&app, &store, &request)?;
+    if app.json {
+        json_line(&CrawlView::new(&result, stopped))?;
+    } else {
+        super::crawl::report(&app, &store, &result, stopped)?;
+    }
+    store.close()?;
+    drop(served);
+    if result.report.row.counts.added == 0 {
+        bail!("the bundled site could not be crawled");
+    }
+    if stopped {
+        return Ok(Exit::Partly);
+    }
+
+    for (query, mode) in SEARCHES {
+        let mode = if result.embedding.done == 0 {
+            Mode::Keyword
+        } else {
+            mode
+        };
+        let request = SearchRequest {
+            tenant: app.tenant,
+            query: query.to_owned(),
+            mode,
+            limit: HITS_SHOWN,
+            offset: 0,
+            filters: Filters::default(),
+            expand: false,
+        };
+        let response = super::search::search(&app, &request)?;
+        if app.json {
+            json_line(&ResponseView::new(query, &response))?;
+            continue;
+        }
+        line(format!(
+            "\n{} {}",
+            paint.cyan(&format!("$ gleaner search '{query}'")),
+            paint.dim(&format!(
+                "({}, {} hits, {})",
+                mode.name(),
+                thousands(response.total as u64),
+                milliseconds(response.took)
+            ))
+        ))?;
+        for hit in &response.hits {
+            line(format!(
+                "  {}  {}",
+                paint.bold(&hit.title),
+                paint.dim(&hit.url)
+            ))?;
+            line(format!(
+                "    {}",
+                highlight(paint, &hit.snippet.text, &hit.snippet.highlights)
+            ))?;
+        }
+    }
+    if !app.json {
+        let dir = app.data_dir().display();
+        line(paint.bold("\nNow try"))?;
+        for command in [
+            format!("gleaner search --data-dir {dir} 'your own words'"),
+            format!("gleaner page list --data-dir {dir}"),
+            "gleaner crawl https://example.org --max-pages 50".to_owned(),
+        ] {
+            line(format!("  {}", paint.cyan(&command)))?;
+        }
+        line(paint.dim("  (not installed? put `cargo run --release --` in place of `gleaner`)"))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Serves the bundled files, with absolute addresses filled in.
+fn serve() -> Result<(crate::site::Served, usize)> {
+    // The address is part of the content, so a port is taken first.
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .context("find a free loopback port")?
+        .port();
+    let base = format!("http://127.0.0.1:{port}");
+    let mut site = Site::default();
+    let mut files = 0;
+    for name in DemoFiles::iter() {
+        let file = DemoFiles::get(&name).context("bug: a bundled file is missing")?;
+        let body = match std::str::from_utf8(&file.data) {
+            Ok(text) if text.contains(BASE_MARK) => text.replace(BASE_MARK, &base).into_bytes(),
+            _ => file.data.into_owned(),
+        };
+        site.add(&format!("/{name}"), body);
+        files += 1;
+    }
+    Ok((site.serve(Duration::ZERO, port)?, files))
+}
+
+/// Removes what an earlier demo left, and nothing else.
+fn fresh_folder(app: &App) -> Result<()> {
+    let dir = app.data_dir();
+    let marker = dir.join(MARKER);
+    if marker.exists() {
+        std::fs::remove_dir_all(dir)
+            .with_context(|| format!("remove the earlier demo in {}", dir.display()))?;
+    } else if dir.exists()
+        && dir
+            .read_dir()
+            .is_ok_and(|mut entries| entries.next().is_some())
+    {
+        bail!(
+            "{} holds something else than a demo; choose another --data-dir",
+            dir.display()
+        );
+    }
+    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
+    std::fs::write(&marker, "made by `gleaner demo`; removed by the next one\n")
+        .with_context(|| format!("write {}", marker.display()))?;
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! `gleaner doctor`: what works, what does not, and what to do about it.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use search::{IndexMode, KeywordIndex};
+use serde::Serialize;
+use store::{Access, StoreErrorKind};
+
+use super::output::{Exit, Paint, bytes, json_line, line, thousands};
+use crate::app::App;
+use crate::config::EmbedProvider;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Hint,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    state: State,
+    message: String,
+}
+
+pub fn run(app: &App) -> Result<Exit> {
+    let mut checks = vec![configuration(app), data_folder(app)];
+    checks.extend(database(app));
+    checks.push(model(app));
+    checks.push(contact(app));
+    let failed = checks.iter().any(|check| check.state == State::Failed);
+    if app.json {
+        json_line(&serde_json::json!({ "ok": !failed, "checks": checks }))?;
+    } else {
+        let paint = Paint::stdout();
+        for check in &checks {
+            let sign = match check.state {
+                State::Ok => paint.green("ok    "),
+                State::Hint => paint.yellow("hint  "),
+                State::Failed => paint.red("failed"),
+            };
+            line(format!("{sign} {:<14} {}", check.name, check.message))?;
+        }
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Ok })
+}
+
+fn check(name: &'static str, state: State, message: impl Into<String>) -> Check {
+    Check {
+        name,
+        state,
+        message: message.into(),
+    }
+}
+
+fn configuration(app: &App) -> Check {
+    let problem = crate::pipeline::start::chunk_config(app).err();
+    match problem {
+        None => check(
+            "configuration",
+            State::Ok,
+            "read; `gleaner config` shows every value",
+        ),
+        Some(error) => check("configuration", State::Failed, format!("{error:#}")),
+    }
+}
+
+fn data_folder(app: &App) -> Check {
+    let dir = app.data_dir();
+    let probe = || -> std::io::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        let path = dir.join(".doctor");
+        std::fs::write(&path, b"x")?;
+        std::fs::remove_file(&path)
+    };
+    match probe() {
+        Ok(()) => check(
+            "data folder",
+            State::Ok,
+            format!("{} is writable", dir.display()),
+        ),
+        Err(error) => check(
+            "data folder",
+            State::Failed,
+            format!("{}: {error}; choose another with --data-dir", dir.display()),
+        ),
+    }
+}
+
+fn database(app: &App) -> Vec<Check> {
+    let store = match app.open_store(Access::Read) {
+        Ok(store) => store,
+        Err(error) => {
+            let kind = error
+                .downcast_ref::<store::StoreError>()
+                .map(store::StoreError::kind);
+            return vec![match kind {
+                Some(StoreErrorKind::NotFound) => check(
+                    "database",
+                    State::Hint,
+                    "none yet; `gleaner crawl https://…` makes one",
+                ),
+                _ => check("database", State::Failed, format!("{error:#}")),
+            }];
+        }
+    };
+    let mut checks = Vec::new();
+    match store.stats() {
+        Ok(stats) => checks.push(check(
+            "database",
+            State::Ok,
+            format!(
+                "{} live pages, {} chunks, {}",
+                thousands(stats.pages_live),
+                thousands(stats.chunks),
+                bytes(stats.disk_bytes)
+            ),
+        )),
+        Err(error) => checks.push(check("database", State::Failed, error.to_string())),
+    }
+    let newest = store.change_seq();
+    let index = KeywordIndex::open(&app.index_dir(), IndexMode::Read);
+    checks.push(match (index, newest) {
+        (Ok(index), Ok(newest)) if index.seq() < newest => check(
+            "keyword index",
+            State::Hint,
+            format!("behind the database ({} of {newest}); the next crawl catches up, or `gleaner reindex`", index.seq()),
+        ),
+        (Ok(index), Ok(_)) => check(
+            "keyword index",
+            State::Ok,
+            format!("{} pages, up to date", thousands(index.num_docs())),
+        ),
+        (Err(error), _) => check(
+            "keyword index",
+            State::Failed,
+            format!("{error}; `gleaner reindex` rebuilds it from the database"),
+        ),
+        (_, Err(error)) => check("keyword index", State::Failed, error.to_string()),
+    });
+    if let Ok(progress) = store.embedding_progress() {
+        let message = format!(
+            "{} chunks done, {} pending, {} failed",
+            thousands(progress.done),
+            thousands(progress.pending),
+            thousands(progress.failed)
+        );
+        let waiting = progress.pending + progress.failed > 0;
+        checks.push(if waiting {
+            check(
+                "vectors",
+                State::Hint,
+                format!("{message}; `gleaner embed` computes them"),
+            )
+        } else {
+            check("vectors", State::Ok, message)
+        });
+    }
+    checks
+}
+
+fn model(app: &App) -> Check {
+    if app.config.embed.provider == EmbedProvider::Off {
+        return check("embedder", State::Hint, "off; search is by keyword only");
+    }
+    let start = Instant::now();
+    let vector = app.embedder().and_then(|embedder| match embedder {
+        Some(embedder) => {
+            let vector = embedder.embed_query("hello")?;
+            Ok((embedder.model_id().to_owned(), vector.len()))
+        }
+        None => anyhow::bail!("no embedder"),
+    });
+    match vector {
+        Ok((id, dims)) => check(
+            "embedder",
+            State::Ok,
+            format!(
+                "{id} answers, {dims} dimensions, {} ms",
+                start.elapsed().as_millis()
+            ),
+        ),
+        Err(error) => check("embedder", State::Failed, format!("{error:#}")),
+    }
+}
+
+fn contact(app: &App) -> Check {
+    let settings = &app.config.fetch;
+    if settings.contact_url.is_empty() && settings.user_agent.is_empty() {
+        check(
+            "contact",
+            State::Hint,
+            "set fetch.contact_url, so that site owners can reach you",
+        )
+    } else {
+        check("contact", State::Ok, app.user_agent())
+    }
+}

@@ -1,0 +1,218 @@
+//! The command line: arguments in, exit code out. One file per command.
+
+mod args;
+mod completions;
+mod config;
+pub mod crawl;
+mod demo;
+mod diff;
+mod doctor;
+pub mod extract;
+mod live;
+mod model;
+pub mod output;
+mod page;
+mod reindex;
+pub mod search;
+mod source;
+mod stop;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use toml::Value;
+
+pub use args::{BenchCommand, BenchCrawlArgs, BenchSearchArgs, EvalCommand, EvalRetrievalArgs};
+use args::{Cli, Command, CrawlArgs, GlobalArgs};
+use output::{Exit, note};
+
+use crate::app::App;
+use crate::config::{Loaded, LogFormat, Override};
+
+pub fn main() -> ExitCode {
+    // clap prints its own errors and help, and exits with 2 on wrong usage.
+    let cli = Cli::parse();
+    let loaded = match load_config(&cli) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            note(format!("error: {error:#}"));
+            return ExitCode::from(Exit::Usage as u8);
+        }
+    };
+    if let Err(error) = start_logging(&loaded) {
+        note(format!("error: {error:#}"));
+        return ExitCode::from(Exit::Usage as u8);
+    }
+    match run(&cli, &loaded) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            if cli.global.json {
+                let text = serde_json::json!({ "error": { "message": format!("{error:#}") } });
+                note(text.to_string());
+            } else {
+                note(format!("error: {error:#}"));
+            }
+            ExitCode::from(Exit::Failed as u8)
+        }
+    }
+}
+
+fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
+    let app = App::new(
+        loaded.config.clone(),
+        cli.global.json,
+        cli.global.data_dir.is_some(),
+    );
+    match &cli.command {
+        Command::Crawl(args) => crawl::run(&app, args),
+        Command::Search(args) => search::run(&app, args),
+        Command::Extract(args) => extract::run(&app, args),
+        Command::Embed => crawl::embed(&app),
+        Command::Source(command) => source::run(&app, command),
+        Command::Page(command) => page::run(&app, command),
+        Command::Reindex => reindex::run(&app),
+        Command::Model(command) => model::run(&app, command),
+        Command::Demo => demo::run(&app),
+        Command::Doctor => doctor::run(&app),
+        Command::Config => config::run(&app, loaded),
+        Command::Eval(command) => crate::eval::run(&app, command),
+        Command::Bench(command) => crate::bench::run(&app, command),
+        Command::Completions { shell } => completions::run(*shell),
+        Command::PdfChild {
+            url,
+            memory_mb,
+            text_bytes_max,
+        } => {
+            crate::pipeline::pdf::run_child(url, *memory_mb, *text_bytes_max)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn load_config(cli: &Cli) -> Result<Loaded> {
+    let mut overrides = Vec::new();
+    let GlobalArgs {
+        data_dir,
+        config,
+        log,
+        ..
+    } = &cli.global;
+    if let Some(dir) = data_dir {
+        let text = dir.to_str().context("--data-dir is not valid UTF-8")?;
+        push(
+            &mut overrides,
+            "data_dir",
+            "--data-dir",
+            Value::String(text.to_owned()),
+        );
+    }
+    if let Some(log) = log {
+        push(
+            &mut overrides,
+            "log.level",
+            "--log",
+            Value::String(log.clone()),
+        );
+    }
+    if let Command::Crawl(args) = &cli.command {
+        crawl_overrides(args, &mut overrides);
+    }
+    if let Command::Search(args) = &cli.command {
+        if let Some(mode) = &args.mode {
+            push(
+                &mut overrides,
+                "search.mode",
+                "--mode",
+                Value::String(mode.clone()),
+            );
+        }
+        if let Some(limit) = args.limit {
+            push(
+                &mut overrides,
+                "search.limit",
+                "--limit",
+                integer(limit as u64),
+            );
+        }
+    }
+    crate::config::load(config.as_deref(), std::env::vars(), &overrides)
+}
+
+fn crawl_overrides(args: &CrawlArgs, overrides: &mut Vec<Override>) {
+    if let Some(pages) = args.max_pages {
+        push(overrides, "crawl.pages_max", "--max-pages", integer(pages));
+    }
+    if let Some(depth) = args.max_depth {
+        push(
+            overrides,
+            "crawl.depth_max",
+            "--max-depth",
+            integer(u64::from(depth)),
+        );
+    }
+    if let Some(scope) = &args.scope {
+        push(
+            overrides,
+            "crawl.scope",
+            "--scope",
+            Value::String(scope.clone()),
+        );
+    }
+    if !args.include.is_empty() {
+        push(
+            overrides,
+            "crawl.include",
+            "--include",
+            strings(&args.include),
+        );
+    }
+    if !args.exclude.is_empty() {
+        push(
+            overrides,
+            "crawl.exclude",
+            "--exclude",
+            strings(&args.exclude),
+        );
+    }
+}
+
+fn push(overrides: &mut Vec<Override>, key: &'static str, flag: &'static str, value: Value) {
+    overrides.push(Override { key, value, flag });
+}
+
+fn integer(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn strings(items: &[String]) -> Value {
+    Value::Array(items.iter().cloned().map(Value::String).collect())
+}
+
+fn start_logging(loaded: &Loaded) -> Result<()> {
+    use tracing_subscriber::EnvFilter;
+    let settings = &loaded.config.log;
+    let filter = EnvFilter::try_new(&settings.level)
+        .with_context(|| format!("log.level `{}` is no level or filter", settings.level))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match settings.format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+/// `gleaner page list | head` is no error.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|json| json.io_error_kind() == Some(std::io::ErrorKind::BrokenPipe))
+    })
+}

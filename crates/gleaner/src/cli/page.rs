@@ -1,0 +1,295 @@
+//! `gleaner page list|show|versions|diff`
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use store::{Access, PageContent, PageFilter, PageRow, PageStatus, Store, VersionRow};
+use types::{PageId, SourceId};
+
+use super::args::{ExtractFormat, PageCommand, PageListArgs};
+use super::diff;
+use super::output::{Exit, Paint, json_line, line, rfc3339, shorten};
+use crate::app::App;
+
+/// Rows read at a time; the list itself has no limit unless asked for.
+const ROWS_PER_READ: usize = 500;
+
+pub fn run(app: &App, command: &PageCommand) -> Result<Exit> {
+    let store = app.open_store(Access::Read)?;
+    match command {
+        PageCommand::List(args) => list(app, &store, args),
+        PageCommand::Show { page, format } => show(app, &store, page, *format),
+        PageCommand::Versions { page } => versions(app, &store, page),
+        PageCommand::Diff { page, from, to } => compare(app, &store, page, *from, *to),
+    }
+}
+
+fn list(app: &App, store: &Store, args: &PageListArgs) -> Result<Exit> {
+    let status = match args.status.as_deref() {
+        None => None,
+        Some("live") => Some(PageStatus::Live),
+        Some("gone") => Some(PageStatus::Gone),
+        Some(other) => bail!("--status is live or gone, not `{other}`"),
+    };
+    let paint = Paint::stdout();
+    let mut after = args.after.map(PageId);
+    let mut left = if args.limit == 0 {
+        usize::MAX
+    } else {
+        args.limit
+    };
+    while left > 0 {
+        let rows = store.pages(&PageFilter {
+            tenant: app.tenant,
+            source: args.source.map(SourceId),
+            host: args.host.clone(),
+            status,
+            language: args.language.clone(),
+            after,
+            limit: left.min(ROWS_PER_READ),
+        })?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.id);
+        left -= rows.len();
+        for row in &rows {
+            if app.json {
+                json_line(&PageView::new(row))?;
+            } else {
+                line(format!(
+                    "{:>6}  {:<4} {:<2}  {}  {}",
+                    row.id,
+                    row.status.code(),
+                    row.language.as_deref().unwrap_or("-"),
+                    row.url,
+                    paint.dim(&shorten(&row.title, 70)),
+                ))?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn find(app: &App, store: &Store, name: &str) -> Result<PageRow> {
+    let by_id = name.parse::<i64>().ok().map(PageId);
+    let found = match by_id {
+        Some(id) => store.page(id)?.filter(|page| page.tenant == app.tenant),
+        None => {
+            let url = crate::app::parse_seed(name)?;
+            store.page_by_url(app.tenant, url.as_str())?
+        }
+    };
+    found.with_context(|| format!("there is no page `{name}`; see `gleaner page list`"))
+}
+
+fn content(store: &Store, page: &PageRow) -> Result<PageContent> {
+    store
+        .page_content(page.id)?
+        .with_context(|| format!("page {} has no content", page.id))
+}
+
+fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<Exit> {
+    let page = find(app, store, name)?;
+    let content = content(store, &page)?;
+    if app.json || format == ExtractFormat::Json {
+        let detail = store.page_detail(page.id)?.unwrap_or_default();
+        let chunks = store.chunks(page.id)?;
+        let structured: Option<serde_json::Value> = detail
+            .structured
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()?;
+        let chunks: Vec<_> = chunks
+            .iter()
+            .map(|row| {
+                serde_json::json!({
+                    "chunk_id": row.id.0,
+                    "position": row.chunk.position,
+                    "start": row.chunk.range.start,
+                    "end": row.chunk.range.end,
+                    "section": row.chunk.section,
+                    "heading_path": row.chunk.heading_path,
+                    "keywords": row.chunk.keywords,
+                    "language": row.chunk.language,
+                    "tokens": row.chunk.tokens,
+                    "tldr": row.chunk.tldr,
+                    "text": content.text.get(row.chunk.range.clone()),
+                })
+            })
+            .collect();
+        let links: Vec<_> = detail
+            .links
+            .iter()
+            .map(|link| serde_json::json!({"url": link.url, "text": link.text, "nofollow": link.nofollow}))
+            .collect();
+        json_line(&serde_json::json!({
+            "page": PageView::new(&page),
+            "markdown": content.markdown,
+            "text": content.text,
+            "open_graph": detail.open_graph,
+            "structured": structured,
+            "links": links,
+            "chunk_list": chunks,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    match format {
+        ExtractFormat::Text => line(&content.text)?,
+        _ => {
+            let paint = Paint::stdout();
+            line(paint.bold(&page.title))?;
+            line(
+                paint.dim(&format!(
+                    "{} · {} · version {} · fetched {}{}",
+                    page.url,
+                    page.status.code(),
+                    page.version,
+                    rfc3339(page.fetched_at),
+                    page.duplicate_of
+                        .map_or_else(String::new, |id| format!(" · same content as page {id}")),
+                )),
+            )?;
+            line("")?;
+            line(&content.markdown)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn versions(app: &App, store: &Store, name: &str) -> Result<Exit> {
+    let page = find(app, store, name)?;
+    for version in store.page_versions(page.id)? {
+        if app.json {
+            json_line(&VersionView::new(&version))?;
+        } else {
+            line(format!(
+                "{:>4}  {}  {}  {}",
+                version.version,
+                rfc3339(version.seen_at),
+                &version.content_hash.to_string()[..12],
+                version.title
+            ))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn compare(
+    app: &App,
+    store: &Store,
+    name: &str,
+    from: Option<i64>,
+    to: Option<i64>,
+) -> Result<Exit> {
+    let page = find(app, store, name)?;
+    let number = |given: Option<i64>, default: u32| match given {
+        None => Ok(default),
+        Some(number) => u32::try_from(number).context("versions are numbered from 1"),
+    };
+    let to = number(to, page.version)?;
+    let from = number(from, to.saturating_sub(1))?;
+    if from == 0 {
+        bail!(
+            "page {} has only one version; there is nothing to compare",
+            page.id
+        );
+    }
+    let read = |version: u32| {
+        store.version_content(page.id, version)?.with_context(|| {
+            format!(
+                "page {} has no version {version}; see `gleaner page versions {}`",
+                page.id, page.id
+            )
+        })
+    };
+    let (old, new) = (read(from)?, read(to)?);
+    let changes = diff::lines(&old.markdown, &new.markdown);
+    if app.json {
+        let lines: Vec<_> = changes
+            .iter()
+            .map(|change| serde_json::json!({"op": change.op.to_string(), "text": change.text}))
+            .collect();
+        json_line(
+            &serde_json::json!({"page_id": page.id.0, "from": from, "to": to, "lines": lines}),
+        )?;
+        return Ok(Exit::Ok);
+    }
+    let paint = Paint::stdout();
+    line(paint.bold(&format!("{} version {from} → {to}", page.url)))?;
+    for change in diff::with_context(&changes, 3) {
+        match change {
+            diff::Shown::Line(change) => {
+                let text = format!("{} {}", change.op, change.text);
+                line(match change.op {
+                    '+' => paint.green(&text),
+                    '-' => paint.red(&text),
+                    _ => text,
+                })?;
+            }
+            diff::Shown::Gap(lines) => line(paint.dim(&format!("  … {lines} lines the same")))?,
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+#[derive(Debug, Serialize)]
+struct PageView {
+    page_id: i64,
+    url: String,
+    status: &'static str,
+    title: String,
+    language: Option<String>,
+    author: Option<String>,
+    description: Option<String>,
+    published_at: Option<String>,
+    modified_at: Option<String>,
+    content_hash: String,
+    version: u32,
+    fetched_at: String,
+    changed_at: String,
+    chunks: u32,
+    source: i64,
+    duplicate_of: Option<i64>,
+    near_duplicate_of: Option<i64>,
+}
+
+impl PageView {
+    fn new(page: &PageRow) -> PageView {
+        PageView {
+            page_id: page.id.0,
+            url: page.url.clone(),
+            status: page.status.code(),
+            title: page.title.clone(),
+            language: page.language.clone(),
+            author: page.author.clone(),
+            description: page.description.clone(),
+            published_at: page.published_at.map(rfc3339),
+            modified_at: page.modified_at.map(rfc3339),
+            content_hash: page.content_hash.to_string(),
+            version: page.version,
+            fetched_at: rfc3339(page.fetched_at),
+            changed_at: rfc3339(page.changed_at),
+            chunks: page.chunk_count,
+            source: page.source.0,
+            duplicate_of: page.duplicate_of.map(|id| id.0),
+            near_duplicate_of: page.near_duplicate_of.map(|id| id.0),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct VersionView {
+    version: u32,
+    seen_at: String,
+    content_hash: String,
+    title: String,
+}
+
+impl VersionView {
+    fn new(version: &VersionRow) -> VersionView {
+        VersionView {
+            version: version.version,
+            seen_at: rfc3339(version.seen_at),
+            content_hash: version.content_hash.to_string(),
+            title: version.title.clone(),
+        }
+    }
+}

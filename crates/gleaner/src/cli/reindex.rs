@@ -1,0 +1,32 @@
+//! `gleaner reindex`: the keyword index anew from the database.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use search::{IndexMode, KeywordIndex};
+use store::Access;
+
+use super::output::{Exit, json_line, line, thousands};
+use crate::app::App;
+
+pub fn run(app: &App) -> Result<Exit> {
+    let store = app.open_store(Access::Write)?;
+    let start = Instant::now();
+    let heap_bytes = app.config.index.heap_mb * 1024 * 1024;
+    let mut index = KeywordIndex::open_with(&app.index_dir(), IndexMode::Write, heap_bytes)?;
+    let report = index.rebuild(&store)?;
+    index.close()?;
+    let seconds = start.elapsed().as_secs_f64();
+    if app.json {
+        json_line(
+            &serde_json::json!({"pages": report.pages, "duration_ms": (seconds * 1000.0) as u64}),
+        )?;
+    } else {
+        line(format!(
+            "Indexed {} pages in {seconds:.1} s",
+            thousands(report.pages as u64)
+        ))?;
+    }
+    store.close()?;
+    Ok(Exit::Ok)
+}

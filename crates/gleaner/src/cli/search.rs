@@ -1,0 +1,253 @@
+//! `gleaner search`
+
+use std::ops::Range;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use search::{Filters, Hit, Mode, SearchRequest, SearchResponse, Searcher};
+use serde::Serialize;
+use store::Access;
+
+use super::args::SearchArgs;
+use super::output::{Exit, Paint, json_line, line, note, rfc3339, shorten, thousands};
+use crate::app::App;
+
+pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
+    let query = args.query.join(" ");
+    let mode: Mode = parse_mode(&app.config.search.mode)?;
+    let filters = Filters::parse(&args.filter).context("read --filter")?;
+    let request = SearchRequest {
+        tenant: app.tenant,
+        query: query.clone(),
+        mode,
+        limit: app.config.search.limit,
+        offset: args.offset,
+        filters,
+        expand: args.expand,
+    };
+    let response = search(app, &request)?;
+    if app.json {
+        json_line(&ResponseView::new(&query, &response))?;
+    } else {
+        print(app, &request, &response, args.explain)?;
+    }
+    Ok(Exit::Ok)
+}
+
+pub fn parse_mode(text: &str) -> Result<Mode> {
+    Mode::from_name(text)
+        .with_context(|| format!("search mode is hybrid, keyword or vector, not `{text}`"))
+}
+
+/// Opens the data folder for reading and searches it once.
+pub fn search(app: &App, request: &SearchRequest) -> Result<SearchResponse> {
+    let store = app.open_store(Access::Read)?;
+    let model = store.embedding_model()?;
+    let has_vectors = store.embedding_progress()?.done > 0;
+    let wants_vector = request.mode != Mode::Keyword && has_vectors;
+    let embedder = if wants_vector { app.embedder()? } else { None };
+    let usable = match (&embedder, &model) {
+        (Some(embedder), Some(model)) if embedder.model_id() == model.id => Some(embedder),
+        (Some(_), Some(model)) => {
+            note(format!(
+                "note: the stored vectors are of another model ({}); searching by keyword only \
+                 until `gleaner embed` has run",
+                model.id
+            ));
+            None
+        }
+        _ => None,
+    };
+    if request.mode == Mode::Vector && usable.is_none() {
+        anyhow::bail!("there are no vectors to search yet; run `gleaner embed`");
+    }
+    let vector = usable
+        .map(|embedder| embedder.embed_query(&request.query))
+        .transpose()
+        .context("embed the query")?;
+    let model_id = model.as_ref().map(|model| model.id.as_str());
+    let searcher = Searcher::open(store, &app.index_dir(), model_id)?;
+    Ok(searcher.search(request, vector.as_deref())?)
+}
+
+fn print(
+    app: &App,
+    request: &SearchRequest,
+    response: &SearchResponse,
+    explain: bool,
+) -> Result<()> {
+    let paint = Paint::stdout();
+    if response.hits.is_empty() {
+        line(format!("Nothing found for “{}”.", request.query))?;
+        if request.offset > 0 {
+            line(format!(
+                "There are {} hits in all.",
+                thousands(response.total as u64)
+            ))?;
+        } else {
+            line("Fewer or other words may help; `gleaner page list` shows what is stored.")?;
+        }
+        return Ok(());
+    }
+    for (place, hit) in response.hits.iter().enumerate() {
+        let place = place + 1 + request.offset;
+        let title = if hit.title.is_empty() {
+            hit.url.as_str()
+        } else {
+            hit.title.as_str()
+        };
+        line(format!("{place:>2}. {}", paint.bold(&shorten(title, 100))))?;
+        line(format!("    {}", paint.green(&hit.url)))?;
+        if !hit.heading.is_empty() && hit.heading != hit.title {
+            line(format!("    {}", paint.dim(&shorten(&hit.heading, 100))))?;
+        }
+        line(format!(
+            "    {}",
+            highlight(paint, &hit.snippet.text, &hit.snippet.highlights)
+        ))?;
+        for other in &hit.others {
+            let text = shorten(&other.snippet.text.replace('\n', " "), 100);
+            line(format!("      · {}", paint.dim(&text)))?;
+        }
+        if explain {
+            line(format!(
+                "    {}",
+                paint.dim(&format!("{:.4}: {}", hit.score, hit.explain))
+            ))?;
+        }
+    }
+    let coverage = if response.mode != Mode::Keyword && response.vector_coverage < 1.0 {
+        format!(
+            "; {:.0} % of the passages have vectors",
+            response.vector_coverage * 100.0
+        )
+    } else {
+        String::new()
+    };
+    line(paint.dim(&format!(
+        "\n{} of {} hits, {} search, {}{coverage}",
+        response.hits.len(),
+        thousands(response.total as u64),
+        response.mode.name(),
+        milliseconds(response.took),
+    )))?;
+    if response.total > request.offset + response.hits.len() {
+        let next = request.offset + response.hits.len();
+        line(paint.dim(&format!(
+            "More: gleaner search{} '{}' --offset {next}",
+            super::crawl::data_dir_flag(app),
+            request.query
+        )))?;
+    }
+    Ok(())
+}
+
+pub fn milliseconds(took: Duration) -> String {
+    format!("{:.1} ms", took.as_secs_f64() * 1000.0)
+}
+
+/// Matches in colour on a terminal, between `**` elsewhere.
+pub fn highlight(paint: Paint, text: &str, highlights: &[Range<usize>]) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut at = 0;
+    for range in highlights {
+        out.push_str(&text[at..range.start]);
+        out.push_str(&paint.mark(&text[range.clone()]));
+        at = range.end;
+    }
+    out.push_str(&text[at..]);
+    out.replace('\n', " ")
+}
+
+/// `search --json`
+#[derive(Debug, Serialize)]
+pub struct ResponseView {
+    query: String,
+    mode: String,
+    took_ms: f64,
+    total: usize,
+    vector_coverage: f32,
+    hits: Vec<HitView>,
+}
+
+#[derive(Debug, Serialize)]
+struct HitView {
+    url: String,
+    title: String,
+    snippet: String,
+    highlights: Vec<(usize, usize)>,
+    score: f32,
+    scores: ScoresView,
+    explain: String,
+    page_id: i64,
+    chunk_id: i64,
+    heading: String,
+    published_at: Option<String>,
+    language: Option<String>,
+    source: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<OtherView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ScoresView {
+    keyword: Option<f32>,
+    vector: Option<f32>,
+}
+
+#[derive(Debug, Serialize)]
+struct OtherView {
+    chunk_id: i64,
+    heading: String,
+    snippet: String,
+}
+
+impl ResponseView {
+    pub fn new(query: &str, response: &SearchResponse) -> ResponseView {
+        ResponseView {
+            query: query.to_owned(),
+            mode: response.mode.name().to_owned(),
+            took_ms: (response.took.as_secs_f64() * 1e6).round() / 1000.0,
+            total: response.total,
+            vector_coverage: response.vector_coverage,
+            hits: response.hits.iter().map(HitView::new).collect(),
+        }
+    }
+}
+
+impl HitView {
+    fn new(hit: &Hit) -> HitView {
+        HitView {
+            url: hit.url.clone(),
+            title: hit.title.clone(),
+            snippet: hit.snippet.text.clone(),
+            highlights: hit
+                .snippet
+                .highlights
+                .iter()
+                .map(|r| (r.start, r.end))
+                .collect(),
+            score: hit.score,
+            scores: ScoresView {
+                keyword: hit.scores.keyword,
+                vector: hit.scores.vector,
+            },
+            explain: hit.explain.clone(),
+            page_id: hit.page.0,
+            chunk_id: hit.chunk.0,
+            heading: hit.heading.clone(),
+            published_at: hit.published_at.map(rfc3339),
+            language: hit.language.clone(),
+            source: hit.source.0,
+            others: hit
+                .others
+                .iter()
+                .map(|other| OtherView {
+                    chunk_id: other.chunk.0,
+                    heading: other.heading.clone(),
+                    snippet: other.snippet.text.clone(),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Layers of configuration and where each value came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Config;
+
+/// The compiled-in defaults; also the list of keys that exist.
+pub const DEFAULT_TOML: &str = include_str!("../../../../config/default.toml");
+
+/// Names that the systems Gleaner replaces use, and the keys they set.
+/// The timeout of their breaker was in seconds, as ours is.
+const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
+    ("SCRAPING_CONCURRENCY", "crawl.concurrency"),
+    ("SCRAPING_DELAY_MS", "crawl.delay_ms"),
+    ("RETRY_MAX_ATTEMPTS", "crawl.attempts_max"),
+    ("CIRCUIT_BREAKER_THRESHOLD", "crawl.breaker_failures"),
+    ("CIRCUIT_BREAKER_TIMEOUT", "crawl.breaker_open_s"),
+    ("BATCH_SIZE", "crawl.batch_pages"),
+    ("OPENAI_API_KEY", "embed.api_key"),
+    ("OPENAI_BASE_URL", "embed.base_url"),
+];
+
+const ENVIRONMENT_PREFIX: &str = "GLEANER__";
+const SECRET_KEYS: &[&str] = &["embed.api_key"];
+
+/// One value given on the command line.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// Dotted key, e.g. `crawl.delay_ms`.
+    pub key: &'static str,
+    pub value: Value,
+    /// The flag as the user typed it, e.g. `--delay-ms`.
+    pub flag: &'static str,
+}
+
+/// The effective configuration with the origin of every value.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    merged: Table,
+    origins: BTreeMap<String, String>,
+}
+
+impl Loaded {
+    /// Every key with its effective value and origin, in the order of `default.toml`.
+    /// Secrets are replaced by `***`.
+    pub fn entries(&self) -> Vec<(String, Value, &str)> {
+        let mut entries = Vec::new();
+        walk(&self.merged, "", &mut |key, value| {
+            let hidden = SECRET_KEYS.contains(&key) && value.as_str() != Some("");
+            let shown = if hidden {
+                Value::String("***".into())
+            } else {
+                value.clone()
+            };
+            let origin = self.origins.get(key).map_or("default", String::as_str);
+            entries.push((key.to_owned(), shown, origin));
+        });
+        entries
+    }
+}
+
+/// Reads and merges all layers. `file` must exist when given; otherwise
+/// `gleaner.toml` in the working folder is used when there is one.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    overrides: &[Override],
+) -> Result<Loaded> {
+    let mut merged: Table = DEFAULT_TOML
+        .parse()
+        .context("bug: default.toml does not parse")?;
+    let mut origins = BTreeMap::new();
+
+    let implicit = PathBuf::from("gleaner.toml");
+    let path = file
+        .map(Path::to_path_buf)
+        .or_else(|| implicit.exists().then_some(implicit));
+    if let Some(path) = path {
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("read the configuration file {}", path.display()))?;
+        let table: Table = text
+            .parse()
+            .with_context(|| format!("parse the configuration file {}", path.display()))?;
+        let mut leaves = Vec::new();
+        walk(&table, "", &mut |key, value| {
+            leaves.push((key.to_owned(), value.clone()))
+        });
+        for (key, value) in leaves {
+            set(&mut merged, &key, value).with_context(|| format!("in {}", path.display()))?;
+            origins.insert(key, path.display().to_string());
+        }
+    }
+
+    let mut environment: Vec<(String, String)> = environment.collect();
+    environment.sort();
+    for (name, value) in environment {
+        let key = match name.strip_prefix(ENVIRONMENT_PREFIX) {
+            Some(rest) => rest.to_ascii_lowercase().replace("__", "."),
+            None => match ENVIRONMENT_ALIASES.iter().find(|(alias, _)| *alias == name) {
+                Some((_, key)) => (*key).to_owned(),
+                None => continue,
+            },
+        };
+        set_text(&mut merged, &key, &value)
+            .with_context(|| format!("in the environment variable {name}"))?;
+        origins.insert(key, name);
+    }
+
+    for item in overrides {
+        set(&mut merged, item.key, item.value.clone()).with_context(|| item.flag.to_owned())?;
+        origins.insert(item.key.to_owned(), item.flag.to_owned());
+    }
+
+    let mut config = Config::deserialize(Value::Table(merged.clone()))
+        .context("a configuration value has the wrong type or range")?;
+    if config.data_dir.as_os_str().is_empty() {
+        config.data_dir = default_data_dir()?;
+    }
+    Ok(Loaded {
+        config,
+        merged,
+        origins,
+    })
+}
+
+fn default_data_dir() -> Result<PathBuf> {
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(dir) = from("XDG_DATA_HOME") {
+        return Ok(dir.join("gleaner"));
+    }
+    match from("HOME") {
+        Some(home) => Ok(home.join(".local/share/gleaner")),
+        None => bail!("no home folder known; pass --data-dir or set data_dir in gleaner.toml"),
+    }
+}
+
+fn walk(table: &Table, prefix: &str, visit: &mut impl FnMut(&str, &Value)) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() {
+            name.clone()
+        } else {
+            format!("{prefix}.{name}")
+        };
+        match value {
+            Value::Table(inner) => walk(inner, &key, visit),
+            leaf => visit(&key, leaf),
+        }
+    }
+}
+
+fn slot<'a>(merged: &'a mut Table, key: &str) -> Result<&'a mut Value> {
+    let known = known_keys(merged);
+    let mut table = merged;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let Some(value) = table.get_mut(part) else {
+            break;
+        };
+        match (value, parts.peek().is_some()) {
+            (Value::Table(inner), true) => table = inner,
+            (Value::Table(_), false) | (_, true) => break,
+            (leaf, false) => return Ok(leaf),
+        }
+    }
+    let nearest = known
+        .into_iter()
+        .max_by(|a, b| strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)));
+    match nearest {
+        Some(nearest) => bail!("unknown configuration key `{key}`; did you mean `{nearest}`?"),
+        None => bail!("unknown configuration key `{key}`"),
+    }
+}
+
+fn known_keys(merged: &Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    walk(merged, "", &mut |key, _| keys.push(key.to_owned()));
+    keys
+}
+
+fn set(merged: &mut Table, key: &str, value: Value) -> Result<()> {
+    let slot = slot(merged, key)?;
+    if slot.type_str() != value.type_str() {
+        bail!(
+            "`{key}` takes a value of type {}, not {}",
+            slot.type_str(),
+            value.type_str()
+        );
+    }
+    *slot = value;
+    Ok(())
+}
+
+/// Sets a value given as text, read by the type that the default has.
+fn set_text(merged: &mut Table, key: &str, text: &str) -> Result<()> {
+    let slot = slot(merged, key)?;
+    let value = match slot {
+        Value::String(_) => Value::String(text.to_owned()),
+        Value::Integer(_) => Value::Integer(
+            text.trim()
+                .parse()
+                .with_context(|| format!("`{key}` takes a whole number"))?,
+        ),
+        Value::Boolean(_) => Value::Boolean(
+            text.trim()
+                .parse()
+                .with_context(|| format!("`{key}` takes true or false"))?,
+        ),
+        Value::Array(_) => Value::Array(
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| Value::String(item.to_owned()))
+                .collect(),
+        ),
+        other => bail!("`{key}` has the unsupported type {}", other.type_str()),
+    };
+    *slot = value;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
+        let owned: Vec<_> = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        owned.into_iter()
+    }
+
+    fn check_error(pairs: &[(&str, &str)], expected: &str) {
+        let error = load(None, environment(pairs), &[]).expect_err("must fail");
+        let text = format!("{error:#}");
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn defaults_parse_and_every_key_is_known() {
+        let loaded = load(None, environment(&[]), &[]).expect("defaults load");
+        assert_eq!(loaded.config.crawl.delay_ms, 1000);
+        assert!(
+            loaded
+                .entries()
+                .iter()
+                .all(|(_, _, origin)| *origin == "default")
+        );
+    }
+
+    #[test]
+    fn later_layers_win_and_are_named() {
+        let flags = [Override {
+            key: "crawl.concurrency",
+            value: Value::Integer(3),
+            flag: "--concurrency",
+        }];
+        let pairs = [
+            ("GLEANER__CRAWL__DELAY_MS", "7"),
+            ("SCRAPING_CONCURRENCY", "9"),
+            ("OPENAI_API_KEY", "sk-secret"),
+        ];
+        let loaded = load(None, environment(&pairs), &flags).expect("loads");
+        assert_eq!(loaded.config.crawl.delay_ms, 7);
+        assert_eq!(loaded.config.crawl.concurrency, 3);
+        let entries = loaded.entries();
+        let find = |key: &str| entries.iter().find(|(k, _, _)| k == key).expect("listed");
+        assert_eq!(find("crawl.concurrency").2, "--concurrency");
+        assert_eq!(find("crawl.delay_ms").2, "GLEANER__CRAWL__DELAY_MS");
+        assert_eq!(find("embed.api_key").1.as_str(), Some("***"));
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        check_error(
+            &[("GLEANER__CRAWL__DELAY", "7")],
+            "did you mean `crawl.delay_ms`?",
+        );
+        check_error(
+            &[("GLEANER__CRAWL__DELAY_MS", "soon")],
+            "takes a whole number",
+        );
+    }
+}

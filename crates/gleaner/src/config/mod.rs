@@ -1,0 +1,169 @@
+//! Configuration: one struct per concern, parsed once, passed down.
+//!
+//! `config/default.toml` is compiled in and lists every key with its unit and
+//! default; [`load`] lays the user's file, the environment and the command
+//! line over it and remembers where each value came from.
+
+mod load;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use load::{Loaded, Override, load};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub log: LogConfig,
+    pub crawl: CrawlConfig,
+    pub fetch: FetchSettings,
+    pub extract: ExtractConfig,
+    pub chunk: ChunkSettings,
+    pub embed: EmbedSettings,
+    pub store: StoreConfig,
+    pub index: IndexConfig,
+    pub search: SearchConfig,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrawlConfig {
+    pub scope: String,
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    pub depth_max: u32,
+    pub pages_max: u64,
+    pub concurrency: u32,
+    pub concurrency_per_host: u32,
+    pub delay_ms: u64,
+    pub crawl_delay_max_ms: u64,
+    pub loopback_concurrency_per_host: u32,
+    pub loopback_delay_ms: u64,
+    pub robots: bool,
+    pub robots_ttl_hours: u64,
+    pub sitemaps: bool,
+    pub feeds: bool,
+    pub follow_nofollow: bool,
+    pub strip_params: Vec<String>,
+    pub sort_query: bool,
+    pub attempts_max: u32,
+    pub retry_base_ms: u64,
+    pub breaker_failures: u32,
+    pub breaker_open_s: u64,
+    pub breaker_wait_max_s: u64,
+    pub pipeline_pages_max: usize,
+    pub pipeline_bytes_max: u64,
+    pub batch_pages: usize,
+    pub cpu_threads: usize,
+    pub redirects_max: u8,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchSettings {
+    pub contact_url: String,
+    pub user_agent: String,
+    pub connect_timeout_ms: u64,
+    pub read_timeout_ms: u64,
+    pub total_timeout_ms: u64,
+    pub body_bytes_max: u64,
+    pub wire_bytes_max: u64,
+    pub header_bytes_max: usize,
+    pub url_bytes_max: usize,
+    pub allow_private: Vec<String>,
+    pub proxy: String,
+    pub ca_file: String,
+    pub http2: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractConfig {
+    pub links_max: usize,
+    pub text_bytes_max: usize,
+    pub pdf: bool,
+    pub pdf_timeout_s: u64,
+    pub pdf_memory_mb: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChunkSettings {
+    pub tokens_max: u32,
+    pub tokens_overlap: u32,
+    pub tokens_min: u32,
+    pub tldr_words_max: usize,
+    pub keywords_max: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedSettings {
+    pub provider: EmbedProvider,
+    pub model_path: String,
+    pub threads: usize,
+    pub batch_tokens_max: usize,
+    pub base_url: String,
+    pub model: String,
+    pub api_key: String,
+    pub dims: usize,
+    pub batch_max: usize,
+    pub timeout_ms: u64,
+    pub query_prefix: String,
+    pub passage_prefix: String,
+    pub cache_days: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbedProvider {
+    Local,
+    Http,
+    Off,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    pub synchronous: Durability,
+    pub cache_mb: u32,
+    pub mmap_mb: u32,
+    pub readers: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    Full,
+    Normal,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexConfig {
+    pub heap_mb: usize,
+    pub commit_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchConfig {
+    pub mode: String,
+    pub limit: usize,
+}

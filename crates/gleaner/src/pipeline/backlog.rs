@@ -1,0 +1,179 @@
+//! The embedding backlog: chunks that were committed get their vectors.
+//!
+//! The backlog is durable (chunk rows marked pending), so it may run beside a
+//! crawl, after it, or tomorrow. It yields the CPU to the crawl: the embedder's
+//! threads run at the lowest priority.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use embed::{EmbedErrorKind, Embedder};
+use store::{ChunkVectors, PendingChunk, Store, StoredVector};
+use types::TextHash;
+
+use super::progress::{Progress, Stage};
+
+/// Chunks taken per round. Bounds memory and what a crash has to redo.
+const CHUNKS_PER_ROUND: usize = 128;
+
+/// What a run of the backlog did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BacklogReport {
+    pub chunks: u64,
+    /// Texts whose vector came out of the cache.
+    pub cached: u64,
+    /// Texts the embedder had to compute.
+    pub embedded: u64,
+    pub failed: u64,
+}
+
+pub struct Backlog<'a> {
+    pub store: &'a Store,
+    pub embedder: &'a Embedder,
+    pub progress: Arc<Progress>,
+    /// Set: finish the round and return.
+    pub stop: &'a AtomicBool,
+}
+
+impl Backlog<'_> {
+    /// Works until nothing is pending, or until stopped.
+    pub fn drain(&self) -> Result<BacklogReport> {
+        let mut total = BacklogReport::default();
+        while !self.stop.load(Ordering::Relaxed) {
+            if !self.round(&mut total)? {
+                break;
+            }
+        }
+        self.show()?;
+        Ok(total)
+    }
+
+    /// Works beside a crawl: after each ring of the bell, until it is gone.
+    pub fn follow(&self, bell: &Receiver<()>) -> Result<BacklogReport> {
+        let mut total = BacklogReport::default();
+        while !self.stop.load(Ordering::Relaxed) {
+            if self.round(&mut total)? {
+                continue;
+            }
+            match bell.recv_timeout(Duration::from_millis(200)) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(total)
+    }
+
+    fn show(&self) -> Result<()> {
+        let progress = self.store.embedding_progress()?;
+        self.progress
+            .vectors_done
+            .store(progress.done, Ordering::Relaxed);
+        self.progress
+            .vectors_pending
+            .store(progress.pending, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One round; false when nothing was pending.
+    fn round(&self, total: &mut BacklogReport) -> Result<bool> {
+        let pending = self.store.pending_chunks(CHUNKS_PER_ROUND)?;
+        self.show()?;
+        if pending.is_empty() {
+            return Ok(false);
+        }
+        let model = self.embedder.model_id();
+        let texts: Vec<(String, Option<String>)> = pending.iter().map(inputs).collect();
+        let mut wanted: Vec<(TextHash, &str)> = Vec::new();
+        for (chunk, (full, tldr)) in pending.iter().zip(&texts) {
+            wanted.push((chunk.hash, full));
+            wanted.extend(tldr.iter().map(|text| (text_hash(text), text.as_str())));
+        }
+        let hashes: Vec<TextHash> = wanted.iter().map(|(hash, _)| *hash).collect();
+        let mut known: HashMap<TextHash, StoredVector> = self
+            .store
+            .cached_vectors(model, &hashes)?
+            .into_iter()
+            .collect();
+        total.cached += known.len() as u64;
+
+        let mut queued: HashSet<TextHash> = HashSet::new();
+        wanted.retain(|(hash, _)| !known.contains_key(hash) && queued.insert(*hash));
+        let to_embed: Vec<String> = wanted.iter().map(|(_, text)| (*text).to_owned()).collect();
+        total.embedded += to_embed.len() as u64;
+        let results = self
+            .progress
+            .timed(Stage::Embed, || self.embedder.embed_passages(to_embed));
+        let mut errors: HashMap<TextHash, String> = HashMap::new();
+        for ((hash, _), result) in wanted.iter().zip(results) {
+            match result {
+                Ok(vector) => {
+                    let (codes, scale) = embed::quantize(&vector);
+                    known.insert(*hash, StoredVector { scale, codes });
+                }
+                Err(error) if error.kind() == EmbedErrorKind::Stopped => return Ok(false),
+                Err(error) => {
+                    errors.insert(*hash, super::fetching::chain(&error));
+                }
+            }
+        }
+
+        let mut vectors = Vec::with_capacity(pending.len());
+        let mut failures = Vec::new();
+        for (chunk, (_, tldr)) in pending.iter().zip(&texts) {
+            let tldr_hash = tldr.as_deref().map(text_hash);
+            let error = errors
+                .get(&chunk.hash)
+                .or_else(|| errors.get(tldr_hash.as_ref()?));
+            if let Some(error) = error {
+                failures.push((chunk.chunk, error.clone()));
+                continue;
+            }
+            let full = known
+                .get(&chunk.hash)
+                .context("bug: text neither embedded nor failed")?;
+            vectors.push(ChunkVectors {
+                chunk: chunk.chunk,
+                hash: chunk.hash,
+                full: full.clone(),
+                tldr: tldr_hash.and_then(|hash| known.get(&hash).cloned()),
+                tldr_hash,
+            });
+        }
+        total.failed += failures.len() as u64;
+        total.chunks += vectors.len() as u64;
+        self.store.save_vectors(model, vectors)?;
+        self.store.fail_chunks(failures)?;
+        Ok(true)
+    }
+}
+
+/// What is embedded for a chunk: its text below the page's title and its
+/// section (a passage out of context is hard to tell apart), and its TL;DR.
+fn inputs(chunk: &PendingChunk) -> (String, Option<String>) {
+    let mut context = chunk.title.trim().to_owned();
+    let section = chunk.section.trim();
+    if !section.is_empty() && section != context {
+        if !context.is_empty() {
+            context.push_str(" - ");
+        }
+        context.push_str(section);
+    }
+    let below = |text: &str| {
+        if context.is_empty() {
+            text.to_owned()
+        } else {
+            format!("{context}\n{text}")
+        }
+    };
+    (below(chunk.text.trim()), chunk.tldr.as_deref().map(below))
+}
+
+fn text_hash(text: &str) -> TextHash {
+    let mut short = [0; 16];
+    short.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    TextHash(short)
+}

@@ -1,0 +1,576 @@
+//! One crawl from seeds to the last commit.
+//!
+//! The coordinator runs on one async thread: it asks the [`Dispatcher`] what
+//! to do next, starts requests, and hears of results. Around it stand the CPU
+//! pool ([`super::visit`]), the writer ([`super::write`]), the indexer
+//! ([`super::index`]) and the embedding backlog ([`super::backlog`]), each a
+//! thread of its own. Nothing is remembered here that the store does not know:
+//! after a crash the same command finds the queued rows and goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, Sender};
+use frontier::{Dispatcher, Next, PacePolicy, QueuedUrl, UrlKind};
+use store::{CrawlRow, CrawlStatus, FrontierKind, FrontierRow, NewUrl, Store, Visit, VisitResult};
+use tokio::sync::{mpsc, watch};
+use types::{CanonicalUrl, Clock, CrawlId, FailReason, HostKey, SkipReason};
+
+use super::fetching::{Fetching, Job, Response, Signal};
+use super::links::{LeftOut, Links};
+use super::progress::{Progress, Stage};
+use super::robots::{HostRules, RobotsReader};
+use super::visit::Visitor;
+use super::write::{Ending, Visited, Writer, Written};
+
+/// The embedded engine's lock admits one writing process, so its leases have
+/// one owner; a lease left by a killed run is taken over at once.
+const LEASE_OWNER: &str = "embedded";
+const LEASE_FOR: Duration = Duration::from_secs(60);
+
+/// What a crawl needs to know besides its stages.
+#[derive(Debug)]
+pub struct CrawlPlan {
+    pub crawl: CrawlId,
+    pub seeds: Vec<CanonicalUrl>,
+    pub pace: PacePolicy,
+    /// Pages stored at most; 0: no limit.
+    pub pages_max: u64,
+    pub pipeline_pages_max: usize,
+    pub pipeline_bytes_max: u64,
+    pub cpu_threads: usize,
+    pub batch_pages: usize,
+    /// Read sitemaps of the seeds' hosts.
+    pub sitemaps: bool,
+}
+
+/// The stages of a crawl, made by the application.
+pub struct CrawlStages {
+    pub store: Store,
+    pub fetching: Fetching,
+    pub robots: RobotsReader,
+    pub visitor: Visitor,
+    pub links: Arc<Links>,
+    pub clock: Arc<dyn Clock>,
+    pub progress: Arc<Progress>,
+}
+
+/// How a crawl ended.
+#[derive(Debug)]
+pub struct CrawlReport {
+    pub row: CrawlRow,
+    pub interrupted: bool,
+    pub left_out: LeftOut,
+    /// Start pages that were not stored, and why.
+    pub seed_endings: Vec<(CanonicalUrl, Ending)>,
+}
+
+/// What the rest of the pipeline tells the coordinator.
+enum Event {
+    Robots {
+        host: HostKey,
+        rules: Result<(HostRules, bool)>,
+    },
+    Fetched {
+        host: HostKey,
+        signal: Signal,
+    },
+    Written(Written),
+}
+
+/// Runs a crawl to its end, or until `stop` is set. `bells` are rung after
+/// each commit; they are dropped when nothing more will be committed.
+pub fn run(
+    plan: &CrawlPlan,
+    stages: &CrawlStages,
+    bells: Vec<Sender<()>>,
+    stop: watch::Receiver<bool>,
+) -> Result<CrawlReport> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the network runtime")?;
+    let (events_in, events) = mpsc::unbounded_channel();
+    let (jobs_in, jobs) = crossbeam_channel::bounded::<Job>(plan.pipeline_pages_max + 1);
+    let (visits_in, visits) = crossbeam_channel::bounded::<Visited>(plan.pipeline_pages_max + 1);
+    let body_bytes = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let leases_done = AtomicBool::new(false);
+    let (lease_bell, lease_timer) = crossbeam_channel::bounded::<()>(1);
+
+    let outcome = std::thread::scope(|scope| -> Result<Coordinated> {
+        for worker in 0..plan.cpu_threads {
+            let (jobs, visits_in) = (jobs.clone(), visits_in.clone());
+            let (visitor, body_bytes) = (&stages.visitor, body_bytes.clone());
+            std::thread::Builder::new()
+                .name(format!("extract-{worker}"))
+                .spawn_scoped(scope, move || {
+                    visit_all(visitor, &jobs, &visits_in, &body_bytes)
+                })
+                .context("start an extraction thread")?;
+        }
+        drop(jobs);
+        let writer = Writer {
+            store: stages.store.clone(),
+            crawl: plan.crawl,
+            batch_pages: plan.batch_pages,
+            progress: stages.progress.clone(),
+            bells,
+        };
+        let written = events_in.clone();
+        std::thread::Builder::new()
+            .name("writer".into())
+            .spawn_scoped(scope, move || {
+                // The coordinator is gone only once it has ended the crawl.
+                writer.run(&visits, |event| drop(written.send(Event::Written(event))));
+            })
+            .context("start the writer thread")?;
+        let (store, clock) = (stages.store.clone(), stages.clock.clone());
+        let leases_done = &leases_done;
+        std::thread::Builder::new()
+            .name("leases".into())
+            .spawn_scoped(scope, move || {
+                keep_leases(&store, clock.as_ref(), &lease_timer, leases_done)
+            })
+            .context("start the lease thread")?;
+
+        let coordinator = Coordinator {
+            plan,
+            stages,
+            dispatcher: Dispatcher::new(plan.pace.clone()),
+            rules: HashMap::new(),
+            outstanding: 0,
+            outstanding_pages: 0,
+            stored: 0,
+            body_bytes: body_bytes.clone(),
+            seed_rows: HashMap::new(),
+            seed_endings: Vec::new(),
+            events_in,
+            jobs_in,
+            visits_in,
+        };
+        let coordinated = runtime.block_on(coordinator.run(events, stop));
+        // Requests still under way after an error hold the stages' channels open.
+        drop(runtime);
+        leases_done.store(true, Ordering::Relaxed);
+        drop(lease_bell);
+        coordinated
+    })?;
+
+    stages.store.release_host_leases(LEASE_OWNER)?;
+    let active_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+    stages.store.add_active_ms(plan.crawl, active_ms)?;
+    let row = if outcome.interrupted {
+        stages.store.crawl(plan.crawl)?
+    } else {
+        if outcome.limit_reached {
+            let detail = format!("more than {} pages", plan.pages_max);
+            stages
+                .store
+                .skip_queued(plan.crawl, SkipReason::PageLimit, &detail)?;
+        }
+        stages
+            .store
+            .finish_crawl(plan.crawl, CrawlStatus::Completed, None)?
+    };
+    stages.progress.set_counts(&row.counts);
+    Ok(CrawlReport {
+        row,
+        interrupted: outcome.interrupted,
+        left_out: stages.links.left_out(),
+        seed_endings: outcome.seed_endings,
+    })
+}
+
+fn visit_all(
+    visitor: &Visitor,
+    jobs: &Receiver<Job>,
+    visits: &Sender<Visited>,
+    body_bytes: &AtomicU64,
+) {
+    while let Ok(job) = jobs.recv() {
+        let (bytes, kind) = (job_bytes(&job), job.url.kind);
+        let visit = visitor.visit(job);
+        body_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if visits.send(Visited { kind, visit }).is_err() {
+            return;
+        }
+    }
+}
+
+fn job_bytes(job: &Job) -> u64 {
+    match &job.response {
+        Response::Body(body) => body.bytes.len() as u64,
+        _ => 0,
+    }
+}
+
+/// Renews host leases from a thread that neither requests nor CPU work can starve.
+fn keep_leases(store: &Store, clock: &dyn Clock, timer: &Receiver<()>, done: &AtomicBool) {
+    while !done.load(Ordering::Relaxed) {
+        if timer.recv_timeout(LEASE_FOR / 3)
+            == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+        {
+            return;
+        }
+        if let Err(error) = store.renew_host_leases(LEASE_OWNER, clock.now().plus(LEASE_FOR)) {
+            tracing::warn!(%error, "could not renew host leases");
+        }
+    }
+}
+
+struct Coordinated {
+    interrupted: bool,
+    limit_reached: bool,
+    seed_endings: Vec<(CanonicalUrl, Ending)>,
+}
+
+struct Coordinator<'a> {
+    plan: &'a CrawlPlan,
+    stages: &'a CrawlStages,
+    dispatcher: Dispatcher,
+    rules: HashMap<HostKey, HostRules>,
+    /// Visits between dispatch and commit; of pages among them.
+    outstanding: usize,
+    outstanding_pages: u64,
+    /// Pages stored by this crawl.
+    stored: u64,
+    body_bytes: Arc<AtomicU64>,
+    seed_rows: HashMap<i64, CanonicalUrl>,
+    seed_endings: Vec<(CanonicalUrl, Ending)>,
+    events_in: mpsc::UnboundedSender<Event>,
+    jobs_in: Sender<Job>,
+    visits_in: Sender<Visited>,
+}
+
+impl Coordinator<'_> {
+    async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<Coordinated> {
+        let row = self.stages.store.crawl(self.plan.crawl)?;
+        self.stages.progress.set_counts(&row.counts);
+        self.count_stored(&row.counts);
+        for host in self.stages.store.queued_hosts(self.plan.crawl)? {
+            self.dispatcher.add_work(&host);
+        }
+        let mut interrupted = *stop.borrow();
+        let mut stoppable = true;
+        loop {
+            while let Ok(event) = events.try_recv() {
+                self.hear(event)?;
+            }
+            if interrupted {
+                self.dispatcher.stop();
+            }
+            let wait_until = if self.may_dispatch() || interrupted {
+                match self.dispatcher.next(self.stages.clock.now()) {
+                    Next::Fetch(url) => {
+                        self.fetch(url);
+                        continue;
+                    }
+                    Next::Robots(host) => {
+                        self.read_robots(host);
+                        continue;
+                    }
+                    Next::Refill { host, after_row } => {
+                        self.refill(&host, after_row)?;
+                        continue;
+                    }
+                    Next::Refuse(url) => {
+                        self.refuse(url);
+                        continue;
+                    }
+                    Next::Wait(until) => Some(until),
+                    Next::Busy => None,
+                    Next::Done if self.outstanding == 0 && self.dispatcher.in_flight() == 0 => {
+                        break;
+                    }
+                    Next::Done => None,
+                }
+            } else if self.limit_reached() && self.outstanding == 0 {
+                break;
+            } else {
+                None
+            };
+            let now = self.stages.clock.now();
+            let pause = wait_until.map_or(Duration::from_secs(3600), |until| until.since(now));
+            tokio::select! {
+                event = events.recv() => {
+                    let event = event.context("bug: the event channel closed")?;
+                    self.hear(event)?;
+                }
+                () = tokio::time::sleep(pause) => {}
+                changed = stop.changed(), if stoppable && !interrupted => {
+                    stoppable = changed.is_ok();
+                    interrupted = *stop.borrow();
+                }
+            }
+        }
+        // Interrupted only counts when work is left.
+        let queued = self.stages.store.crawl(self.plan.crawl)?.queued;
+        Ok(Coordinated {
+            interrupted: interrupted && queued > 0 && !self.limit_reached(),
+            limit_reached: self.limit_reached(),
+            seed_endings: self.seed_endings,
+        })
+    }
+
+    fn limit_reached(&self) -> bool {
+        self.plan.pages_max > 0 && self.stored >= self.plan.pages_max
+    }
+
+    /// Full pipelines and the page limit hold new requests back.
+    fn may_dispatch(&self) -> bool {
+        let below_limit =
+            self.plan.pages_max == 0 || self.stored + self.outstanding_pages < self.plan.pages_max;
+        below_limit
+            && self.outstanding < self.plan.pipeline_pages_max
+            && self.body_bytes.load(Ordering::Relaxed) < self.plan.pipeline_bytes_max
+    }
+
+    fn hear(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Robots { host, rules } => {
+                let (rules, requested) = rules?;
+                self.robots_known(&host, rules, requested)
+            }
+            Event::Fetched { host, signal } => {
+                self.stages
+                    .progress
+                    .in_flight
+                    .fetch_sub(1, Ordering::Relaxed);
+                self.dispatcher
+                    .finished(&host, self.stages.clock.now(), signal.signal);
+                if let Some(again) = signal.retry {
+                    self.dispatcher.retry(again);
+                }
+                Ok(())
+            }
+            Event::Written(Written::Committed {
+                report,
+                visits,
+                pages,
+                endings,
+            }) => {
+                self.outstanding -= visits;
+                self.outstanding_pages -= pages;
+                self.count_stored(&report.counts);
+                for (host, _) in &report.queued {
+                    self.dispatcher.add_work(host);
+                }
+                for ending in endings {
+                    if let Some(url) = self.seed_rows.get(&ending.row) {
+                        self.seed_endings.push((url.clone(), ending));
+                    }
+                }
+                Ok(())
+            }
+            Event::Written(Written::Failed(error)) => {
+                Err(error).context("save crawled pages; what was saved before is safe")
+            }
+        }
+    }
+
+    fn count_stored(&mut self, counts: &store::CrawlCounts) {
+        self.stored = counts.added + counts.updated + counts.unchanged;
+    }
+
+    fn fetch(&mut self, url: QueuedUrl) {
+        self.outstanding += 1;
+        self.outstanding_pages += u64::from(url.kind == UrlKind::Page);
+        self.stages
+            .progress
+            .in_flight
+            .fetch_add(1, Ordering::Relaxed);
+        let fetching = self.stages.fetching.clone();
+        let progress = self.stages.progress.clone();
+        let (events, jobs) = (self.events_in.clone(), self.jobs_in.clone());
+        let body_bytes = self.body_bytes.clone();
+        tokio::spawn(async move {
+            let host = url.url.host_key();
+            let start = Instant::now();
+            let (job, signal) = fetching.run(url).await;
+            progress.add_time(Stage::Fetch, start.elapsed());
+            body_bytes.fetch_add(job_bytes(&job), Ordering::Relaxed);
+            // The channel holds as many jobs as may be outstanding, so this
+            // never blocks; it fails only while the crawl is ending in an error.
+            let _ = jobs.send(job);
+            let _ = events.send(Event::Fetched { host, signal });
+        });
+    }
+
+    fn read_robots(&mut self, host: HostKey) {
+        let (robots, events) = (self.stages.robots.clone(), self.events_in.clone());
+        let (store, clock) = (self.stages.store.clone(), self.stages.clock.clone());
+        tokio::spawn(async move {
+            let lease_host = host.clone();
+            let lease = tokio::task::spawn_blocking(move || {
+                store.acquire_host_lease(&lease_host, LEASE_OWNER, clock.now().plus(LEASE_FOR))
+            });
+            let rules = match lease.await {
+                Ok(Ok(true)) => robots.rules(&host).await,
+                Ok(Ok(false)) => {
+                    let detail = "another worker holds the lease of this host".to_owned();
+                    Ok((
+                        HostRules::Unreachable {
+                            reason: FailReason::BreakerOpen,
+                            detail,
+                        },
+                        false,
+                    ))
+                }
+                Ok(Err(error)) => Err(error.into()),
+                Err(error) => Err(error.into()),
+            };
+            let _ = events.send(Event::Robots { host, rules });
+        });
+    }
+
+    fn robots_known(&mut self, host: &HostKey, rules: HostRules, requested: bool) -> Result<()> {
+        let now = self.stages.clock.now();
+        let (delay, mut sitemaps) = match &rules {
+            HostRules::Known(robots) => (robots.crawl_delay(), robots.sitemaps().to_vec()),
+            HostRules::Unreachable { .. } => (None, Vec::new()),
+        };
+        let is_known = matches!(rules, HostRules::Known(_));
+        self.dispatcher.robots_known(host, delay, now, requested);
+        self.rules.insert(host.clone(), rules);
+        let is_seed_host = self.plan.seeds.iter().any(|seed| seed.host_key() == *host);
+        if self.plan.sitemaps && is_known && is_seed_host {
+            if sitemaps.is_empty() {
+                sitemaps.push(format!("{host}/sitemap.xml"));
+            }
+            let urls: Vec<NewUrl> = sitemaps
+                .iter()
+                .filter_map(|url| self.stages.links.canonical(url))
+                .map(|url| NewUrl {
+                    url,
+                    kind: FrontierKind::Sitemap,
+                    depth: 0,
+                })
+                .collect();
+            for (host, _) in self.stages.store.add_urls(self.plan.crawl, urls)? {
+                self.dispatcher.add_work(&host);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the dispatcher its next URLs of a host; what robots.txt forbids
+    /// ends here, before it can be requested (invariant P2).
+    fn refill(&mut self, host: &HostKey, after_row: i64) -> Result<()> {
+        let window = self.plan.pace.window_per_host;
+        let mut after_row = after_row;
+        loop {
+            let rows = self
+                .stages
+                .store
+                .queued_urls(self.plan.crawl, host, after_row, window)?;
+            let more = rows.len() == window;
+            after_row = rows.last().map_or(after_row, |row| row.row);
+            let mut allowed = Vec::with_capacity(rows.len());
+            for row in rows {
+                if row.depth == 0 && row.kind == FrontierKind::Page {
+                    self.seed_rows.insert(row.row, row.url.clone());
+                }
+                match self.forbidden(host, &row) {
+                    None => allowed.push(queued_url(row)),
+                    Some(result) => self.end_unfetched(row.row, row.url, row.kind, result)?,
+                }
+            }
+            // An answer without rows would tell the dispatcher that the host is done.
+            if !allowed.is_empty() || !more {
+                self.dispatcher.refill(host, allowed, more);
+                return Ok(());
+            }
+        }
+    }
+
+    fn forbidden(&self, host: &HostKey, row: &FrontierRow) -> Option<VisitResult> {
+        match self.rules.get(host)? {
+            HostRules::Known(robots) if robots.allowed(row.url.path_and_query()) => None,
+            HostRules::Known(_) => Some(VisitResult::Skipped {
+                reason: SkipReason::Robots,
+                detail: "disallowed by robots.txt".to_owned(),
+            }),
+            HostRules::Unreachable { reason, detail } => Some(VisitResult::Failed {
+                reason: *reason,
+                detail: detail.clone(),
+            }),
+        }
+    }
+
+    fn refuse(&mut self, url: QueuedUrl) {
+        let detail = "the host failed too often; its circuit breaker is open".to_owned();
+        let response = Response::Failed {
+            reason: FailReason::BreakerOpen,
+            detail,
+        };
+        self.outstanding += 1;
+        self.outstanding_pages += u64::from(url.kind == UrlKind::Page);
+        let job = Job {
+            url,
+            status: None,
+            wire_bytes: 0,
+            response,
+        };
+        // Fails only while the crawl is ending in an error.
+        let _ = self.jobs_in.send(job);
+    }
+
+    fn end_unfetched(
+        &mut self,
+        row: i64,
+        url: CanonicalUrl,
+        kind: FrontierKind,
+        result: VisitResult,
+    ) -> Result<()> {
+        self.outstanding += 1;
+        let kind = url_kind(kind);
+        let is_page = kind == UrlKind::Page;
+        self.outstanding_pages += u64::from(is_page);
+        let visit = Visit {
+            row,
+            url,
+            status: None,
+            wire_bytes: 0,
+            result: if is_page {
+                result
+            } else {
+                VisitResult::Resource
+            },
+            discovered: Vec::new(),
+            redirect_to: None,
+            fetched: false,
+        };
+        self.visits_in
+            .send(Visited { kind, visit })
+            .context("bug: the writer ended before the crawl")
+    }
+}
+
+fn url_kind(kind: FrontierKind) -> UrlKind {
+    match kind {
+        FrontierKind::Page => UrlKind::Page,
+        FrontierKind::Sitemap => UrlKind::Sitemap,
+        FrontierKind::Feed => UrlKind::Feed,
+    }
+}
+
+fn queued_url(row: FrontierRow) -> QueuedUrl {
+    QueuedUrl {
+        row: row.row,
+        url: row.url,
+        kind: url_kind(row.kind),
+        depth: row.depth,
+        attempt: row.attempt,
+        not_before: row.not_before,
+        etag: row.etag,
+        last_modified: row.last_modified,
+    }
+}

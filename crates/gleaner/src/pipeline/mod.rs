@@ -1,0 +1,20 @@
+//! How a URL becomes searchable, one file per stage in the order of the flow.
+//!
+//! [`crawl`] decides which URL is next (with `frontier`) and fetches it,
+//! [`visit`] makes a page and its chunks of the response on the CPU pool,
+//! [`links`] decides which discovered links are queued, [`write`] commits
+//! visits in batches, [`index`] makes committed pages searchable by keyword
+//! and [`backlog`] gives chunks their vectors. All stages are joined by
+//! bounded channels; full means slower, never bigger.
+
+pub mod backlog;
+pub mod crawl;
+pub mod fetching;
+pub mod index;
+pub mod links;
+pub mod pdf;
+pub mod progress;
+pub mod robots;
+pub mod start;
+pub mod visit;
+pub mod write;

@@ -1,0 +1,119 @@
+//! The writer: visits are committed in batches, one transaction each.
+//!
+//! It takes whatever has gathered while the last transaction was being made
+//! durable, so batches grow under load by themselves and a lone visit waits
+//! for nobody.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use frontier::UrlKind;
+use store::{BatchReport, CrawlBatch, Store, StoreError, Visit, VisitResult};
+use types::CrawlId;
+
+use super::progress::{Progress, Stage};
+
+/// What the writer tells the crawl.
+#[derive(Debug)]
+pub enum Written {
+    Committed {
+        report: BatchReport,
+        visits: usize,
+        pages: u64,
+        endings: Vec<Ending>,
+    },
+    /// Nothing more will be written.
+    Failed(StoreError),
+}
+
+/// A URL that ended without being stored, for messages about start pages.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub row: i64,
+    pub reason: &'static str,
+    pub detail: String,
+}
+
+/// A visit on its way to the store.
+#[derive(Debug)]
+pub struct Visited {
+    pub kind: UrlKind,
+    pub visit: Visit,
+}
+
+#[derive(Debug)]
+pub struct Writer {
+    pub store: Store,
+    pub crawl: CrawlId,
+    pub batch_pages: usize,
+    pub progress: Arc<Progress>,
+    /// Rings once after each commit; full means a ring is already waiting.
+    pub bells: Vec<Sender<()>>,
+}
+
+impl Writer {
+    /// Runs until the channel closes or a commit fails.
+    pub fn run(&self, queue: &Receiver<Visited>, report: impl Fn(Written)) {
+        while let Ok(first) = queue.recv() {
+            let mut batch = vec![first];
+            while batch.len() < self.batch_pages {
+                match queue.try_recv() {
+                    Ok(visit) => batch.push(visit),
+                    Err(_) => break,
+                }
+            }
+            let visits = batch.len();
+            let pages = batch
+                .iter()
+                .filter(|visited| visited.kind == UrlKind::Page)
+                .count() as u64;
+            let endings = batch
+                .iter()
+                .filter_map(|visited| ending(&visited.visit))
+                .collect();
+            let bytes: u64 = batch.iter().map(|visited| visited.visit.wire_bytes).sum();
+            let visits_only = batch.into_iter().map(|visited| visited.visit).collect();
+            let batch = CrawlBatch {
+                crawl: self.crawl,
+                visits: visits_only,
+            };
+            let committed = self
+                .progress
+                .timed(Stage::Write, || self.store.commit_batch(batch));
+            match committed {
+                Ok(committed) => {
+                    self.progress.set_counts(&committed.counts);
+                    self.progress
+                        .bytes
+                        .fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+                    report(Written::Committed {
+                        report: committed,
+                        visits,
+                        pages,
+                        endings,
+                    });
+                    for bell in &self.bells {
+                        let _ = bell.try_send(());
+                    }
+                }
+                Err(error) => {
+                    report(Written::Failed(error));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn ending(visit: &Visit) -> Option<Ending> {
+    let (reason, detail) = match &visit.result {
+        VisitResult::Failed { reason, detail } => (reason.code(), detail),
+        VisitResult::Skipped { reason, detail } => (reason.code(), detail),
+        _ => return None,
+    };
+    Some(Ending {
+        row: visit.row,
+        reason,
+        detail: detail.clone(),
+    })
+}
