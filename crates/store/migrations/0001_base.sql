@@ -145,6 +145,7 @@ CREATE TABLE pages (
 ) STRICT;
 CREATE INDEX pages_change ON pages (change_seq);
 CREATE INDEX pages_content ON pages (content_id) WHERE status = 1;
+CREATE INDEX pages_tenant ON pages (tenant_id);
 CREATE INDEX pages_source ON pages (source_id);
 CREATE INDEX pages_host ON pages (tenant_id, host);
 CREATE INDEX pages_published ON pages (tenant_id, published_at) WHERE published_at IS NOT NULL;

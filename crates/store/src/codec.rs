@@ -17,12 +17,19 @@ use crate::model::PageContent;
 const ZSTD_LEVEL: i32 = 1;
 /// No blob is larger when unpacked: bounds what a damaged length can allocate.
 const UNPACKED_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// One huge page must not stay in memory with each thread that read it.
+const KEPT_BUFFER_BYTES_MAX: usize = 256 * 1024;
 const CONTENT_FORMAT: u8 = 1;
 
 thread_local! {
     // Setting up a zstd context costs more than compressing a page.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    static UNPACKER: RefCell<Option<Unpacker>> = const { RefCell::new(None) };
+}
+
+struct Unpacker {
+    decompressor: Decompressor<'static>,
+    buffer: Vec<u8>,
 }
 
 /// Four bytes of unpacked length, then a zstd frame.
@@ -45,25 +52,43 @@ pub(crate) fn pack(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
 }
 
 pub(crate) fn unpack(packed: &[u8]) -> Result<Vec<u8>, Failure> {
+    with_unpacked(packed, |bytes| Ok(bytes.to_vec()))
+}
+
+/// Unpacks into a buffer that the thread keeps, for callers that copy parts out.
+fn with_unpacked<T>(
+    packed: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let damaged = || Failure::corrupt("a stored blob is damaged");
     let (length, frame) = packed.split_first_chunk::<4>().ok_or_else(damaged)?;
     let length = u32::from_le_bytes(*length) as usize;
     if length > UNPACKED_BYTES_MAX {
         return Err(damaged());
     }
-    DECOMPRESSOR.with_borrow_mut(|slot| {
-        let decompressor = match slot {
-            Some(decompressor) => decompressor,
-            None => slot.insert(Decompressor::new().map_err(zstd_failure)?),
+    UNPACKER.with_borrow_mut(|slot| {
+        let unpacker = match slot {
+            Some(unpacker) => unpacker,
+            None => slot.insert(Unpacker {
+                decompressor: Decompressor::new().map_err(zstd_failure)?,
+                buffer: Vec::new(),
+            }),
         };
-        let bytes = decompressor
-            .decompress(frame, length)
+        let Unpacker {
+            decompressor,
+            buffer,
+        } = unpacker;
+        buffer.clear();
+        buffer.reserve(length);
+        decompressor
+            .decompress_to_buffer(frame, buffer)
             .map_err(|_| damaged())?;
-        if bytes.len() == length {
-            Ok(bytes)
-        } else {
-            Err(damaged())
+        if buffer.len() != length {
+            return Err(damaged());
         }
+        let value = read(buffer);
+        buffer.shrink_to(KEPT_BUFFER_BYTES_MAX);
+        value
     })
 }
 
@@ -110,8 +135,8 @@ pub(crate) fn encode_content(text: &str, markdown: &str, blocks: &[Block]) -> Ve
 }
 
 pub(crate) fn decode_content(packed: &[u8]) -> Result<PageContent, Failure> {
-    let bytes = unpack(packed)?;
-    parse_content(&bytes).ok_or_else(|| Failure::corrupt("a stored page content is damaged"))
+    let damaged = || Failure::corrupt("a stored page content is damaged");
+    with_unpacked(packed, |bytes| parse_content(bytes).ok_or_else(damaged))
 }
 
 fn parse_content(bytes: &[u8]) -> Option<PageContent> {
@@ -230,8 +255,9 @@ pub(crate) fn decode_facts(packed: Option<&[u8]>) -> Result<Facts, Failure> {
     let Some(packed) = packed else {
         return Ok((Vec::new(), None));
     };
-    let facts: StoredFacts = serde_json::from_slice(&unpack(packed)?)
-        .map_err(|_| Failure::corrupt("stored page facts are damaged"))?;
+    let damaged = |_| Failure::corrupt("stored page facts are damaged");
+    let facts: StoredFacts =
+        with_unpacked(packed, |json| serde_json::from_slice(json).map_err(damaged))?;
     Ok((facts.og, facts.structured))
 }
 
@@ -250,8 +276,9 @@ pub(crate) fn encode_links(links: &[Link], images: &[Image]) -> Result<Vec<u8>, 
 }
 
 pub(crate) fn decode_links(packed: &[u8]) -> Result<(Vec<Link>, Vec<Image>), Failure> {
-    let all: StoredLinks = serde_json::from_slice(&unpack(packed)?)
-        .map_err(|_| Failure::corrupt("stored page links are damaged"))?;
+    let damaged = |_| Failure::corrupt("stored page links are damaged");
+    let all: StoredLinks =
+        with_unpacked(packed, |json| serde_json::from_slice(json).map_err(damaged))?;
     let links = all
         .links
         .into_iter()
@@ -298,4 +325,65 @@ fn zstd_failure(error: std::io::Error) -> Failure {
 
 fn json_bug(error: serde_json::Error) -> Failure {
     Failure::bug(format!("strings did not serialise: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_content() -> impl Strategy<Value = (String, String, Vec<Block>)> {
+        let kinds = vec![
+            BlockKind::Heading(1),
+            BlockKind::Heading(6),
+            BlockKind::Paragraph,
+            BlockKind::ListItem,
+            BlockKind::Table,
+            BlockKind::Code,
+            BlockKind::Quote,
+        ];
+        let block = (proptest::sample::select(kinds), "\\PC{1,200}");
+        (prop::collection::vec(block, 0..8), "\\PC{0,50}").prop_map(|(parts, markdown)| {
+            let mut text = String::new();
+            let mut blocks = Vec::new();
+            for (kind, part) in parts {
+                let range = text.len()..text.len() + part.len();
+                text.push_str(&part);
+                text.push_str("\n\n");
+                blocks.push(Block { kind, range });
+            }
+            (text, markdown, blocks)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn content_comes_back_as_it_was((text, markdown, blocks) in any_content()) {
+            let packed = pack(&encode_content(&text, &markdown, &blocks)).unwrap();
+            let content = decode_content(&packed).unwrap();
+            prop_assert_eq!(content, PageContent { text, markdown, blocks });
+        }
+
+        #[test]
+        fn damaged_blobs_are_refused_not_trusted(
+            (text, markdown, blocks) in any_content(),
+            at in any::<prop::sample::Index>(),
+            bits in 1..=255u8,
+        ) {
+            let mut bytes = encode_content(&text, &markdown, &blocks);
+            let at = at.index(bytes.len());
+            bytes[at] ^= bits;
+            // Either refused, or something whose ranges can be cut out.
+            if let Some(content) = parse_content(&bytes) {
+                for block in &content.blocks {
+                    prop_assert!(content.text.get(block.range.clone()).is_some());
+                }
+            }
+            bytes.truncate(at);
+            prop_assert_eq!(parse_content(&bytes), None);
+            prop_assert!(unpack(&bytes).is_err());
+        }
+    }
 }

@@ -13,8 +13,8 @@ use crate::connection::Location;
 use crate::counters;
 use crate::error::Failure;
 use crate::pages::chunks_of;
-use crate::rows::{PAGE_CONTENT_ID, as_i64, collect, first, page_row, select_pages};
-use crate::{IndexDoc, PageChange, PageStatus, Store, StoreError, StoreStats};
+use crate::rows::{PAGE_COLUMNS, as_i64, collect, first, page_row, select_pages};
+use crate::{IndexDoc, PageChange, PageRow, PageStatus, Store, StoreError, StoreStats};
 
 impl Store {
     /// The last change number given out.
@@ -126,43 +126,40 @@ pub(crate) const PAGES_CHANGED: &str = "
     WHERE change_seq > ?1 AND (?2 IS NULL OR tenant_id = ?2)
     ORDER BY change_seq LIMIT ?3";
 
+/// Two statements for each page: everything but the chunks comes in one row.
 fn index_doc(connection: &Connection, id: PageId) -> Result<Option<IndexDoc>, Failure> {
-    let found = first(
-        connection,
-        select_pages!("WHERE p.id = ?1"),
-        [id.0],
-        |row| Ok((page_row(row)?, row.get::<_, i64>(PAGE_CONTENT_ID)?)),
-    )?;
-    let Some((page, content_id)) = found else {
+    let doc = first(connection, INDEX_DOC, [id.0], |row| {
+        let page = page_row(row)?;
+        let mut doc = IndexDoc {
+            page,
+            content: None,
+            chunks: Vec::new(),
+            open_graph: Vec::new(),
+            structured: None,
+        };
+        if has_chunks(&doc.page) {
+            let wrong_type = |_| Failure::corrupt("a content is no blob");
+            let body = row.get_ref(PAGE_COLUMNS)?.as_blob().map_err(wrong_type)?;
+            let facts = row.get_ref(PAGE_COLUMNS + 1)?.as_blob_or_null();
+            doc.content = Some(codec::decode_content(body)?);
+            (doc.open_graph, doc.structured) = codec::decode_facts(facts.map_err(wrong_type)?)?;
+        }
+        Ok(doc)
+    })?;
+    let Some(mut doc) = doc else {
         return Ok(None);
     };
-    let mut doc = IndexDoc {
-        page,
-        content: None,
-        chunks: Vec::new(),
-        open_graph: Vec::new(),
-        structured: None,
-    };
-    if doc.page.status == PageStatus::Gone || doc.page.duplicate_of.is_some() {
-        return Ok(Some(doc));
+    if has_chunks(&doc.page) {
+        doc.chunks = chunks_of(connection, id)?;
     }
-    doc.content = first(
-        connection,
-        "SELECT body FROM contents WHERE id = ?1",
-        [content_id],
-        |row| {
-            let body = row.get_ref(0)?.as_blob();
-            codec::decode_content(body.map_err(|_| Failure::corrupt("a content is no blob"))?)
-        },
-    )?;
-    doc.chunks = chunks_of(connection, id)?;
-    let facts: Option<Vec<u8>> = first(
-        connection,
-        "SELECT facts FROM page_details WHERE page_id = ?1",
-        [id.0],
-        |row| Ok(row.get(0)?),
-    )?
-    .flatten();
-    (doc.open_graph, doc.structured) = codec::decode_facts(facts.as_deref())?;
     Ok(Some(doc))
+}
+
+const INDEX_DOC: &str = select_pages!(
+    ", c.body, d.facts",
+    "LEFT JOIN page_details d ON d.page_id = p.id WHERE p.id = ?1"
+);
+
+fn has_chunks(page: &PageRow) -> bool {
+    page.status == PageStatus::Live && page.duplicate_of.is_none()
 }

@@ -37,6 +37,9 @@ mod readers;
 mod rows;
 mod writer;
 
+#[cfg(test)]
+mod plans;
+
 pub use error::{StoreError, StoreErrorKind};
 pub use model::{
     BatchReport, ChunkRow, ChunkVectors, CrawlBatch, CrawlCounts, CrawlRow, CrawlStatus,

@@ -193,7 +193,7 @@ fn content(
 }
 
 /// One statement for each combination of filters, so that each uses its index.
-fn list_query(filter: &PageFilter) -> (String, Vec<Value>) {
+pub(crate) fn list_query(filter: &PageFilter) -> (String, Vec<Value>) {
     let mut sql = select_pages!("WHERE p.tenant_id = ?1 AND p.id > ?2").to_owned();
     let after = filter.after.map_or(0, |id| id.0);
     let mut parameters = vec![Value::from(filter.tenant.0), Value::from(after)];

@@ -1,5 +1,10 @@
 //! The store seen from outside.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests; clippy exempts only the test functions themselves"
+)]
+
 mod crawling;
 mod duplicates;
 mod durability;
