@@ -26,14 +26,14 @@ const BASE_MARK: &str = "{{BASE}}";
 const MARKER: &str = "demo.marker";
 const HITS_SHOWN: usize = 2;
 
-/// English by meaning, English by words, and Persian typed with Arabic letters.
+/// By meaning, by words, and Persian typed with Arabic letters and no ZWNJ.
 const SEARCHES: [(&str, Mode); 3] = [
     (
-        "how do I keep the mirror from fogging up at night",
+        "how do I line up the mirrors of a reflecting telescope",
         Mode::Hybrid,
     ),
-    ("\"exposure time\" camera settings", Mode::Keyword),
-    ("رصد ستارگان براي مبتديان", Mode::Hybrid),
+    ("dew point shell script", Mode::Keyword),
+    ("شمارش شهابهاي برساوشي", Mode::Hybrid),
 ];
 
 pub fn run(app: &App) -> Result<Exit> {
@@ -150,14 +150,27 @@ fn serve() -> Result<(crate::site::Served, usize)> {
     let mut files = 0;
     for name in DemoFiles::iter() {
         let file = DemoFiles::get(&name).context("bug: a bundled file is missing")?;
-        let body = match std::str::from_utf8(&file.data) {
-            Ok(text) if text.contains(BASE_MARK) => text.replace(BASE_MARK, &base).into_bytes(),
-            _ => file.data.into_owned(),
-        };
-        site.add(&format!("/{name}"), body);
+        site.add(&format!("/{name}"), fill_in(&file.data, base.as_bytes()));
         files += 1;
     }
     Ok((site.serve(Duration::ZERO, port)?, files))
+}
+
+/// Byte for byte: some of the pages are in old encodings on purpose.
+fn fill_in(file: &[u8], base: &[u8]) -> Vec<u8> {
+    let mark = BASE_MARK.as_bytes();
+    let mut out = Vec::with_capacity(file.len());
+    let mut at = 0;
+    while at < file.len() {
+        if file[at..].starts_with(mark) {
+            out.extend_from_slice(base);
+            at += mark.len();
+        } else {
+            out.push(file[at]);
+            at += 1;
+        }
+    }
+    out
 }
 
 /// Removes what an earlier demo left, and nothing else.

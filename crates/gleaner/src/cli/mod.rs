@@ -33,6 +33,18 @@ use crate::config::{Loaded, LogFormat, Override};
 pub fn main() -> ExitCode {
     // clap prints its own errors and help, and exits with 2 on wrong usage.
     let cli = Cli::parse();
+    // Started by a crawl with an empty environment: it has no use for configuration.
+    if let Command::PdfChild {
+        url,
+        memory_mb,
+        text_bytes_max,
+    } = &cli.command
+    {
+        return match crate::pipeline::pdf::run_child(url, *memory_mb, *text_bytes_max) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&cli, &error),
+        };
+    }
     let loaded = match load_config(&cli) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -47,16 +59,18 @@ pub fn main() -> ExitCode {
     match run(&cli, &loaded) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            if cli.global.json {
-                let text = serde_json::json!({ "error": { "message": format!("{error:#}") } });
-                note(text.to_string());
-            } else {
-                note(format!("error: {error:#}"));
-            }
-            ExitCode::from(Exit::Failed as u8)
-        }
+        Err(error) => failed(&cli, &error),
     }
+}
+
+fn failed(cli: &Cli, error: &anyhow::Error) -> ExitCode {
+    if cli.global.json {
+        let text = serde_json::json!({ "error": { "message": format!("{error:#}") } });
+        note(text.to_string());
+    } else {
+        note(format!("error: {error:#}"));
+    }
+    ExitCode::from(Exit::Failed as u8)
 }
 
 fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
@@ -193,7 +207,8 @@ fn strings(items: &[String]) -> Value {
 fn start_logging(loaded: &Loaded) -> Result<()> {
     use tracing_subscriber::EnvFilter;
     let settings = &loaded.config.log;
-    let filter = EnvFilter::try_new(&settings.level)
+    // The HTML parser warns of markup that every browser repairs without a word.
+    let filter = EnvFilter::try_new(format!("html5ever=error,{}", settings.level))
         .with_context(|| format!("log.level `{}` is no level or filter", settings.level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -136,8 +136,7 @@ fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<E
         _ => {
             let paint = Paint::stdout();
             line(paint.bold(&page.title))?;
-            line(
-                paint.dim(&format!(
+            line(paint.dim(&format!(
                     "{} · {} · version {} · fetched {}{}",
                     page.url,
                     page.status.code(),
@@ -145,8 +144,7 @@ fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<E
                     rfc3339(page.fetched_at),
                     page.duplicate_of
                         .map_or_else(String::new, |id| format!(" · same content as page {id}")),
-                )),
-            )?;
+                )))?;
             line("")?;
             line(&content.markdown)?;
         }

@@ -181,7 +181,7 @@ fn a_data_folder_that_cannot_be_used_is_named() {
     let ran = gleaner(&empty, &["search", "anything"]);
     assert_eq!(ran.code, 1);
     assert!(
-        ran.stderr.contains("gleaner crawl"),
+        ran.stderr.contains("crawl something first"),
         "says what to do: {}",
         ran.stderr
     );

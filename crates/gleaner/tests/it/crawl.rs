@@ -153,7 +153,7 @@ fn p1_p2_delay_concurrency_and_robots_hold_in_the_servers_log() {
         "robots, sitemap, start, six pages and the exception"
     );
     for pair in log.windows(2) {
-        let gap = pair[1].received - pair[0].received;
+        let gap = pair[1].received_at - pair[0].received_at;
         // The server sees arrivals; scheduling may shift each by a little.
         assert!(
             gap >= delay - Duration::from_millis(20),
@@ -195,7 +195,7 @@ fn page_limit_depth_and_patterns_bound_a_crawl() {
     );
 
     let dir = tempfile::tempdir().expect("temp dir");
-    let json = crawl(dir.path(), &start, &["--exclude", "/**", "--embed", "off"]).json();
+    let json = crawl(dir.path(), &start, &["--exclude", "/**"]).json();
     assert_eq!(
         counts(&json)[0],
         1,
@@ -251,8 +251,21 @@ fn exact_duplicates_are_stored_once_and_near_duplicates_linked() {
             .find(|page| page["url"].as_str().is_some_and(|url| url.ends_with(path)))
             .unwrap_or_else(|| panic!("{path} is listed"))
     };
-    assert!(find("/one")["duplicate_of"].is_null());
-    assert_eq!(find("/same")["duplicate_of"], find("/one")["page_id"]);
-    assert_eq!(find("/same")["chunks"], 0);
-    assert_eq!(find("/near")["near_duplicate_of"], find("/one")["page_id"]);
+    // Which of the two is stored first is a race between extraction threads.
+    let (original, copy) = if find("/one")["duplicate_of"].is_null() {
+        (find("/one"), find("/same"))
+    } else {
+        (find("/same"), find("/one"))
+    };
+    assert_eq!(copy["duplicate_of"], original["page_id"]);
+    assert_eq!(copy["chunks"], 0, "stored once");
+    assert!(original["chunks"].as_u64() > Some(0));
+    let linked = [original, find("/near")];
+    assert!(
+        linked
+            .iter()
+            .any(|page| page["near_duplicate_of"] == original["page_id"])
+            || original["near_duplicate_of"] == find("/near")["page_id"],
+        "{linked:?}"
+    );
 }
