@@ -109,6 +109,12 @@ impl Dispatcher {
         self.schedule(index);
     }
 
+    /// How many rows a refill can use at most. Reading more is harmless but wasted.
+    #[must_use]
+    pub fn refill_rows_max(&self) -> usize {
+        self.window()
+    }
+
     /// The host's robots.txt is known (or known to be missing). Ends the request
     /// of [`Next::Robots`] if there was one. `requested` is false when it came
     /// from a cache: then it does not count for the host's pace.

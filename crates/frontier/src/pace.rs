@@ -110,7 +110,8 @@ pub struct QueuedUrl {
 pub enum Next {
     /// Request this URL now, then tell `finished` (or `not_sent`).
     Fetch(QueuedUrl),
-    /// Read this host's queued rows above `after_row` and hand them to `refill`.
+    /// Read this host's queued rows above `after_row`, up to `refill_rows_max` of
+    /// them, and hand them to `refill`.
     Refill { host: HostKey, after_row: i64 },
     /// Get this host's robots.txt, then tell `robots_known`. In flight until then.
     Robots(HostKey),

@@ -252,6 +252,21 @@ fn work_added_while_rows_are_read_is_not_forgotten() {
 }
 
 #[test]
+fn rows_that_come_twice_are_taken_once() {
+    let mut d = ready(FULL_SPEED, &[("a.test", 2)]);
+    d.refill(
+        &key("a.test"),
+        vec![row("a.test", 1), row("a.test", 2), row("a.test", 3)],
+        false,
+    );
+    for expected in 1..=3 {
+        assert_eq!(fetch(&mut d, 0), expected);
+        d.finished(&key("a.test"), at(0), FetchSignal::Ok);
+    }
+    assert_eq!(d.next(at(0)), Next::Done);
+}
+
+#[test]
 fn an_empty_answer_ends_the_hosts_work() {
     let mut d = ready(FULL_SPEED, &[("a.test", 0)]);
     d.add_work(&key("a.test"));
@@ -405,6 +420,7 @@ fn many_hosts_share_the_memory() {
     d.refill(&key("h1.test"), rows, false);
     let host = d.hosts().nth(1).expect("a thousand hosts");
     assert_eq!(host.queued_in_memory, 100);
+    assert_eq!(d.refill_rows_max(), 100);
 }
 
 #[test]
