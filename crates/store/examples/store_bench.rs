@@ -1,8 +1,11 @@
 //! Times the store on pages of the usual shape: 6 KB of text, 8 chunks, 20
 //! links. `cargo run --release -p gleaner-store --example store_bench -- [PAGES] [DIR]`
+//! writes a new database in DIR and reads it; with `read` for PAGES it only
+//! reads the one that is there.
 
 #![expect(clippy::print_stdout, reason = "it reports to a person")]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,13 +25,18 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     let mut arguments = std::env::args().skip(1);
-    let pages: usize = arguments.next().map_or(Ok(10_000), |a| a.parse())?;
+    let pages = arguments.next().unwrap_or_else(|| "10000".to_owned());
     let dir = arguments.next();
-    let dir = dir.map_or_else(|| std::env::temp_dir().join("store_bench"), Into::into);
+    let dir = dir.map_or_else(|| std::env::temp_dir().join("store_bench"), PathBuf::from);
+    let clock = Arc::new(SystemClock);
+    if pages == "read" {
+        let store = Store::open(&dir, Access::Read, &StoreOptions::default(), clock)?;
+        return (0..5).try_for_each(|_| read_pages(&store));
+    }
+    let pages: usize = pages.parse()?;
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }
-    let clock = Arc::new(SystemClock);
     let store = Store::open(&dir, Access::Write, &StoreOptions::default(), clock)?;
     let source = store.ensure_source(NewSource {
         tenant: TenantId::DEFAULT,
@@ -200,7 +208,7 @@ fn visit(row: i64, url: &CanonicalUrl) -> Visit {
         });
         chunks.push(Chunk {
             position,
-            tldr: Some(paragraph[..300].to_owned()),
+            tldr: Some(paragraph[..paragraph.floor_char_boundary(300)].to_owned()),
             section: "A section".to_owned(),
             heading_path: vec!["Top".to_owned(), "A section".to_owned()],
             keywords: (0..6).map(|_| chance.word().to_owned()).collect(),
@@ -261,7 +269,7 @@ impl Chance {
     }
 
     fn word(&mut self) -> &'static str {
-        const TEXT: &str = include_str!("../migrations/0001_base.sql");
+        const TEXT: &str = include_str!("../../../LICENSE-APACHE");
         static WORDS: std::sync::OnceLock<Vec<&str>> = std::sync::OnceLock::new();
         let words = WORDS.get_or_init(|| TEXT.split_whitespace().collect());
         let one = self.next() % words.len() as u64;

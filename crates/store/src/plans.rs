@@ -72,7 +72,10 @@ fn the_backlog_reads_pending_chunks_only() {
 fn page_lists_never_sort() {
     let list = |filter: PageFilter| list_query(&filter).0;
     let all = PageFilter::default;
-    check(&list(all()), &["INDEX pages_tenant (tenant_id=? AND rowid>?)"]);
+    check(
+        &list(all()),
+        &["INDEX pages_tenant (tenant_id=? AND rowid>?)"],
+    );
     let after = Some(PageId(1));
     check(&list(PageFilter { after, ..all() }), &["pages_tenant"]);
     let host = Some("h".to_owned());
