@@ -1,9 +1,8 @@
 //! Blobs and hashes as they lie in the database.
 //!
 //! A page's content is one zstd frame over text and Markdown together: they
-//! repeat each other, so the second costs next to nothing. Level 1, because a
-//! crawl compresses each page once and level 3 takes twice the time for a
-//! tenth less space.
+//! repeat each other, so the second costs little. Level 1, because even so
+//! compression is the largest single cost of preparing a page.
 
 use std::cell::RefCell;
 

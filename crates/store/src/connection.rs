@@ -15,11 +15,13 @@ const STATEMENTS_KEPT: usize = 160;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers live from the memory map; this covers what is not mapped.
 const READER_CACHE_KIB: i64 = 4 * 1024;
-/// Log size at which a commit copies the log into the database, in pages of
-/// 8 KiB: 32 MiB. With SQLite's 1,000 pages a crawl rewrites the upper index
-/// pages four times as often.
+/// Log size at which a commit copies the log into the database, in pages:
+/// 32 MiB. The longer the log, the more often a page of an index is changed
+/// again before it has to be copied.
 const WAL_AUTOCHECKPOINT_PAGES: i64 = 4096;
 const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
+/// A usual page's compressed content (5 KB) fits without an overflow chain.
+/// 4,096 took the same processor time for each crawled page (313 µs).
 const PAGE_BYTES: i64 = 8192;
 
 /// Where the database lives.
