@@ -1,9 +1,12 @@
 //! Gleaner through its edge: the binary run as a user runs it, against a
 //! scripted web on loopback.
 
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
 mod bad_input;
 mod crawl;
 mod demo;
+mod memory;
 mod recrawl;
 mod resume;
 mod search;
