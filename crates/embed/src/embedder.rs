@@ -76,7 +76,7 @@ struct Shared {
 #[derive(Debug)]
 enum Provider {
     Local(Box<LocalModel>),
-    Http(Endpoint),
+    Http(Box<Endpoint>),
     Hash { dims: usize },
 }
 
@@ -413,7 +413,7 @@ fn open(config: ProviderConfig) -> Result<(Provider, String), EmbedError> {
         ProviderConfig::Http(config) => {
             let endpoint = Endpoint::new(config)?;
             let id = endpoint.id();
-            Ok((Provider::Http(endpoint), id))
+            Ok((Provider::Http(Box::new(endpoint)), id))
         }
         ProviderConfig::Hash { dims } if (1..=HASH_DIMS_MAX).contains(&dims) => {
             Ok((Provider::Hash { dims }, format!("hash-{dims}")))

@@ -129,6 +129,12 @@ impl LocalModel {
         self.tokenizer.pieces(text)
     }
 
+    /// Whether the vocabulary has exactly this piece; a word's start is `▁`.
+    #[must_use]
+    pub fn knows_piece(&self, piece: &str) -> bool {
+        self.tokenizer.knows_piece(piece)
+    }
+
     /// Token rows of a text as the model sees it: with prefix and special
     /// tokens, cut off at [`TOKENS_MAX`].
     #[must_use]

@@ -17,7 +17,7 @@ mod lanes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use gemm::{Activations, PackedDense, multiply, peak_gop_per_s};
+pub(crate) use gemm::{Activations, PackedDense, multiply, peak_gop_per_s, thread_time};
 pub(crate) use generic::{AttentionScratch, HEAD_DIMS};
 
 use lanes::F32x8Portable;

@@ -7,6 +7,8 @@ mod manage;
 mod native;
 mod prune;
 mod q4;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 
 pub(crate) use bytes::ModelBytes;

@@ -97,6 +97,14 @@ impl Tokenizer {
             .collect()
     }
 
+    pub(crate) fn knows_piece(&self, piece: &str) -> bool {
+        let mut known = false;
+        self.trie.prefixes(piece.as_bytes(), |length, _, _| {
+            known |= length == piece.len();
+        });
+        known
+    }
+
     fn normalize(&self, prefix: &str, text: &str, bytes_max: usize, out: &mut String) {
         if prefix.is_empty() {
             self.normalizer.normalize(text, bytes_max, out);
