@@ -49,6 +49,14 @@ impl SearchError {
         }
     }
 
+    pub(crate) fn damaged() -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::Index,
+            message: "search index is damaged".into(),
+            source: None,
+        }
+    }
+
     pub(crate) fn not_found(dir: &Path) -> SearchError {
         SearchError {
             kind: SearchErrorKind::NotFound,

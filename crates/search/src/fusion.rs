@@ -40,7 +40,7 @@ impl Default for FusionWeights {
 
 /// Orders the candidates best first; ties by page. The order of the input does
 /// not matter. `floor` is the similarity worth nothing: that of the last of
-/// the nearest pages.
+/// the nearest pages, or the average over all pages where these are few.
 #[must_use]
 pub fn fuse(candidates: &[Candidate], floor: f32, weights: FusionWeights) -> Vec<Fused> {
     let best = |scores: &dyn Fn(&Candidate) -> Option<f32>| {
@@ -59,12 +59,13 @@ pub fn fuse(candidates: &[Candidate], floor: f32, weights: FusionWeights) -> Vec
         }
     };
     let spread = best_vector - floor;
-    // Pages below the floor are as far from the query as can be told.
+    // Where no page is nearer than the floor, nearness says nothing. Pages
+    // below it are as far from the query as can be told.
     let vector_share = |score: f32| {
         if spread > f32::EPSILON {
             ((score - floor) / spread).clamp(0.0, 1.0)
         } else {
-            f32::from(u8::from(score >= best_vector))
+            0.0
         }
     };
     let mut fused: Vec<Fused> = candidates

@@ -10,6 +10,7 @@
 //! Start with [`Searcher`] (asking), [`KeywordIndex`] (writing the index while
 //! a crawl runs) and [`Analyzer`] (what a word is).
 
+mod request;
 mod searcher;
 
 mod query;
@@ -19,6 +20,7 @@ mod filters;
 mod keyword;
 mod vector;
 
+mod found;
 mod fusion;
 mod snippet;
 
@@ -28,9 +30,8 @@ pub use error::{SearchError, SearchErrorKind};
 pub use filters::Filters;
 pub use fusion::{Candidate, Fused, FusionWeights, fuse};
 pub use keyword::{IndexMode, KeywordIndex, Ranking, SyncReport, WRITER_HEAP_BYTES};
-pub use searcher::{
-    ChunkHit, Hit, Mode, RESULTS_MAX, Scores, SearchRequest, SearchResponse, Searcher,
-};
+pub use request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
+pub use searcher::{RESULTS_MAX, Searcher};
 pub use snippet::Snippet;
 pub use text::{Analyzer, Token, TokenRef};
 pub use vector::{Neighbour, VectorIndex};

@@ -31,6 +31,8 @@ pub(crate) struct Term {
     /// The whole of a compound, or a guessed joined spelling: helps a page
     /// that has it, is not missed on one that has the parts.
     pub(crate) optional: bool,
+    /// Grammar rather than content: scored low beside other words.
+    pub(crate) stop: bool,
 }
 
 /// Words that must follow each other: spelling alternatives at offsets.
@@ -45,10 +47,6 @@ pub(crate) struct Query {
     pub(crate) terms: Vec<Term>,
     pub(crate) required: Vec<Phrase>,
     pub(crate) excluded: Vec<Phrase>,
-}
-
-impl Query {
-    /// Whether there is nothing to look for.
 }
 
 /// Parses `input`. `languages` are those of the indexed pages: a word is
@@ -68,7 +66,7 @@ pub(crate) fn parse(input: &str, languages: &[String], analyzer: &mut Analyzer) 
         if clause.quoted {
             query.required.push(phrase(clause.scope, &words));
         }
-        add_terms(&mut query, &clause, &words);
+        add_terms(&mut query, &clause, words);
     }
     add_joined_spellings(input, languages, analyzer, &mut query);
     query.terms.truncate(TERMS_MAX);
@@ -190,64 +188,65 @@ fn is_quote(c: char) -> bool {
     matches!(c, '"' | '“' | '”' | '„' | '«' | '»')
 }
 
-/// The analysed words of a clause; each with its alternatives.
-fn analyze_all(
-    text: &str,
-    languages: &[String],
-    analyzer: &mut Analyzer,
-) -> Vec<(Token, Vec<String>)> {
+/// An analysed word of a clause.
+struct Word {
+    token: Token,
+    /// Its stems in the languages of the index, the default's first.
+    spellings: Vec<String>,
+    /// Its letters, unstemmed.
+    folded: String,
+}
+
+fn analyze_all(text: &str, languages: &[String], analyzer: &mut Analyzer) -> Vec<Word> {
     // ZWNJ reads as a blank in queries, so that both spellings mean the same.
     let text = text.replace(['\u{200c}', '\u{200b}'], " ");
-    let mut words: Vec<(Token, Vec<String>)> = analyzer
-        .analyze(&text, None)
-        .into_iter()
-        .map(|token| {
-            let spellings = vec![token.text.clone()];
-            (token, spellings)
-        })
-        .collect();
+    let mut words: Vec<Word> = Vec::new();
+    for token in analyzer.analyze(&text, None) {
+        let mut folded = String::new();
+        crate::text::fold_word(&text[token.range.clone()], &mut folded);
+        let spellings = vec![token.text.clone()];
+        words.push(Word {
+            token,
+            spellings,
+            folded,
+        });
+    }
     for language in languages {
         let other = analyzer.analyze(&text, Some(language));
         // The language changes stems only, never the number of tokens.
-        for ((_, spellings), token) in words.iter_mut().zip(other) {
-            if !spellings.contains(&token.text) {
-                spellings.push(token.text);
+        for (word, token) in words.iter_mut().zip(other) {
+            if !word.spellings.contains(&token.text) {
+                word.spellings.push(token.text);
             }
         }
     }
     words
 }
 
-fn phrase(scope: Scope, words: &[(Token, Vec<String>)]) -> Phrase {
-    let parts = words.iter().filter(|(token, _)| !token.whole);
+fn phrase(scope: Scope, words: &[Word]) -> Phrase {
+    let parts = words.iter().filter(|word| !word.token.whole);
     Phrase {
         scope,
         words: parts
-            .map(|(token, spellings)| (token.position, spellings.clone()))
+            .map(|word| (word.token.position, word.spellings.clone()))
             .collect(),
     }
 }
 
-fn add_terms(query: &mut Query, clause: &Clause<'_>, words: &[(Token, Vec<String>)]) {
+fn add_terms(query: &mut Query, clause: &Clause<'_>, words: Vec<Word>) {
     let last = words.len() - 1;
-    for (n, (token, spellings)) in words.iter().enumerate() {
+    for (n, word) in words.into_iter().enumerate() {
         let mut term = Term {
-            spellings: spellings.clone(),
+            spellings: word.spellings,
             prefix: clause.prefix && n == last,
             scope: clause.scope,
             count: 1,
-            optional: token.whole,
+            optional: word.token.whole,
+            stop: crate::text::is_stop_word(&word.folded),
         };
-        if term.prefix {
-            // The typed letters, not their stem: `continu*` must reach `continuous`.
-            let mut folded = String::new();
-            crate::text::fold_word(
-                &clause.text[clause.text.len().min(token.range.start)..],
-                &mut folded,
-            );
-            if !term.spellings.contains(&folded) && !folded.is_empty() {
-                term.spellings.push(folded);
-            }
+        // The typed letters, not their stem: `continuo*` must not ask for `continu*` alone.
+        if term.prefix && !word.folded.is_empty() && !term.spellings.contains(&word.folded) {
+            term.spellings.push(word.folded);
         }
         push_term(query, term);
     }
@@ -278,16 +277,17 @@ fn add_joined_spellings(
     for pair in words.windows(2) {
         if crate::text::is_persian_affix_pair(pair[0], pair[1]) {
             let joined = format!("{}{}", pair[0], pair[1]);
-            for (token, spellings) in analyze_all(&joined, languages, analyzer) {
-                if !token.whole {
+            for word in analyze_all(&joined, languages, analyzer) {
+                if !word.token.whole {
                     push_term(
                         query,
                         Term {
-                            spellings,
+                            spellings: word.spellings,
                             prefix: false,
                             scope: Scope::Anywhere,
                             count: 1,
                             optional: true,
+                            stop: false,
                         },
                     );
                 }

@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use store::{ChunkRow, PageContent, PageRow, Store};
 use tracing::debug;
-use types::{ChunkId, PageId, SourceId, TenantId, Timestamp};
+use types::{ChunkId, PageId};
 
 use crate::error::{SearchError, SearchErrorKind};
-use crate::filters::Filters;
+use crate::found::{Found, Ranks, ScoredChunk};
 use crate::fusion::{self, Candidate, Fused, FusionWeights};
+use crate::keyword::Ranking;
+use crate::keyword::allowed::allowed;
 use crate::keyword::index::{KeywordIndex, Mode as IndexMode};
-use crate::keyword::score::{self, KeywordMatches, Ranking};
+use crate::keyword::score::{self, KeywordMatches};
 use crate::query::{self, Query};
-use crate::snippet::{Snippet, snippet};
+use crate::request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
+use crate::snippet::snippet;
 use crate::text::Analyzer;
 use crate::vector::{Neighbour, VectorIndex};
 
@@ -29,108 +32,6 @@ const CHUNKS_PER_PAGE: usize = 4;
 const OTHERS_MAX: usize = 10;
 /// Languages whose stems a query word is looked up under.
 const LANGUAGES_MAX: usize = 8;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    #[default]
-    Hybrid,
-    Keyword,
-    Vector,
-}
-
-impl Mode {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Hybrid => "hybrid",
-            Mode::Keyword => "keyword",
-            Mode::Vector => "vector",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Mode> {
-        [Mode::Hybrid, Mode::Keyword, Mode::Vector]
-            .into_iter()
-            .find(|mode| mode.name() == name)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct SearchRequest {
-    pub tenant: TenantId,
-    pub query: String,
-    pub mode: Mode,
-    pub limit: usize,
-    pub offset: usize,
-    pub filters: Filters,
-    /// Also list the other matching chunks of each page.
-    pub expand: bool,
-}
-
-impl Default for SearchRequest {
-    fn default() -> SearchRequest {
-        SearchRequest {
-            tenant: TenantId::DEFAULT,
-            query: String::new(),
-            mode: Mode::default(),
-            limit: 10,
-            offset: 0,
-            filters: Filters::default(),
-            expand: false,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct SearchResponse {
-    /// What was done: a hybrid search without a query vector or without any
-    /// vectors in the index is a keyword search.
-    pub mode: Mode,
-    /// Pages that match a word of the query or are among the nearest by vector.
-    pub total: usize,
-    pub took: Duration,
-    /// Share of all chunks that have vectors, 0 to 1.
-    pub vector_coverage: f32,
-    pub hits: Vec<Hit>,
-}
-
-/// One page, shown by its best chunk.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    pub page: PageId,
-    pub chunk: ChunkId,
-    pub url: String,
-    pub title: String,
-    /// Headings from the page's top down to the chunk, joined by ` › `.
-    pub heading: String,
-    pub snippet: Snippet,
-    /// What the results are ordered by.
-    pub score: f32,
-    pub scores: Scores,
-    /// Why it stands where it stands, for a person to read.
-    pub explain: String,
-    pub published_at: Option<Timestamp>,
-    pub language: Option<String>,
-    pub source: SourceId,
-    pub others: Vec<ChunkHit>,
-}
-
-/// The two scores of a page, each on its own scale.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Scores {
-    pub keyword: Option<f32>,
-    /// Cosine similarity.
-    pub vector: Option<f32>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChunkHit {
-    pub chunk: ChunkId,
-    pub heading: String,
-    pub snippet: Snippet,
-    pub scores: Scores,
-}
 
 /// Answers searches from the index files and the vectors in memory. Shared
 /// between threads; it sees what was committed up to the last
@@ -259,9 +160,9 @@ impl Searcher {
         let filters = request
             .filters
             .queries(request.tenant, keyword.fields(), &searcher)?;
-        let allowed = score::allowed(&searcher, keyword.fields(), filters, query)?;
+        let allowed = allowed(&searcher, keyword.fields(), filters, query)?;
         let mut neighbours: BTreeMap<i64, Vec<Neighbour>> = BTreeMap::new();
-        let mut floor = 0.0;
+        let mut floor = f32::NEG_INFINITY;
         let vectors = self.vectors.as_ref().map(read);
         if let (Some(vector), Some(vectors)) = (vector, &vectors) {
             let pages = allowed.pages(&searcher)?;
@@ -281,6 +182,8 @@ impl Searcher {
                     .or_default()
                     .push(neighbour);
             }
+            // With few pages the last of the nearest may be a good one or the only one.
+            floor = floor.max(vectors.average(request.tenant, vector).unwrap_or(floor));
         }
         let mut matches = KeywordMatches::default();
         if mode != Mode::Vector {
@@ -441,117 +344,6 @@ impl Searcher {
 
     fn analyzer(&self) -> Analyzer {
         lock(&self.analyzers).pop().unwrap_or_default()
-    }
-}
-
-/// Everything known before the store is asked for texts.
-struct Found {
-    mode: Mode,
-    ranked: Vec<Fused>,
-    total: usize,
-    chunks: HashMap<i64, Vec<(i64, f32)>>,
-    neighbours: BTreeMap<i64, Vec<Neighbour>>,
-    floor: f32,
-    weights: FusionWeights,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct ScoredChunk {
-    chunk: ChunkId,
-    scores: Scores,
-}
-
-impl Found {
-    /// Chunks of one page, the best of both judges first.
-    fn chunks_of(&self, page: i64) -> Vec<ScoredChunk> {
-        let mut scores: BTreeMap<i64, Scores> = BTreeMap::new();
-        let by_words = self.chunks.get(&page).map_or(&[][..], Vec::as_slice);
-        for (chunk, score) in by_words {
-            scores.entry(*chunk).or_default().keyword = Some(*score);
-        }
-        let by_vector = self.neighbours.get(&page).map_or(&[][..], Vec::as_slice);
-        for neighbour in by_vector {
-            scores.entry(neighbour.chunk.0).or_default().vector = Some(neighbour.similarity);
-        }
-        let candidates: Vec<Candidate> = scores
-            .iter()
-            .map(|(chunk, scores)| Candidate {
-                page: *chunk,
-                keyword: scores.keyword,
-                vector: scores.vector,
-            })
-            .collect();
-        // The same fusion, among the chunks of the page.
-        let floor = candidates
-            .iter()
-            .filter_map(|c| c.vector)
-            .fold(self.floor, f32::min);
-        fusion::fuse(&candidates, floor, self.weights)
-            .into_iter()
-            .map(|fused| ScoredChunk {
-                chunk: ChunkId(fused.page),
-                scores: Scores {
-                    keyword: fused.keyword,
-                    vector: fused.vector,
-                },
-            })
-            .collect()
-    }
-
-    fn explain(&self, fused: &Fused, ranks: &Ranks) -> String {
-        let keyword = match (fused.keyword, ranks.keyword.get(&fused.page)) {
-            (Some(score), Some(rank)) => format!("keyword rank {rank} (score {score:.2})"),
-            _ => "no keyword match".to_owned(),
-        };
-        let vector = match (fused.vector, ranks.vector.get(&fused.page)) {
-            (Some(similarity), Some(rank)) => {
-                format!("vector rank {rank} (similarity {similarity:.3})")
-            }
-            _ => "no vectors yet".to_owned(),
-        };
-        match self.mode {
-            Mode::Keyword => keyword,
-            Mode::Vector => vector,
-            Mode::Hybrid => format!(
-                "{keyword}, weight {:.2}; {vector}, weight {:.2}",
-                if fused.vector.is_some() {
-                    1.0 - self.weights.vector
-                } else {
-                    1.0
-                },
-                if fused.vector.is_some() {
-                    self.weights.vector
-                } else {
-                    0.0
-                },
-            ),
-        }
-    }
-}
-
-/// 1-based ranks in each of the two lists.
-struct Ranks {
-    keyword: HashMap<i64, usize>,
-    vector: HashMap<i64, usize>,
-}
-
-impl Ranks {
-    fn of(ranked: &[Fused]) -> Ranks {
-        let by = |score: &dyn Fn(&Fused) -> Option<f32>| {
-            let mut list: Vec<(f32, i64)> = ranked
-                .iter()
-                .filter_map(|f| Some((score(f)?, f.page)))
-                .collect();
-            list.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            list.into_iter()
-                .enumerate()
-                .map(|(n, (_, page))| (page, n + 1))
-                .collect()
-        };
-        Ranks {
-            keyword: by(&|f| f.keyword),
-            vector: by(&|f| f.vector),
-        }
     }
 }
 

@@ -132,20 +132,21 @@ fn fit(text: &str, from: usize, to: usize) -> Range<usize> {
     start..end.max(to)
 }
 
-/// Start of the sentence that holds `from`, if it begins within `lead..from`.
+/// The first start of a sentence in `lead..=from`.
 fn sentence_start(text: &str, lead: usize, from: usize) -> Option<usize> {
-    let before = &text[lead..from];
-    let mut start = (lead == 0).then_some(0);
+    if lead == 0 {
+        return Some(0);
+    }
     let mut previous = None;
-    for (at, c) in before.char_indices() {
+    for (at, c) in text[lead..from].char_indices() {
         let ends =
             matches!(previous, Some('.' | '!' | '?' | '؟' | '۔' | '。' | '…')) && c.is_whitespace();
         if ends || c == '\n' {
-            start = Some(lead + at + c.len_utf8());
+            return Some(lead + at + c.len_utf8());
         }
         previous = Some(c);
     }
-    start
+    None
 }
 
 fn word_start(text: &str, lead: usize, from: usize) -> usize {

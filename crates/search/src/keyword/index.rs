@@ -74,12 +74,14 @@ impl KeywordIndex {
                 if !versioned.join("meta.json").is_file() {
                     return Err(SearchError::not_found(dir));
                 }
-                let index = Index::open_in_dir(&versioned)?;
-                KeywordIndex::assemble(versioned, index, fields, None)
+                guarded(|| {
+                    let index = Index::open_in_dir(&versioned)?;
+                    KeywordIndex::assemble(versioned.clone(), index, fields, None)
+                })
             }
             Mode::Write => {
                 remove_other_versions(dir, &versioned)?;
-                let opened = open_for_writing(&versioned, &wanted, heap_bytes);
+                let opened = guarded(|| open_for_writing(&versioned, &wanted, heap_bytes));
                 let (index, writer) = match opened {
                     Ok(opened) => opened,
                     Err(error) if error.kind() == crate::SearchErrorKind::Busy => {
@@ -379,6 +381,12 @@ fn open_for_writing(
     merges.set_del_docs_ratio_before_merge(DELETED_SHARE_MAX);
     writer.set_merge_policy(Box::new(merges));
     Ok((index, writer))
+}
+
+/// tantivy panics on some damaged files where it should fail.
+fn guarded<T>(open: impl FnOnce() -> Result<T, SearchError>) -> Result<T, SearchError> {
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
+    opened.unwrap_or_else(|_| Err(SearchError::damaged()))
 }
 
 /// The sequence of the last commit; 0 for an index that was never filled.

@@ -1,9 +1,15 @@
 //! The keyword index: its fields, how pages are written, how they are scored.
 
+pub(crate) mod schema;
+
 pub(crate) mod document;
 pub(crate) mod index;
-pub(crate) mod schema;
+
+pub(crate) mod allowed;
 pub(crate) mod score;
 
+mod chunks;
+mod ranking;
+
 pub use index::{KeywordIndex, Mode as IndexMode, SyncReport, WRITER_HEAP_BYTES};
-pub use score::Ranking;
+pub use ranking::Ranking;

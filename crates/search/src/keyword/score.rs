@@ -8,62 +8,22 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use tantivy::postings::{Postings, SegmentPostings};
-use tantivy::query::{BooleanQuery, EnableScoring, Occur, PhraseQuery, Query as _, TermQuery};
+use tantivy::fieldnorm::FieldNormReader;
+use tantivy::postings::Postings;
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{BitSet, DocId, DocSet, SegmentReader, TERMINATED, Term as IndexTerm};
+use tantivy::{DocId, DocSet, SegmentReader, TERMINATED, Term as IndexTerm};
 
-use super::schema::{CHUNK_COLUMN, CHUNK_SPAN_COLUMN, Fields, PAGE_COLUMN};
+use super::Ranking;
+use super::allowed::Allowed;
+use super::chunks::ChunkScorer;
+use super::schema::{CHUNK_COLUMN, Fields};
 use crate::error::SearchError;
-use crate::query::{Phrase, Query, Scope, Term};
+use crate::query::{Query, Scope, Term};
 
 /// Words that a prefix stands for, the most frequent first.
 const PREFIX_WORDS_MAX: usize = 64;
 /// Words looked at to find them, per segment and field.
 const PREFIX_SCAN_MAX: usize = 4096;
-
-/// Weights of the keyword ranking; the defaults were chosen on the development
-/// sets (figures in the documentation of [`crate::keyword`]).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ranking {
-    /// Saturation of a term's weighted frequency.
-    pub k1: f32,
-    /// Share of length normalisation in the body, and in the short fields.
-    pub b_body: f32,
-    pub b_short: f32,
-    pub weight_title: f32,
-    pub weight_headings: f32,
-    pub weight_url: f32,
-    /// Weight of the whole of a compound and of guessed spellings.
-    pub weight_optional: f32,
-    /// Share added to the score of a page that has every word.
-    pub all_words: f32,
-    /// Share of the best chunk's score in a page's.
-    pub weight_chunk: f32,
-    pub k1_chunk: f32,
-    pub b_chunk: f32,
-    /// Pages whose chunks are scored.
-    pub rescored: usize,
-}
-
-impl Default for Ranking {
-    fn default() -> Ranking {
-        Ranking {
-            k1: 1.2,
-            b_body: 0.75,
-            b_short: 0.5,
-            weight_title: 2.0,
-            weight_headings: 1.0,
-            weight_url: 0.5,
-            weight_optional: 0.5,
-            all_words: 0.1,
-            weight_chunk: 0.5,
-            k1_chunk: 1.2,
-            b_chunk: 0.5,
-            rescored: 200,
-        }
-    }
-}
 
 /// A page that matches, with its chunks that do, best first.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,144 +40,7 @@ pub(crate) struct KeywordMatches {
     pub(crate) total: usize,
 }
 
-/// Pages that may be found: one bit set per segment, or all live ones.
-#[derive(Debug)]
-pub(crate) struct Allowed {
-    segments: Vec<Option<BitSet>>,
-}
-
-impl Allowed {
-    fn contains(&self, segment: usize, reader: &SegmentReader, doc: DocId) -> bool {
-        !reader.is_deleted(doc)
-            && self.segments[segment]
-                .as_ref()
-                .is_none_or(|set| set.contains(doc))
-    }
-
-    /// The ids of the pages; `None` when no filter limits them.
-    pub(crate) fn pages(
-        &self,
-        searcher: &tantivy::Searcher,
-    ) -> Result<Option<HashSet<i64>>, SearchError> {
-        if self.segments.iter().all(Option::is_none) {
-            return Ok(None);
-        }
-        let mut pages: HashSet<i64> = HashSet::new();
-        for (segment, reader) in searcher.segment_readers().iter().enumerate() {
-            let column = reader.fast_fields().i64(PAGE_COLUMN)?;
-            for doc in reader.doc_ids_alive() {
-                if self.contains(segment, reader, doc) {
-                    pages.extend(column.first(doc));
-                }
-            }
-        }
-        Ok(Some(pages))
-    }
-}
-
-/// Applies filters, required phrases and excluded words.
-pub(crate) fn allowed(
-    searcher: &tantivy::Searcher,
-    fields: &Fields,
-    filters: Vec<Box<dyn tantivy::query::Query>>,
-    query: &Query,
-) -> Result<Allowed, SearchError> {
-    let mut clauses: Vec<(Occur, Box<dyn tantivy::query::Query>)> = filters
-        .into_iter()
-        .map(|filter| (Occur::Must, filter))
-        .collect();
-    for phrase in &query.required {
-        clauses.push((Occur::Must, phrase_query(phrase, fields)));
-    }
-    if query.excluded.is_empty() && clauses.is_empty() {
-        return Ok(Allowed {
-            segments: vec![None; searcher.segment_readers().len()],
-        });
-    }
-    if clauses.is_empty() {
-        clauses.push((Occur::Must, Box::new(tantivy::query::AllQuery)));
-    }
-    for phrase in &query.excluded {
-        clauses.push((Occur::MustNot, phrase_query(phrase, fields)));
-    }
-    let weight =
-        BooleanQuery::new(clauses).weight(EnableScoring::disabled_from_searcher(searcher))?;
-    let mut segments = Vec::new();
-    for reader in searcher.segment_readers() {
-        let mut set = BitSet::with_max_value(reader.max_doc());
-        weight.for_each_no_score(reader, &mut |docs| {
-            for doc in docs {
-                set.insert(*doc);
-            }
-        })?;
-        segments.push(Some(set));
-    }
-    Ok(Allowed { segments })
-}
-
-fn phrase_query(phrase: &Phrase, fields: &Fields) -> Box<dyn tantivy::query::Query> {
-    let mut any: Vec<(Occur, Box<dyn tantivy::query::Query>)> = Vec::new();
-    for (field, _) in scope_fields(phrase.scope, fields) {
-        any.push((
-            Occur::Should,
-            phrase_in_field(phrase, field, field == fields.url_words),
-        ));
-    }
-    Box::new(BooleanQuery::new(any))
-}
-
-/// Spelling variants of one phrase are tried one language at a time: the nth
-/// spelling of every word, words with fewer spellings keeping their first.
-fn phrase_in_field(
-    phrase: &Phrase,
-    field: Field,
-    no_positions: bool,
-) -> Box<dyn tantivy::query::Query> {
-    let exact = |text: &str| -> Box<dyn tantivy::query::Query> {
-        Box::new(TermQuery::new(
-            IndexTerm::from_field_text(field, text),
-            IndexRecordOption::Basic,
-        ))
-    };
-    let variants = phrase
-        .words
-        .iter()
-        .map(|(_, spellings)| spellings.len())
-        .max()
-        .unwrap_or(0);
-    let mut any: Vec<(Occur, Box<dyn tantivy::query::Query>)> = Vec::new();
-    for n in 0..variants {
-        let words: Vec<(usize, &str)> = phrase
-            .words
-            .iter()
-            .map(|(at, spellings)| {
-                (
-                    *at as usize,
-                    spellings.get(n).unwrap_or(&spellings[0]).as_str(),
-                )
-            })
-            .collect();
-        let query: Box<dyn tantivy::query::Query> = if words.len() == 1 {
-            exact(words[0].1)
-        } else if no_positions {
-            let all = words
-                .iter()
-                .map(|(_, word)| (Occur::Must, exact(word)))
-                .collect();
-            Box::new(BooleanQuery::new(all))
-        } else {
-            let terms = words
-                .iter()
-                .map(|(at, word)| (*at, IndexTerm::from_field_text(field, word)))
-                .collect();
-            Box::new(PhraseQuery::new_with_offset(terms))
-        };
-        any.push((Occur::Should, query));
-    }
-    Box::new(BooleanQuery::new(any))
-}
-
-fn scope_fields(scope: Scope, fields: &Fields) -> Vec<(Field, Scope)> {
+pub(super) fn scope_fields(scope: Scope, fields: &Fields) -> Vec<(Field, Scope)> {
     let all = [
         (fields.title, Scope::Title),
         (fields.headings, Scope::Headings),
@@ -230,19 +53,36 @@ fn scope_fields(scope: Scope, fields: &Fields) -> Vec<(Field, Scope)> {
 }
 
 /// A field's part in a term's frequency.
-struct FieldShare {
-    field: Field,
+pub(super) struct FieldShare {
+    scope: Scope,
+    pub(super) field: Field,
     weight: f32,
     b: f32,
     average_tokens: f32,
 }
 
+impl FieldShare {
+    pub(super) fn serves(&self, scope: Scope) -> bool {
+        scope == Scope::Anywhere || scope == self.scope
+    }
+
+    /// What one occurrence counts, by tantivy's code of the field's length:
+    /// one division per code instead of one per posting.
+    pub(super) fn by_length(&self) -> Vec<f32> {
+        let counts = (0..=u8::MAX).map(|code| {
+            let tokens = FieldNormReader::id_to_fieldnorm(code) as f32;
+            self.weight / (1.0 - self.b + self.b * tokens / self.average_tokens)
+        });
+        counts.collect()
+    }
+}
+
 /// A term with its index words and weight, ready to be scored in any segment.
-struct Weighed<'q> {
-    term: &'q Term,
-    words: Vec<String>,
+pub(super) struct Weighed<'q> {
+    pub(super) term: &'q Term,
+    pub(super) words: Vec<String>,
     /// Inverse document frequency, times the term's count in the query.
-    weight: f32,
+    pub(super) weight: f32,
 }
 
 /// Scores the pages of `searcher` for `query`: the best `limit` of them, and
@@ -258,10 +98,25 @@ pub(crate) fn search(
 ) -> Result<KeywordMatches, SearchError> {
     let shares = field_shares(searcher, fields, ranking)?;
     let mut weighed = Vec::new();
-    for term in &query.terms {
-        weighed.extend(weigh(searcher, fields, ranking, term)?);
+    let only_stop_words = query.terms.iter().all(|term| term.stop);
+    let scored = |term: &&Term| only_stop_words || !term.stop || ranking.weight_stop > 0.0;
+    for term in query.terms.iter().filter(scored) {
+        let mut term = weigh(searcher, fields, ranking, term)?;
+        if let Some(term) = term
+            .as_mut()
+            .filter(|term| term.term.stop && !only_stop_words)
+        {
+            term.weight *= ranking.weight_stop;
+        }
+        // A weight of 0 would leave no mark on a page it is found in.
+        weighed.extend(term.filter(|term| term.weight > 0.0));
     }
-    let required: usize = query.terms.iter().filter(|term| !term.optional).count();
+    let required = query
+        .terms
+        .iter()
+        .filter(scored)
+        .filter(|term| !term.optional)
+        .count();
     let keep = limit.max(ranking.rescored);
     let all_words_bonus = |score: f32, words: u8| {
         let share = (f32::from(words) / required.max(1) as f32).min(1.0);
@@ -308,7 +163,7 @@ pub(crate) fn search(
             .into_iter()
             .filter(|c| !kept.contains(&(c.segment, c.doc))),
     );
-    let mut pages = rescore(searcher, fields, ranking, &weighed, &best)?;
+    let mut pages = rescore(searcher, fields, ranking, &shares, &weighed, &best)?;
     let wanted: HashSet<i64> = probes.iter().copied().collect();
     let mut rank = 0;
     pages.retain(|page| {
@@ -363,7 +218,7 @@ fn field_shares(
     searcher: &tantivy::Searcher,
     fields: &Fields,
     ranking: &Ranking,
-) -> Result<Vec<(Scope, FieldShare)>, SearchError> {
+) -> Result<Vec<FieldShare>, SearchError> {
     let pages: u64 = searcher
         .segment_readers()
         .iter()
@@ -382,15 +237,13 @@ fn field_shares(
             Scope::Body | Scope::Anywhere => (1.0, ranking.b_body),
         };
         let average_tokens = (tokens as f32 / pages.max(1) as f32).max(1.0);
-        shares.push((
+        shares.push(FieldShare {
             scope,
-            FieldShare {
-                field,
-                weight,
-                b,
-                average_tokens,
-            },
-        ));
+            field,
+            weight,
+            b,
+            average_tokens,
+        });
     }
     Ok(shares)
 }
@@ -502,24 +355,15 @@ impl SegmentScores {
     fn add(
         &mut self,
         reader: &SegmentReader,
-        shares: &[(Scope, FieldShare)],
+        shares: &[FieldShare],
         ranking: &Ranking,
         term: &Weighed<'_>,
     ) -> Result<(), SearchError> {
         let mut with_term = Vec::new();
-        for (_, share) in shares
-            .iter()
-            .filter(|(s, _)| term.term.scope == Scope::Anywhere || term.term.scope == *s)
-        {
+        for share in shares.iter().filter(|share| share.serves(term.term.scope)) {
             let inverted = reader.inverted_index(share.field)?;
             let norms = reader.get_fieldnorms_reader(share.field)?;
-            // One division per field length code instead of one per posting.
-            let by_length: Vec<f32> = (0..=255u8)
-                .map(|code| {
-                    let tokens = tantivy::fieldnorm::FieldNormReader::id_to_fieldnorm(code) as f32;
-                    share.weight / (1.0 - share.b + share.b * tokens / share.average_tokens)
-                })
-                .collect();
+            let by_length = share.by_length();
             for word in &term.words {
                 let index_term = IndexTerm::from_field_text(share.field, word);
                 let Some(mut postings) =
@@ -560,33 +404,35 @@ fn rescore(
     searcher: &tantivy::Searcher,
     fields: &Fields,
     ranking: &Ranking,
+    shares: &[FieldShare],
     weighed: &[Weighed<'_>],
     candidates: &[Candidate],
 ) -> Result<Vec<PageMatch>, SearchError> {
-    let mut by_segment: BTreeMap<usize, Vec<Candidate>> = BTreeMap::new();
+    let average_tokens = average_chunk_tokens(searcher, fields)?;
+    let mut by_segment: BTreeMap<usize, Vec<DocId>> = BTreeMap::new();
+    let mut page_scores = HashMap::new();
     for candidate in candidates {
         by_segment
             .entry(candidate.segment)
             .or_default()
-            .push(*candidate);
+            .push(candidate.doc);
+        page_scores.insert((candidate.segment, candidate.doc), candidate.score);
     }
     let mut pages = Vec::new();
     for (segment, mut docs) in by_segment {
+        // Postings only go forward.
+        docs.sort_unstable();
         let reader = searcher.segment_reader(segment as u32);
-        docs.sort_unstable_by_key(|candidate| candidate.doc);
-        let page_column = reader.fast_fields().i64(PAGE_COLUMN)?;
-        let mut postings = body_postings(reader, fields, weighed)?;
-        for candidate in docs {
-            let Some(page) = page_column.first(candidate.doc) else {
-                return Err(SearchError::bug("an indexed page has no id"));
-            };
-            let chunks = chunk_scores(reader, candidate.doc, ranking, &mut postings)?;
-            let best_chunk = chunks.first().map_or(0.0, |(_, score)| *score);
-            let score = candidate.score + ranking.weight_chunk * best_chunk;
+        let mut chunks =
+            ChunkScorer::open(reader, fields, ranking, shares, weighed, average_tokens)?;
+        for doc in docs {
+            let chunks = chunks.score(doc)?;
+            let best_chunk = chunks.ranked.first().map_or(0.0, |(_, score)| *score);
+            let score = page_scores[&(segment, doc)] + ranking.weight_chunk * best_chunk;
             pages.push(PageMatch {
-                page,
+                page: chunks.page,
                 score,
-                chunks,
+                chunks: chunks.ranked,
             });
         }
     }
@@ -594,83 +440,16 @@ fn rescore(
     Ok(pages)
 }
 
-/// For each term, its weight and the postings of its words in the body.
-type BodyPostings = Vec<(f32, Vec<SegmentPostings>)>;
-
-fn body_postings(
-    reader: &SegmentReader,
-    fields: &Fields,
-    weighed: &[Weighed<'_>],
-) -> Result<BodyPostings, SearchError> {
-    let inverted = reader.inverted_index(fields.body)?;
-    let mut all = Vec::new();
-    for term in weighed
-        .iter()
-        .filter(|t| matches!(t.term.scope, Scope::Anywhere | Scope::Body))
-    {
-        let mut postings = Vec::new();
-        for word in &term.words {
-            let index_term = IndexTerm::from_field_text(fields.body, word);
-            postings.extend(
-                inverted.read_postings(&index_term, IndexRecordOption::WithFreqsAndPositions)?,
-            );
-        }
-        all.push((term.weight, postings));
+fn average_chunk_tokens(searcher: &tantivy::Searcher, fields: &Fields) -> Result<f32, SearchError> {
+    let (mut tokens, mut chunks) = (0, 0);
+    for reader in searcher.segment_readers() {
+        tokens += reader.inverted_index(fields.body)?.total_num_tokens();
+        chunks += u64::from(reader.fast_fields().i64(CHUNK_COLUMN)?.values.num_vals());
     }
-    Ok(all)
+    Ok((tokens as f32 / chunks.max(1) as f32).max(1.0))
 }
 
-/// Scores of the chunks of `doc` that hold a term, best first; all chunks
-/// with score 0 when none does (the match was in the title or URL).
-fn chunk_scores(
-    reader: &SegmentReader,
-    doc: DocId,
-    ranking: &Ranking,
-    postings: &mut BodyPostings,
-) -> Result<Vec<(i64, f32)>, SearchError> {
-    let ids: Vec<i64> = reader
-        .fast_fields()
-        .i64(CHUNK_COLUMN)?
-        .values_for_doc(doc)
-        .collect();
-    let spans: Vec<(u32, u32)> = reader
-        .fast_fields()
-        .u64(CHUNK_SPAN_COLUMN)?
-        .values_for_doc(doc)
-        .map(|span| ((span >> 32) as u32, span as u32))
-        .collect();
-    let mut scores = vec![0.0f32; ids.len()];
-    let mut frequencies = vec![0u32; ids.len()];
-    let mut positions = Vec::new();
-    for (weight, words) in postings.iter_mut() {
-        frequencies.fill(0);
-        for word in words.iter_mut() {
-            if word.doc() > doc || word.seek(doc) != doc {
-                continue;
-            }
-            word.positions(&mut positions);
-            for (frequency, (start, end)) in frequencies.iter_mut().zip(&spans) {
-                let from = positions.partition_point(|p| p < start);
-                let to = positions.partition_point(|p| p < end);
-                *frequency += (to - from) as u32;
-            }
-        }
-        for ((score, frequency), (start, end)) in scores.iter_mut().zip(&frequencies).zip(&spans) {
-            let tokens = (end - start) as f32;
-            let norm = ranking.k1_chunk
-                * (1.0 - ranking.b_chunk + ranking.b_chunk * tokens / CHUNK_TOKENS_TYPICAL);
-            let frequency = *frequency as f32;
-            *score += *weight * frequency * (ranking.k1_chunk + 1.0) / (frequency + norm);
-        }
-    }
-    let mut ranked: Vec<(i64, f32)> = ids.into_iter().zip(scores).collect();
-    // Stable: equal chunks stay in page order.
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    if ranked.first().is_some_and(|(_, score)| *score > 0.0) {
-        ranked.retain(|(_, score)| *score > 0.0);
-    }
-    Ok(ranked)
+/// BM25's diminishing worth of repeats.
+pub(super) fn saturate(weight: f32, frequency: f32, k1: f32) -> f32 {
+    weight * frequency * (k1 + 1.0) / (frequency + k1)
 }
-
-/// Words of a chunk at the default budget of 256 model tokens.
-const CHUNK_TOKENS_TYPICAL: f32 = 160.0;

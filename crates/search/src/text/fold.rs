@@ -85,6 +85,10 @@ fn fold_char(c: char, out: &mut String) {
         out.push(folded);
         return;
     }
+    if matches!(c, 'ß' | 'ẞ') {
+        out.push_str("ss");
+        return;
+    }
     if is_mark_to_drop(c) {
         return;
     }
@@ -120,7 +124,6 @@ pub(crate) fn strip_diacritics(word: &mut String) {
     *word = word
         .chars()
         .flat_map(|c| match c {
-            'ß' => ['s', 's'].into_iter().collect::<Vec<char>>(),
             'ø' => vec!['o'],
             'ł' => vec!['l'],
             'đ' | 'ð' => vec!['d'],

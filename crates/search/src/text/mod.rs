@@ -8,6 +8,7 @@
 mod fold;
 mod split;
 mod stem;
+mod stop;
 
 use std::ops::Range;
 
@@ -16,6 +17,7 @@ use frostem::Algorithm;
 use fold::{Script, fold_into, script_of};
 use split::{Part, RawWord};
 use stem::StemCache;
+pub(crate) use stop::is_stop_word;
 
 /// Bytes of one token; the rest is cut off, alike for pages and queries.
 const TOKEN_BYTES_MAX: usize = 96;

@@ -50,7 +50,7 @@ impl Iterator for Words<'_> {
                 continue;
             }
             let c = self.text[self.at..].chars().next()?;
-            if is_word_char(c) && !is_combining_mark(c) {
+            if is_word_char(c) && !continues_word(c) {
                 break self.at;
             }
             self.at += c.len_utf8();
@@ -93,7 +93,7 @@ impl Iterator for Words<'_> {
                 }
             } else if !is_word_char(c) {
                 break;
-            } else if !is_combining_mark(c) {
+            } else if !continues_word(c) {
                 // A run never mixes scripts with and without blanks.
                 let is_dense = script_of(c) == Script::Dense;
                 if dense.is_some_and(|dense| dense != is_dense) {
@@ -185,7 +185,7 @@ pub(crate) fn parts(text: &str, word: &RawWord, out: &mut Vec<Part>) {
 fn dense_pairs(base: usize, raw: &str, out: &mut Vec<Part>) {
     let starts: Vec<usize> = raw
         .char_indices()
-        .filter(|(_, c)| !is_combining_mark(*c))
+        .filter(|(_, c)| !continues_word(*c))
         .map(|(at, _)| at)
         .collect();
     let end_of = |n: usize| starts.get(n).copied().unwrap_or(raw.len());
@@ -199,7 +199,12 @@ fn dense_pairs(base: usize, raw: &str, out: &mut Vec<Part>) {
 }
 
 fn is_word_char(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || is_combining_mark(c)
+    c.is_alphanumeric() || c == '_' || continues_word(c)
+}
+
+/// Marks, and characters that show nothing: soft hyphen, zero-width joiner, word joiner.
+fn continues_word(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200d}' | '\u{2060}') || is_combining_mark(c)
 }
 
 fn joins_around(text: &str, at: usize) -> bool {

@@ -21,7 +21,6 @@ pub(crate) fn algorithm_for(language: &str) -> Option<Algorithm> {
         "el" => Algorithm::Greek,
         "en" => Algorithm::English,
         "es" => Algorithm::Spanish,
-        "fa" => Algorithm::Persian,
         "fi" => Algorithm::Finnish,
         "fr" => Algorithm::French,
         "hu" => Algorithm::Hungarian,
@@ -39,7 +38,7 @@ pub(crate) fn algorithm_for(language: &str) -> Option<Algorithm> {
 
 fn script_of_algorithm(algorithm: Algorithm) -> Script {
     match algorithm {
-        Algorithm::Arabic | Algorithm::Persian => Script::Arabic,
+        Algorithm::Arabic => Script::Arabic,
         Algorithm::Greek => Script::Greek,
         Algorithm::Russian => Script::Cyrillic,
         _ => Script::Latin,
@@ -48,6 +47,8 @@ fn script_of_algorithm(algorithm: Algorithm) -> Script {
 
 /// The stemmer of a word: its page's language decides among the languages of
 /// the word's script; another script falls back to that script's usual one.
+/// Persian is not stemmed: Snowball's Persian stemmer lowers nDCG@10 on both
+/// Persian development sets (hamshahri 0.887 -> 0.874, pquad 0.976 -> 0.973).
 pub(crate) fn algorithm_of_word(script: Script, language: Option<Algorithm>) -> Option<Algorithm> {
     if let Some(language) = language
         && script_of_algorithm(language) == script
@@ -56,10 +57,9 @@ pub(crate) fn algorithm_of_word(script: Script, language: Option<Algorithm>) -> 
     }
     match script {
         Script::Latin => Some(Algorithm::English),
-        Script::Arabic => Some(Algorithm::Persian),
         Script::Cyrillic => Some(Algorithm::Russian),
         Script::Greek => Some(Algorithm::Greek),
-        Script::Dense | Script::Digit | Script::Other => None,
+        Script::Arabic | Script::Dense | Script::Digit | Script::Other => None,
     }
 }
 
@@ -90,9 +90,11 @@ impl StemCache {
             return;
         }
         let mut stem = if algorithm == Algorithm::Arabic {
-            // This stemmer knows the Arabic letters, folding made them Persian.
-            let arabic: String = word.chars().map(arabic_letter).collect();
-            stemmer.stem(&arabic).chars().map(persian_letter).collect()
+            stemmer
+                .stem(&to_arabic(word))
+                .chars()
+                .map(persian_letter)
+                .collect()
         } else {
             stemmer.stem(word).into_owned()
         };
@@ -109,18 +111,29 @@ impl StemCache {
     }
 }
 
-fn arabic_letter(c: char) -> char {
-    match c {
-        'ی' => 'ي',
-        'ک' => 'ك',
-        c => c,
+/// The spelling that the Arabic stemmer knows: folding made the letters
+/// Persian, and a final teh marbuta a heh.
+fn to_arabic(word: &str) -> String {
+    let mut arabic: String = word
+        .chars()
+        .map(|c| match c {
+            'ی' => 'ي',
+            'ک' => 'ك',
+            c => c,
+        })
+        .collect();
+    if arabic.ends_with('ه') {
+        arabic.pop();
+        arabic.push('ة');
     }
+    arabic
 }
 
 fn persian_letter(c: char) -> char {
     match c {
         'ي' | 'ى' => 'ی',
         'ك' => 'ک',
+        'ة' => 'ه',
         c => c,
     }
 }

@@ -139,6 +139,15 @@ impl VectorIndex {
             .map_or_else(Vec::new, |table| table.search_exact(query, k, filter)))
     }
 
+    /// Average similarity of the tenant's vectors to the query: what a page that
+    /// has nothing to do with it reaches. `None` without vectors.
+    pub(crate) fn average(&self, tenant: TenantId, query: &[f32]) -> Option<f32> {
+        self.tenants
+            .get(&tenant)
+            .filter(|table| table.len() > 0)
+            .map(|table| table.average(query))
+    }
+
     /// Similarities of one page's chunks, nearest first; empty without vectors.
     pub(crate) fn page(&self, tenant: TenantId, query: &[f32], page: i64) -> Vec<Neighbour> {
         self.tenants

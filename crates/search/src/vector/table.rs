@@ -192,6 +192,11 @@ impl Table {
         self.nearest(query, rows.iter().copied(), usize::MAX)
     }
 
+    /// The mean of all products is the product with the mean.
+    pub(super) fn average(&self, query: &[f32]) -> f32 {
+        query.iter().zip(&self.mean).map(|(q, m)| q * m).sum()
+    }
+
     /// Exact similarities of `rows`, the better of a chunk's two, best `k` first.
     fn nearest(
         &self,
