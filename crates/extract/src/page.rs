@@ -133,7 +133,7 @@ fn html_page(input: &ExtractInput<'_>, limits: &ExtractLimits) -> Page {
         },
     );
     let base = base_url(&scan, input.url);
-    let content = find_content(&dom);
+    let content = find_content(&dom, &scan);
     let rendered = render(
         &dom,
         &content,

@@ -6,16 +6,32 @@ use crate::html::{Dom, NodeIndex, Tag};
 
 use super::hints::{HintTable, Hints};
 use super::measure::{OwnCounts, link_weight};
+use super::widen::Prose;
 
 /// A share bar is shorter than an article, characters.
 const SHARE_CHARS_MAX: u32 = 500;
+const READ_MORE_CHARS_MAX: u32 = 200;
+const READ_MORE_TEXT_CHARS_MIN: u32 = 800;
+/// Longer boxes about the author are the content, characters.
+const BYLINE_CHARS_MAX: u32 = 600;
+/// Boxes that hold more of the text than this are the text.
+const BOX_SHARE_MAX: f32 = 0.3;
+const COMMENTS_SHARE_MAX: f32 = 0.5;
 
 pub(super) struct Cleaner<'a> {
     pub(super) dom: &'a Dom,
     pub(super) hints: &'a HintTable,
     pub(super) own: &'a OwnCounts,
+    pub(super) prose: &'a Prose,
     pub(super) weigh_classes: bool,
     pub(super) conditionally: bool,
+}
+
+/// Text of all roots before cleaning.
+#[derive(Clone, Copy, Default)]
+struct Whole {
+    chars: u32,
+    link_chars: u32,
 }
 
 /// What is left below a node.
@@ -38,11 +54,80 @@ struct Left {
 
 impl Cleaner<'_> {
     pub(super) fn clean(&self, roots: &[NodeIndex], removed: &mut [bool]) {
+        let mut whole = Whole::default();
         for &root in roots {
+            whole.chars += self.own.chars_below(self.dom, root);
+            whole.link_chars += self.prose.link_chars_below(self.dom, root);
+        }
+        for &root in roots {
+            self.remove_surroundings(root, removed, whole);
             self.remove_never_content(root, removed);
             let data_tables = self.data_tables(root, removed);
             self.remove_by_what_is_left(root, removed, &data_tables);
         }
+    }
+
+    /// Boxes inside the content that belong to the site, not to the text.
+    fn remove_surroundings(&self, root: NodeIndex, removed: &mut [bool], whole: Whole) {
+        let dom = self.dom;
+        let mut node = root + 1;
+        while node < dom.end(root) {
+            if removed[node] || dom.tag(node) == Tag::Text {
+                node = dom.end(node);
+                continue;
+            }
+            if self.is_caption(node)
+                || self.is_read_more(node, whole)
+                || self.is_named_box(node, whole)
+            {
+                removed[node] = true;
+                node = dom.end(node);
+            } else {
+                node += 1;
+            }
+        }
+    }
+
+    /// The words below a picture: sources and photographers mostly (+0.005
+    /// mean F1 without them). Captions of listings and tables stay.
+    fn is_caption(&self, node: NodeIndex) -> bool {
+        let dom = self.dom;
+        let named = dom.tag(node) == Tag::Figcaption
+            || (self.hints.hints[node].has(Hints::CAPTION) && dom.tag(node) != Tag::Caption);
+        named
+            && !(node..dom.end(node))
+                .any(|below| matches!(dom.tag(below), Tag::Pre | Tag::Table | Tag::Img | Tag::Code))
+    }
+
+    /// "Read also: …": a line that is a link, in a text that has few.
+    fn is_read_more(&self, node: NodeIndex, whole: Whole) -> bool {
+        let tag = self.dom.tag(node);
+        let (chars, link_chars) = self.prose.direct(node);
+        (tag == Tag::P || tag.heading_level().is_some())
+            && whole.chars > READ_MORE_TEXT_CHARS_MIN
+            && whole.link_chars * 4 < whole.chars
+            && (1..READ_MORE_CHARS_MAX).contains(&chars)
+            && link_chars * 5 >= chars * 4
+    }
+
+    /// Boxes that say by name what they are, unless they are the text itself.
+    fn is_named_box(&self, node: NodeIndex, whole: Whole) -> bool {
+        let tag = self.dom.tag(node);
+        if !tag.is_block() || matches!(tag, Tag::Pre | Tag::Table) {
+            return false;
+        }
+        let hints = self.hints.hints[node];
+        let share_max = if hints.has(Hints::COMMENTS) {
+            COMMENTS_SHARE_MAX
+        } else if hints.has(Hints::RELATED) || hints.has(Hints::CONSENT) || hints.has(Hints::BYLINE)
+        {
+            BOX_SHARE_MAX
+        } else {
+            return false;
+        };
+        let chars = self.own.chars_below(self.dom, node);
+        let short_enough = !hints.has(Hints::BYLINE) || chars < BYLINE_CHARS_MAX;
+        short_enough && (chars as f32) < whole.chars as f32 * share_max
     }
 
     fn remove_never_content(&self, root: NodeIndex, removed: &mut [bool]) {
@@ -70,7 +155,7 @@ impl Cleaner<'_> {
                 _ => {
                     hints.has(Hints::SHARE)
                         && node != root
-                        && self.chars_below(node) < SHARE_CHARS_MAX
+                        && self.own.chars_below(dom, node) < SHARE_CHARS_MAX
                 }
             };
             if never {
@@ -80,17 +165,6 @@ impl Cleaner<'_> {
                 node += 1;
             }
         }
-    }
-
-    fn chars_below(&self, node: NodeIndex) -> u32 {
-        let mut chars = 0;
-        for index in node..self.dom.end(node) {
-            chars += self.own.chars[index];
-            if chars >= SHARE_CHARS_MAX {
-                break;
-            }
-        }
-        chars
     }
 
     /// Tables that hold data rather than a layout.

@@ -22,7 +22,9 @@ impl Hints {
     pub(super) const COMMENTS: Hints = Hints(1 << 7);
     pub(super) const CONSENT: Hints = Hints(1 << 8);
     pub(super) const NAVIGATION: Hints = Hints(1 << 9);
-    pub(super) const LINE_NUMBERS: Hints = Hints(1 << 10);
+    pub(super) const SIDEBAR: Hints = Hints(1 << 13);
+    pub(super) const CONTENTS: Hints = Hints(1 << 12);
+    pub(super) const CAPTION: Hints = Hints(1 << 11);
 
     pub(super) fn has(self, other: Hints) -> bool {
         self.0 & other.0 != 0
@@ -36,6 +38,8 @@ impl Hints {
 /// Hints and class weight of every node.
 pub(super) struct HintTable {
     pub(super) hints: Vec<Hints>,
+    /// The same from `class` alone: in manuals an `id` is made of the heading.
+    pub(super) class_hints: Vec<Hints>,
     /// Sum over `class` and `id` of -25 for a bad and +25 for a good name.
     pub(super) weight: Vec<i8>,
 }
@@ -53,7 +57,7 @@ const SUBSTRINGS: &[(&str, Hints)] = &[
     ("gdpr", Hints(1 | 4 | 256)), ("header", Hints(1)), ("legends", Hints(1)),
     ("menu", Hints(1)), ("related", Hints(1 | 4 | 64)), ("remark", Hints(1)),
     ("replies", Hints(1)), ("rss", Hints(1)), ("shoutbox", Hints(1 | 4)),
-    ("sidebar", Hints(1 | 4)), ("skyscraper", Hints(1 | 4)), ("social", Hints(1)),
+    ("sidebar", Hints(1 | 4 | 8192)), ("skyscraper", Hints(1 | 4)), ("social", Hints(1)),
     ("sponsor", Hints(1 | 4)), ("supplemental", Hints(1)), ("pagination", Hints(1 | 512)),
     ("pager", Hints(1)), ("popup", Hints(1)),
     // Named like content after all.
@@ -71,13 +75,12 @@ const SUBSTRINGS: &[(&str, Hints)] = &[
     ("byline", Hints(32)), ("dateline", Hints(32)), ("author", Hints(32)), ("writtenby", Hints(32)),
     ("taboola", Hints(64)), ("recommend", Hints(64)), ("recirc", Hints(64)),
     ("newsletter", Hints(64)), ("you-may", Hints(64)),
+    ("caption", Hints(2048)),
     ("cookie", Hints(256)), ("consent", Hints(256)),
     ("navigation", Hints(512)), ("navbar", Hints(512)), ("navheader", Hints(512)),
     ("navfooter", Hints(512)), ("docnav", Hints(512)), ("headerlink", Hints(512)),
     ("skip-link", Hints(512)), ("skiplink", Hints(512)), ("noprint", Hints(512)),
     ("editsection", Hints(512)),
-    ("linenos", Hints(1024)), ("linenumber", Hints(1024)), ("line-number", Hints(1024)),
-    ("lineno", Hints(1024)), ("gutter", Hints(1024)),
 ];
 
 impl HintTable {
@@ -85,6 +88,7 @@ impl HintTable {
         let by_first_byte = first_bytes();
         let mut table = HintTable {
             hints: vec![Hints::default(); dom.len()],
+            class_hints: vec![Hints::default(); dom.len()],
             weight: vec![0; dom.len()],
         };
         // Class names repeat within a page.
@@ -104,6 +108,9 @@ impl HintTable {
                     .entry(value)
                     .or_insert_with(|| look_up(value, &by_first_byte));
                 table.hints[node].add(hints);
+                if name == local_name!("class") {
+                    table.class_hints[node].add(hints);
+                }
                 table.weight[node] += weight;
             }
         }
@@ -153,7 +160,8 @@ fn look_up(value: &str, by_first_byte: &FirstBytes) -> (Hints, i8) {
         match word {
             "share" | "sharing" | "sharedaddy" | "addthis" | "sharethis" => hints.add(Hints::SHARE),
             "hid" => hints.add(Hints::NEGATIVE),
-            "nav" | "toc" => hints.add(Hints::NAVIGATION),
+            "nav" => hints.add(Hints::NAVIGATION),
+            "toc" | "toctree" | "contents" => hints.add(Hints::CONTENTS),
             _ => {}
         }
     }

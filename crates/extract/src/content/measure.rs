@@ -9,6 +9,9 @@ pub(super) struct OwnCounts {
     /// Characters of a text node with white space folded.
     pub(super) chars: Vec<u32>,
     pub(super) commas: Vec<u32>,
+    /// Characters of all nodes before each node, so that any subtree's count
+    /// is one subtraction.
+    before: Vec<u32>,
 }
 
 impl OwnCounts {
@@ -16,13 +19,23 @@ impl OwnCounts {
         let mut counts = OwnCounts {
             chars: vec![0; dom.len()],
             commas: vec![0; dom.len()],
+            before: Vec::with_capacity(dom.len() + 1),
         };
+        let mut total = 0;
         for node in 0..dom.len() {
+            counts.before.push(total);
             if dom.tag(node) == Tag::Text {
                 (counts.chars[node], counts.commas[node]) = count(dom.text(node));
+                total += counts.chars[node];
             }
         }
+        counts.before.push(total);
         counts
+    }
+
+    /// Characters below `node`, removed parts included.
+    pub(super) fn chars_below(&self, dom: &Dom, node: NodeIndex) -> u32 {
+        self.before[dom.end(node)] - self.before[node]
     }
 }
 
@@ -90,6 +103,21 @@ impl SubtreeCounts {
             }
         }
         counts
+    }
+
+    /// Share of the text that stands in links, links within the page included.
+    pub(super) fn raw_link_density(&self, dom: &Dom, node: NodeIndex) -> f32 {
+        let mut linked = 0;
+        let mut below = node;
+        while below < dom.end(node) {
+            if dom.tag(below) == Tag::A && dom.attribute(below, &local_name!("href")).is_some() {
+                linked += self.chars[below];
+                below = dom.end(below);
+            } else {
+                below += 1;
+            }
+        }
+        linked as f32 / self.chars[node].max(1) as f32
     }
 
     pub(super) fn link_density(&self, node: NodeIndex) -> f32 {

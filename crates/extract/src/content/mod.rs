@@ -1,23 +1,28 @@
 //! Which nodes of a page are its content.
 
 mod clean;
+mod documentation;
 mod hints;
 mod measure;
 mod score;
 mod table;
+mod widen;
 
 use html5ever::local_name;
 
-use crate::html::{Dom, NodeIndex, Tag};
+use crate::html::{Dom, NodeIndex, PageScan, Tag};
 use clean::Cleaner;
 use hints::{HintTable, Hints};
 use measure::{OwnCounts, SubtreeCounts};
 use score::Scorer;
+use widen::Prose;
 
 pub(crate) use table::{column_span, looks_like_data};
 
 /// An extraction below this many characters is tried again with less care.
 const CONTENT_CHARS_ENOUGH: u32 = 500;
+/// With less text than this, what the page hides is looked at too.
+const HIDDEN_TEXT_CHARS_MAX: u32 = 150;
 
 /// The content: roots in document order, and what is left out below them.
 #[derive(Debug, Default)]
@@ -33,15 +38,45 @@ struct Care {
     clean_conditionally: bool,
 }
 
-pub(crate) fn find_content(dom: &Dom) -> Content {
+impl Care {
+    const FULL: Care = Care {
+        strip_unlikely: true,
+        weigh_classes: true,
+        clean_conditionally: true,
+    };
+    const LESS_AND_LESS: [Care; 4] = [
+        Care::FULL,
+        Care {
+            strip_unlikely: false,
+            ..Care::FULL
+        },
+        Care {
+            strip_unlikely: false,
+            weigh_classes: false,
+            ..Care::FULL
+        },
+        Care {
+            strip_unlikely: false,
+            weigh_classes: false,
+            clean_conditionally: false,
+        },
+    ];
+}
+
+pub(crate) fn find_content(dom: &Dom, scan: &PageScan) -> Content {
     if dom.len() == 0 {
         return Content::default();
     }
+    let own = OwnCounts::new(dom);
     let finder = Finder {
         dom,
         hints: HintTable::new(dom),
-        own: OwnCounts::new(dom),
+        prose: Prose::new(dom, &own),
+        own,
     };
+    if documentation::is_documentation(dom, scan) {
+        return finder.documentation();
+    }
     finder.find()
 }
 
@@ -49,27 +84,15 @@ struct Finder<'a> {
     dom: &'a Dom,
     hints: HintTable,
     own: OwnCounts,
+    prose: Prose,
 }
 
 impl Finder<'_> {
     fn find(&self) -> Content {
         let invisible = self.invisible();
         let mut best: Option<(Content, u32)> = None;
-        let attempts = [
-            (true, true, true),
-            (false, true, true),
-            (false, false, true),
-            (false, false, false),
-        ];
-        for (strip_unlikely, weigh_classes, clean_conditionally) in attempts {
-            let content = self.attempt(
-                &invisible,
-                Care {
-                    strip_unlikely,
-                    weigh_classes,
-                    clean_conditionally,
-                },
-            );
+        for care in Care::LESS_AND_LESS {
+            let content = self.attempt(&invisible, care);
             let chars = self.chars(&content);
             if chars >= CONTENT_CHARS_ENOUGH {
                 return content;
@@ -78,7 +101,25 @@ impl Finder<'_> {
                 best = Some((content, chars));
             }
         }
-        best.map(|(content, _)| content).unwrap_or_default()
+        let (content, chars) = best.unwrap_or_default();
+        if chars < HIDDEN_TEXT_CHARS_MAX {
+            // Some pages hide all of their text until a script shows it.
+            let shown = self.attempt(&vec![false; self.dom.len()], Care::FULL);
+            if self.chars(&shown) > 4 * chars.max(50) {
+                return shown;
+            }
+        }
+        content
+    }
+
+    fn documentation(&self) -> Content {
+        let mut removed = self.invisible();
+        let counts = SubtreeCounts::new(self.dom, &self.own, &removed);
+        let root = documentation::content(self.dom, &self.hints, &counts, &mut removed);
+        Content {
+            roots: vec![root],
+            removed,
+        }
     }
 
     fn attempt(&self, invisible: &[bool], care: Care) -> Content {
@@ -96,10 +137,13 @@ impl Finder<'_> {
             weigh_classes: care.weigh_classes,
         };
         let roots = scorer.roots().unwrap_or_else(|| vec![0]);
+        let roots = self.prose.widened(dom, &removed, roots);
+        let roots = self.prose.with_lead(dom, &self.hints, &removed, roots);
         let cleaner = Cleaner {
             dom,
             hints: &self.hints,
             own: &self.own,
+            prose: &self.prose,
             weigh_classes: care.weigh_classes,
             conditionally: care.clean_conditionally,
         };

@@ -35,6 +35,8 @@ pub(crate) struct PageScan {
     /// Content of `<meta http-equiv=refresh>`.
     pub(crate) refresh: Option<String>,
     pub(crate) content_language: Option<String>,
+    /// `<link rel=up|home|index|…>`: the page is part of a manual.
+    pub(crate) has_manual_links: bool,
     pub(crate) links: Vec<RawLink>,
     links_max: usize,
     open_link: Option<OpenLink>,
