@@ -67,8 +67,12 @@ fn int8_is_near_f32_in_every_build() {
     let expected = exact.embed(&sequences, &mut EmbedBuffers::default());
     for kernel in Kernel::ALL.into_iter().filter(|k| k.is_supported()) {
         let model = model(Precision::Int8(kernel));
-        let got = model.embed(&sequences, &mut EmbedBuffers::default());
-        for ((text, got), expected) in TEXTS.iter().zip(&got).zip(&expected) {
+        // Portable code is slow, and its products equal the others' bit for bit.
+        let step = if kernel == Kernel::Portable { 7 } else { 1 };
+        let some: Vec<Vec<u32>> = sequences.iter().step_by(step).cloned().collect();
+        let got = model.embed(&some, &mut EmbedBuffers::default());
+        let expected = expected.iter().step_by(step);
+        for ((text, got), expected) in TEXTS.iter().step_by(step).zip(&got).zip(expected) {
             assert!(
                 (cosine(got, got) - 1.0).abs() < 1e-4,
                 "{kernel:?}: not of length 1"
