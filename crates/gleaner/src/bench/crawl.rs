@@ -14,7 +14,7 @@ use embed::Embedder;
 use store::Access;
 
 use super::crawl_report::{EVERYTHING, Measured, PARTS, Run, Variant, WITH_EMBEDDING, print, view};
-use super::report::{peak_memory_bytes, reset_peak_memory};
+use super::report::{peak_memory_bytes, process_cpu, reset_peak_memory};
 use super::site::{BenchSite, Interrupt};
 use crate::app::App;
 use crate::cli::BenchCrawlArgs;
@@ -92,6 +92,7 @@ fn run_once(
     let progress = Arc::new(Progress::default());
     let can_measure_memory = reset_peak_memory();
     let requests_before = site.requests();
+    let cpu_before = process_cpu();
     let (mut memory_peak_bytes, mut vectors_meanwhile) = (None, 0);
     let result = start::crawl(&app, &store, &request, &progress, &stop, || {
         // The crawl is over and only the backlog is left, which would take
@@ -100,6 +101,7 @@ fn run_once(
         vectors_meanwhile = progress.vectors_done.load(Ordering::Relaxed);
         interrupt.stop();
     })?;
+    let cpu = process_cpu() - cpu_before;
     interrupt.check()?;
     let memory_peak_bytes = memory_peak_bytes
         .or_else(peak_memory_bytes)
@@ -120,6 +122,8 @@ fn run_once(
         wire_bytes: result.report.row.bytes,
         chunks: result.chunks,
         took: result.searchable_after,
+        // Embedding goes on after the pages are searchable, so it would count too much.
+        cpu: embedder.is_none().then_some(cpu),
         stages: Stage::ALL
             .iter()
             .map(|stage| (*stage, progress.stage_time(*stage)))

@@ -80,6 +80,8 @@ pub struct Run {
     pub chunks: u64,
     /// From the start until the last page was searchable (or through).
     pub took: Duration,
+    /// CPU time of all threads, the server's included.
+    pub cpu: Option<Duration>,
     pub stages: Vec<(Stage, Duration)>,
     pub fetch_p50: Duration,
     pub fetch_p95: Duration,
@@ -92,6 +94,10 @@ impl Run {
         self.pages as f64 / self.took.as_secs_f64().max(1e-9)
     }
 
+    fn cpu_ms_per_page(&self) -> Option<f64> {
+        Some(milliseconds(self.cpu?) / self.pages as f64)
+    }
+
     fn busy(&self, stage: Stage) -> Duration {
         self.stages
             .iter()
@@ -99,7 +105,7 @@ impl Run {
             .map_or(Duration::ZERO, |(_, t)| *t)
     }
 
-    fn cpu_busy(&self) -> Duration {
+    fn busy_computing(&self) -> Duration {
         CPU_STAGES.iter().map(|stage| self.busy(*stage)).sum()
     }
 }
@@ -158,6 +164,7 @@ pub fn print(args: &BenchCrawlArgs, site: &BenchSite, measured: &[Measured]) -> 
         "fastest",
         "pages",
         "seconds",
+        "CPU ms/page",
         "peak memory",
     ]);
     for Measured {
@@ -175,6 +182,9 @@ pub fn print(args: &BenchCrawlArgs, site: &BenchSite, measured: &[Measured]) -> 
             thousands(median.pages),
             format!("{:.2}", median.took.as_secs_f64()),
             median
+                .cpu_ms_per_page()
+                .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}")),
+            median
                 .memory_peak_bytes
                 .map_or_else(|| "-".to_owned(), bytes),
         ]);
@@ -183,15 +193,15 @@ pub fn print(args: &BenchCrawlArgs, site: &BenchSite, measured: &[Measured]) -> 
     let Some(Measured { median, .. }) = headline(measured) else {
         return Ok(());
     };
-    line("\nWhere the time of everything went (summed over threads)")?;
+    line("\nWhere the time of everything went: wall time, summed over threads")?;
     let mut table = Table::new(&["stage", "seconds", "share", "ms/page"]);
-    let cpu = median.cpu_busy().as_secs_f64().max(1e-9);
+    let all = median.busy_computing().as_secs_f64().max(1e-9);
     for stage in CPU_STAGES {
         let busy = median.busy(stage);
         table.row([
             stage.name().to_owned(),
             format!("{:.2}", busy.as_secs_f64()),
-            format!("{:.0} %", busy.as_secs_f64() / cpu * 100.0),
+            format!("{:.0} %", busy.as_secs_f64() / all * 100.0),
             format!("{:.3}", milliseconds(busy) / median.pages as f64),
         ]);
     }
@@ -235,14 +245,14 @@ pub fn view(args: &BenchCrawlArgs, site: &BenchSite, measured: &[Measured]) -> V
 
 fn variant_view(measured: &Measured) -> Value {
     let run = &measured.median;
-    let cpu = run.cpu_busy().as_secs_f64().max(1e-9);
+    let all = run.busy_computing().as_secs_f64().max(1e-9);
     let stages: serde_json::Map<String, Value> = run
         .stages
         .iter()
         .map(|(stage, busy)| {
             let share = CPU_STAGES
                 .contains(stage)
-                .then(|| rounded(busy.as_secs_f64() / cpu));
+                .then(|| rounded(busy.as_secs_f64() / all));
             let view = json!({
                 "busy_ms": rounded(milliseconds(*busy)),
                 "share_of_cpu_stages": share,
@@ -262,6 +272,7 @@ fn variant_view(measured: &Measured) -> Value {
         "requests": run.requests,
         "wire_bytes": run.wire_bytes,
         "searchable_ms": rounded(milliseconds(run.took)),
+        "cpu_ms_per_page": run.cpu_ms_per_page().map(rounded),
         "fetch_ms": {
             "p50": rounded(milliseconds(run.fetch_p50)),
             "p95": rounded(milliseconds(run.fetch_p95)),
@@ -284,6 +295,7 @@ mod tests {
             wire_bytes: 10,
             chunks: 2,
             took: Duration::from_secs(seconds),
+            cpu: Some(Duration::from_secs(1)),
             stages: vec![
                 (Stage::Fetch, Duration::from_secs(9)),
                 (Stage::Extract, Duration::from_secs(3)),
@@ -313,6 +325,7 @@ mod tests {
     fn waiting_has_no_share_of_the_cores() {
         let view = variant_view(&Measured::of(EVERYTHING, vec![run(100, 2)]).unwrap());
         assert_eq!(view["pages_per_s"], 50.0);
+        assert_eq!(view["cpu_ms_per_page"], 10.0);
         assert_eq!(view["stages"]["extract"]["share_of_cpu_stages"], 0.75);
         assert_eq!(view["stages"]["extract"]["ms_per_page"], 30.0);
         assert!(view["stages"]["fetch"]["share_of_cpu_stages"].is_null());

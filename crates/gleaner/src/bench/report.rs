@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use crate::cli::output::line;
@@ -55,6 +56,22 @@ impl Times {
             "max": rounded(self.max_ms()),
         })
     }
+}
+
+/// CPU time this thread has used. What a piece of work costs, however busy the
+/// machine is with something else.
+pub fn thread_cpu() -> Duration {
+    elapsed(ClockId::ThreadCPUTime)
+}
+
+/// CPU time all threads of this process have used.
+pub fn process_cpu() -> Duration {
+    elapsed(ClockId::ProcessCPUTime)
+}
+
+fn elapsed(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// To six decimals: what lies behind is noise.
@@ -197,6 +214,16 @@ mod tests {
         );
         assert_eq!(hundred.view()["p95"], 96.0);
         assert_eq!(hundred.view()["count"], 100);
+    }
+
+    #[test]
+    fn cpu_clocks_count_work() {
+        let (thread, process) = (thread_cpu(), process_cpu());
+        let mut sum = 0u64;
+        while thread_cpu() - thread < Duration::from_millis(2) {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(process_cpu() - process >= Duration::from_millis(1), "{sum}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use store::{Access, PageFilter, PageStatus, Store};
 use types::ChunkId;
 
-use super::report::{Machine, Table, Times, rounded};
+use super::report::{Machine, Table, Times, process_cpu, rounded};
 use crate::app::App;
 use crate::cli::BenchSearchArgs;
 use crate::cli::output::{Exit, json_line, line, note, thousands};
@@ -39,9 +39,15 @@ struct Query {
 struct ModeTimes {
     mode: Mode,
     times: Times,
+    /// CPU time of all queries together.
+    cpu: Duration,
 }
 
 impl ModeTimes {
+    fn cpu_ms(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1000.0 / self.times.count().max(1) as f64
+    }
+
     fn queries_per_s(&self) -> f64 {
         self.times.count() as f64 / self.times.sum_s().max(1e-9)
     }
@@ -165,10 +171,15 @@ fn measure(
             for query in queries.iter().take(WARM_UP_QUERIES) {
                 ask(app, &searcher, *mode, query)?;
             }
+            let cpu = process_cpu();
             for query in &queries {
                 times.push(ask(app, &searcher, *mode, query)?);
             }
-            Ok(ModeTimes { mode: *mode, times })
+            Ok(ModeTimes {
+                mode: *mode,
+                times,
+                cpu: process_cpu() - cpu,
+            })
         })
         .collect::<Result<Vec<_>>>()?;
     // Its vectors are about to be loaded a second time.
@@ -236,8 +247,8 @@ fn print(figures: &Figures) -> Result<()> {
         thousands(figures.chunks),
         thousands(figures.vectors)
     ))?;
-    let mut table = Table::new(&["", "ms p50", "p95", "p99", "max", "queries/s"]);
-    let row = |name: &str, times: &Times| {
+    let mut table = Table::new(&["", "ms p50", "p95", "p99", "max", "queries/s", "CPU ms"]);
+    let row = |name: &str, times: &Times, cpu_ms: Option<f64>| {
         let quantiles = [0.5, 0.95, 0.99].map(|share| format!("{:.2}", times.quantile_ms(share)));
         let mut cells = vec![name.to_owned()];
         cells.extend(quantiles);
@@ -246,13 +257,14 @@ fn print(figures: &Figures) -> Result<()> {
             "{:.0}",
             times.count() as f64 / times.sum_s().max(1e-9)
         ));
+        cells.push(cpu_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}")));
         cells
     };
     for mode in &figures.modes {
-        table.row(row(mode.mode.name(), &mode.times));
+        table.row(row(mode.mode.name(), &mode.times, Some(mode.cpu_ms())));
     }
     if let Some(times) = &figures.query_embedding {
-        table.row(row("embedding the query", times));
+        table.row(row("embedding the query", times, None));
     }
     table.print()?;
     if let Some(recall) = figures.recall {
@@ -272,6 +284,7 @@ fn view(figures: &Figures) -> Value {
             let view = json!({
                 "ms": mode.times.view(),
                 "queries_per_s": rounded(mode.queries_per_s()),
+                "cpu_ms_mean": rounded(mode.cpu_ms()),
             });
             (mode.mode.name().to_owned(), view)
         })
@@ -326,12 +339,14 @@ mod tests {
             modes: vec![ModeTimes {
                 mode: Mode::Keyword,
                 times,
+                cpu: Duration::from_millis(3),
             }],
             query_embedding: None,
             recall: Some(0.985),
         };
         let view = view(&figures);
         assert_eq!(view["modes"]["keyword"]["queries_per_s"], 250.0);
+        assert_eq!(view["modes"]["keyword"]["cpu_ms_mean"], 3.0);
         assert_eq!(view["vector_recall10"], 0.985);
         assert!(view["query_embedding_ms"].is_null());
     }

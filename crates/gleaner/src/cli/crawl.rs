@@ -105,7 +105,7 @@ pub fn embed(app: &App) -> Result<Exit> {
         handle.join().expect("bug: the backlog panicked")
     })?;
     view.finish();
-    store.purge_vector_cache(cache_horizon(app))?;
+    start::clean_up(app, &store)?;
     let left = store.embedding_progress()?;
     if app.json {
         json_line(&serde_json::json!({
@@ -128,16 +128,6 @@ pub fn embed(app: &App) -> Result<Exit> {
     } else {
         Exit::Ok
     })
-}
-
-fn cache_horizon(app: &App) -> types::Timestamp {
-    let days = i64::try_from(app.config.embed.cache_days).unwrap_or(i64::MAX / 86_400_000);
-    types::Timestamp(
-        app.clock
-            .now()
-            .0
-            .saturating_sub(days.saturating_mul(86_400_000)),
-    )
 }
 
 fn exit_code(result: &CrawlResult, interrupted: bool) -> Exit {

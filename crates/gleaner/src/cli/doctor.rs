@@ -124,10 +124,10 @@ fn database(app: &App) -> Vec<Check> {
     let newest = store.change_seq();
     let index = KeywordIndex::open(&app.index_dir(), IndexMode::Read);
     checks.push(match (index, newest) {
-        (Ok(index), Ok(newest)) if index.seq() < newest => check(
+        (Ok(index), Ok(newest)) if index.committed_seq() < newest => check(
             "keyword index",
             State::Hint,
-            format!("behind the database ({} of {newest}); the next crawl catches up, or `gleaner reindex`", index.seq()),
+            format!("behind the database ({} of {newest}); the next crawl catches up, or `gleaner reindex`", index.committed_seq()),
         ),
         (Ok(index), Ok(_)) => check(
             "keyword index",

@@ -89,7 +89,7 @@ pub fn load(
             .with_context(|| format!("parse the configuration file {}", path.display()))?;
         let mut leaves = Vec::new();
         walk(&table, "", &mut |key, value| {
-            leaves.push((key.to_owned(), value.clone()))
+            leaves.push((key.to_owned(), value.clone()));
         });
         for (key, value) in leaves {
             set(&mut merged, &key, value).with_context(|| format!("in {}", path.display()))?;

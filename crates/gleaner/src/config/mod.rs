@@ -1,7 +1,7 @@
 //! Configuration: one struct per concern, parsed once, passed down.
 //!
 //! `config/default.toml` is compiled in and lists every key with its unit and
-//! default; [`load`] lays the user's file, the environment and the command
+//! default; [`load()`] lays the user's file, the environment and the command
 //! line over it and remembers where each value came from.
 
 mod load;

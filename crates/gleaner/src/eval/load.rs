@@ -99,15 +99,19 @@ fn embed_backlog(store: &Store, embedder: &Embedder, progress: &Arc<Progress>) -
             drop(done);
             report
         });
+        let mut shown = None;
         while finished
             .recv_timeout(NOTE_EVERY)
             .is_err_and(|error| error.is_timeout())
         {
-            note(format!(
-                "embedding: {} passages done, {} to go",
-                thousands(progress.vectors_done.load(Ordering::Relaxed)),
-                thousands(progress.vectors_pending.load(Ordering::Relaxed))
-            ));
+            let done = progress.vectors_done.load(Ordering::Relaxed);
+            if shown.replace(done) != Some(done) {
+                note(format!(
+                    "embedding: {} passages done, {} to go",
+                    thousands(done),
+                    thousands(progress.vectors_pending.load(Ordering::Relaxed))
+                ));
+            }
         }
         handle.join().expect("bug: the backlog panicked")
     })?;

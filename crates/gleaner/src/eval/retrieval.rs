@@ -18,7 +18,7 @@ use super::load::{load, usable_embedder};
 use super::metrics::RankScores;
 use super::query_set::{Query, QuerySet};
 use crate::app::App;
-use crate::bench::report::{Table, Times, rounded};
+use crate::bench::report::{Table, Times, process_cpu, rounded};
 use crate::cli::EvalRetrievalArgs;
 use crate::cli::output::{Exit, json_line, line, note, thousands};
 use crate::cli::search::parse_mode;
@@ -92,8 +92,16 @@ struct Scored {
     swapped: bool,
     scores: RankScores,
     search: Times,
+    /// CPU time of the searches.
+    cpu: Duration,
     embed: Option<Times>,
     vector_coverage: f32,
+}
+
+impl Scored {
+    fn cpu_ms(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1000.0 / self.search.count().max(1) as f64
+    }
 }
 
 /// A query's vector and how long it took.
@@ -197,6 +205,7 @@ impl Scorer<'_> {
         let (mut scores, mut search) = (Vec::new(), Times::default());
         let mut embed = vectors.map(|_| Times::default());
         let mut vector_coverage = 0.0;
+        let cpu = process_cpu();
         for (number, (query, text)) in self.set.queries.iter().zip(texts).enumerate() {
             let embedded = vectors.map(|vectors| &vectors[number]);
             let (docs, took, coverage) = self.ask(mode, query, text, embedded)?;
@@ -223,6 +232,7 @@ impl Scorer<'_> {
             swapped: false,
             scores,
             search,
+            cpu: process_cpu() - cpu,
             embed,
             vector_coverage,
         })
@@ -308,6 +318,7 @@ fn print(setup: &Setup<'_>, set: &QuerySet, rows: &[Scored]) -> Result<()> {
         "hit@1",
         "search ms",
         "p95",
+        "CPU ms",
         "query embedding ms",
     ]);
     for row in rows {
@@ -325,6 +336,7 @@ fn print(setup: &Setup<'_>, set: &QuerySet, rows: &[Scored]) -> Result<()> {
             format!("{hit1:.4}"),
             format!("{:.2}", row.search.mean_ms()),
             format!("{:.2}", row.search.quantile_ms(0.95)),
+            format!("{:.2}", row.cpu_ms()),
             row.embed
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |times| format!("{:.2}", times.mean_ms())),
@@ -364,6 +376,7 @@ fn view(setup: &Setup<'_>, set: &QuerySet, rows: &[Scored]) -> Result<serde_json
                 "mrr10": rounded(row.scores.mrr10),
                 "hit1": rounded(row.scores.hit1),
                 "search_ms": row.search.view(),
+                "search_cpu_ms_mean": rounded(row.cpu_ms()),
                 "query_embedding_ms": row.embed.as_ref().map(Times::view),
                 "vector_coverage": rounded(f64::from(row.vector_coverage)),
             })

@@ -108,7 +108,7 @@ pub fn run(
             std::thread::Builder::new()
                 .name(format!("extract-{worker}"))
                 .spawn_scoped(scope, move || {
-                    visit_all(visitor, &jobs, &visits_in, &body_bytes)
+                    visit_all(visitor, &jobs, &visits_in, &body_bytes);
                 })
                 .context("start an extraction thread")?;
         }
@@ -133,14 +133,14 @@ pub fn run(
         std::thread::Builder::new()
             .name("leases".into())
             .spawn_scoped(scope, move || {
-                keep_leases(&store, clock.as_ref(), &lease_timer, leases_done)
+                keep_leases(&store, clock.as_ref(), &lease_timer, leases_done);
             })
             .context("start the lease thread")?;
 
         let coordinator = Coordinator {
             plan,
             stages,
-            dispatcher: Dispatcher::new(plan.pace.clone()),
+            dispatcher: Dispatcher::new(plan.pace),
             rules: HashMap::new(),
             outstanding: 0,
             outstanding_pages: 0,
@@ -464,7 +464,7 @@ impl Coordinator<'_> {
     /// Gives the dispatcher its next URLs of a host; what robots.txt forbids
     /// ends here, before it can be requested (invariant P2).
     fn refill(&mut self, host: &HostKey, after_row: i64) -> Result<()> {
-        let window = self.plan.pace.window_per_host;
+        let window = self.dispatcher.refill_rows_max();
         let mut after_row = after_row;
         loop {
             let rows = self

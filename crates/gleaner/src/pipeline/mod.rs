@@ -2,7 +2,7 @@
 //!
 //! [`crawl`] decides which URL is next (with `frontier`) and fetches it,
 //! [`visit`] makes a page and its chunks of the response on the CPU pool,
-//! [`links`] decides which discovered links are queued, [`write`] commits
+//! [`links`] decides which discovered links are queued, [`mod@write`] commits
 //! visits in batches, [`index`] makes committed pages searchable by keyword
 //! and [`backlog`] gives chunks their vectors. All stages are joined by
 //! bounded channels; full means slower, never bigger.

@@ -16,7 +16,7 @@ use frontier::{BreakerPolicy, PacePolicy, RetryPolicy, Scope, ScopeKind, ScopeRu
 use search::{IndexMode, KeywordIndex};
 use store::{EmbeddingProgress, FrontierKind, ModelChange, NewSource, NewUrl, Store};
 use tokio::sync::watch;
-use types::{CanonicalUrl, SourceId};
+use types::{CanonicalUrl, SourceId, Timestamp};
 
 use super::backlog::{Backlog, BacklogReport};
 use super::crawl::{self, CrawlPlan, CrawlReport, CrawlStages};
@@ -34,6 +34,8 @@ use crate::config::CrawlConfig;
 const WINDOW_PER_HOST: usize = 256;
 /// Longest `Retry-After` that is waited for; a longer one ends the URL.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+/// Finished crawls of each source whose URL rows are kept.
+const CRAWLS_KEPT: usize = 2;
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// A crawl to run.
@@ -232,6 +234,7 @@ pub fn crawl(
                 )
             }
         };
+        clean_up(app, store)?;
         Ok(CrawlResult {
             source,
             resumed,
@@ -242,6 +245,16 @@ pub fn crawl(
             chunks: store.stats()?.chunks,
         })
     })
+}
+
+/// Drops what has done its service: URL rows of crawls long finished, and
+/// cached vectors of texts that nobody has used for a while.
+pub fn clean_up(app: &App, store: &Store) -> Result<()> {
+    store.prune_frontier(CRAWLS_KEPT)?;
+    let kept_ms = i64::try_from(app.config.embed.cache_days).unwrap_or(i64::MAX);
+    let kept_ms = kept_ms.saturating_mul(24 * 3600 * 1000);
+    store.purge_vector_cache(Timestamp(app.clock.now().0.saturating_sub(kept_ms)))?;
+    Ok(())
 }
 
 /// Makes the embedder's model the store's model; other vectors are dropped
