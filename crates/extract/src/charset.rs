@@ -30,7 +30,7 @@ pub(crate) fn decode<'a>(
     // anything else, whatever a misconfigured server says.
     if let Ok(text) = std::str::from_utf8(bytes)
         && (!text.is_ascii() || declared.is_none_or(Encoding::is_ascii_compatible))
-        && declared.is_none_or(|encoding| encoding.is_ascii_compatible())
+        && declared.is_none_or(encoding_rs::Encoding::is_ascii_compatible)
     {
         if text.is_ascii()
             && let Some(encoding) = declared

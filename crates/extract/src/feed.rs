@@ -105,10 +105,11 @@ impl Reader<'_> {
                 None => {}
             },
             // RSS: an address unless it says otherwise. Atom: an address if it looks like one.
-            "guid" | "id" if attribute("ispermalink") != Some("false") => {
-                if element.text.starts_with("http") {
-                    self.entry.permalink = absolute(self.base, element.text);
-                }
+            "guid" | "id"
+                if attribute("ispermalink") != Some("false")
+                    && element.text.starts_with("http") =>
+            {
+                self.entry.permalink = absolute(self.base, element.text);
             }
             "title" if self.entry.title.is_empty() => self.entry.title = plain(element.text),
             "updated" | "modified" => self.entry.updated_at = parse_date(element.text),

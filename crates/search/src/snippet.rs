@@ -60,9 +60,12 @@ fn matches(
     analyzer: &mut Analyzer,
 ) -> Vec<Match> {
     let mut found: Vec<Match> = Vec::new();
+    // "the" says nothing about why a page matched, unless nothing else was asked.
+    let only_stop_words = query.terms.iter().all(|term| term.stop);
     analyzer.analyze_with(text, language, |token| {
         let term = query.terms.iter().position(|term| {
             matches!(term.scope, Scope::Anywhere | Scope::Body)
+                && (only_stop_words || !term.stop)
                 && term.spellings.iter().any(|spelling| {
                     token.text == spelling
                         || (term.prefix && token.text.starts_with(spelling.as_str()))

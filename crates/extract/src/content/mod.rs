@@ -171,11 +171,10 @@ impl Finder<'_> {
     fn invisible(&self) -> Vec<bool> {
         let dom = self.dom;
         let mut removed = vec![false; dom.len()];
-        for node in 1..dom.len() {
-            if dom.tag(node) == Tag::Text {
-                continue;
+        for (node, removed) in removed.iter_mut().enumerate().skip(1) {
+            if dom.tag(node) != Tag::Text {
+                *removed = dom.tag(node) == Tag::Dialog || is_invisible(dom, node);
             }
-            removed[node] = dom.tag(node) == Tag::Dialog || is_invisible(dom, node);
         }
         removed
     }

@@ -296,14 +296,14 @@ impl Scorer<'_> {
 
     fn candidates(&self, scores: &mut [f32]) -> Vec<NodeIndex> {
         let mut candidates = Vec::new();
-        for node in 0..scores.len() {
-            if scores[node].is_nan() {
+        for (node, score) in scores.iter_mut().enumerate() {
+            if score.is_nan() {
                 continue;
             }
-            if scores[node] > 5.0 {
-                scores[node] *= 1.0 - self.counts.link_density(node).min(1.0);
+            if *score > 5.0 {
+                *score *= 1.0 - self.counts.link_density(node).min(1.0);
             }
-            if scores[node] > 0.0 {
+            if *score > 0.0 {
                 candidates.push(node);
             }
         }

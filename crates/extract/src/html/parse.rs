@@ -22,7 +22,7 @@ use super::scan::{PageScan, is_raw_text};
 use super::sink::Sink;
 
 /// Open formatting elements (`<b>`, `<font>`, …) before more are ignored.
-const FORMATTING_OPEN_MAX: i32 = 200;
+const FORMATTING_OPEN_MAX: i32 = 50;
 
 /// Limits of one parse.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,12 @@ pub(crate) struct ParseLimits {
 /// Parses a document into a tree, with what the token stream told on the way.
 pub(crate) fn parse(html: &str, limits: ParseLimits) -> (Dom, PageScan) {
     let html = limit_attributes(html);
+    // Markup writes a node per two bytes at most (`<b>x`); the builder's copies
+    // of unclosed formatting must not multiply that.
+    let limits = ParseLimits {
+        nodes_max: limits.nodes_max.min(html.len() / 2 + 1_000),
+        ..limits
+    };
     let guard = Guard {
         builder: TreeBuilder::new(
             Sink::new(html.len()),

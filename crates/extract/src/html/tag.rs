@@ -6,6 +6,7 @@ macro_rules! tags {
     ($($variant:ident $name:tt,)*) => {
         /// What a node is. HTML elements that no rule asks about are `Other`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(clippy::enum_variant_names, reason = "`OptionTag` would otherwise hide the prelude's Option")]
         pub(crate) enum Tag {
             Text,
             Other,

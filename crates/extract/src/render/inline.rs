@@ -281,7 +281,7 @@ fn escape_into(markdown: &mut String, word: &str) {
             b'\\' | b'`' | b'*' | b'[' | b']' | b'<' | b'|' => true,
             // Within words an underscore means nothing (CommonMark 6.2).
             b'_' => {
-                let word_like = |at: Option<&u8>| at.is_some_and(|b| b.is_ascii_alphanumeric());
+                let word_like = |at: Option<&u8>| at.is_some_and(u8::is_ascii_alphanumeric);
                 !(word_like(offset.checked_sub(1).and_then(|at| bytes.get(at)))
                     && word_like(bytes.get(offset + 1)))
             }

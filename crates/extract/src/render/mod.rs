@@ -245,7 +245,7 @@ impl Renderer<'_> {
                     started: false,
                 })
             }
-            Tag::Blockquote => self.contain(Container::Quote),
+            Tag::Blockquote => self.contain(Container::Quote { started: false }),
             Tag::Dd => self.contain(Container::Definition { started: false }),
             _ => Next::Into(Close::Block),
         }

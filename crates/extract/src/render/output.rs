@@ -7,7 +7,9 @@ use super::inline::Line;
 /// What encloses a block in Markdown.
 #[derive(Debug)]
 pub(super) enum Container {
-    Quote,
+    Quote {
+        started: bool,
+    },
     Item {
         /// `- ` or `12. `; written before the item's first block only.
         marker: String,
@@ -60,7 +62,7 @@ impl Output {
     pub(super) fn kind_here(&self) -> BlockKind {
         match self.containers.last() {
             Some(Container::Item { .. }) => BlockKind::ListItem,
-            Some(Container::Quote) => BlockKind::Quote,
+            Some(Container::Quote { .. }) => BlockKind::Quote,
             Some(Container::Definition { .. }) | None => BlockKind::Paragraph,
         }
     }
@@ -147,13 +149,14 @@ impl Output {
             && kind == BlockKind::ListItem
             && self.last_was_item
             && self.last_list == list;
+        // A blank line carries the marks of quotes that go on, not of one that starts.
+        let blank = self.blank_prefix();
         let (first, rest) = self.prefixes();
         let written_before = self.markdown.len();
         if !self.markdown.is_empty() {
             self.markdown.push('\n');
             if !tight {
-                // A blank line inside quotes keeps their marks.
-                self.markdown.push_str(quote_marks(&rest).trim_end());
+                self.markdown.push_str(&blank);
                 self.markdown.push('\n');
             }
         }
@@ -175,13 +178,39 @@ impl Output {
         }
     }
 
+    /// Prefix of a blank line: up to the last quote mark that is needed.
+    fn blank_prefix(&self) -> String {
+        let mut prefix = String::new();
+        let mut needed = 0;
+        for container in &self.containers {
+            match container {
+                Container::Quote { started: true } => {
+                    prefix.push('>');
+                    needed = prefix.len();
+                    prefix.push(' ');
+                }
+                Container::Item {
+                    marker,
+                    started: true,
+                } => {
+                    prefix.push_str(&" ".repeat(marker.len()));
+                }
+                Container::Definition { .. } => {}
+                Container::Quote { .. } | Container::Item { .. } => break,
+            }
+        }
+        prefix.truncate(needed);
+        prefix
+    }
+
     /// Prefix of the block's first line and of its other lines.
     fn prefixes(&mut self) -> (String, String) {
         let mut first = String::new();
         let mut rest = String::new();
         for container in &mut self.containers {
             match container {
-                Container::Quote => {
+                Container::Quote { started } => {
+                    *started = true;
                     first.push_str("> ");
                     rest.push_str("> ");
                 }
@@ -201,11 +230,6 @@ impl Output {
         }
         (first, rest)
     }
-}
-
-/// The part of a prefix that a blank line needs: up to the last quote mark.
-fn quote_marks(prefix: &str) -> &str {
-    prefix.rfind('>').map_or("", |at| &prefix[..=at])
 }
 
 /// Escapes what would start another kind of block.

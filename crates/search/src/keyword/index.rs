@@ -216,7 +216,7 @@ impl KeywordIndex {
 
     /// Change sequence of the store up to which the index is committed.
     #[must_use]
-    pub fn seq(&self) -> i64 {
+    pub fn committed_seq(&self) -> i64 {
         self.committed_seq
     }
 

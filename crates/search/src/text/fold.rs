@@ -1,6 +1,8 @@
 //! Spelling differences that must not matter: case, compatibility forms,
 //! Arabic/Persian letter variants, marks and digits.
 
+use std::sync::LazyLock;
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_normalization::{IsNormalized, is_nfkc_quick};
@@ -56,13 +58,81 @@ pub(crate) fn script_of(c: char) -> Script {
     }
 }
 
+/// What folding makes of one character, looked up instead of computed: most
+/// text is below U+0800 (Latin, Greek, Cyrillic, Hebrew, Arabic).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Folded {
+    To(char),
+    Dropped,
+    /// More than one character, or dependent on its neighbours.
+    Computed,
+}
+
+const TABLE_CHARS: usize = 0x800;
+
+static TABLE: LazyLock<Vec<(bool, Folded)>> = LazyLock::new(|| {
+    let entry = |code: u32| match char::from_u32(code) {
+        Some(c) => (computed_is_word_char(c), folded_alone(c)),
+        None => (false, Folded::Computed),
+    };
+    (0..TABLE_CHARS as u32).map(entry).collect()
+});
+
+/// Letters, digits, `_`, marks, and characters inside words that show nothing.
+pub(crate) fn is_word_char(c: char) -> bool {
+    match TABLE.get(c as usize) {
+        Some((is_word, _)) => *is_word,
+        None => computed_is_word_char(c),
+    }
+}
+
+fn computed_is_word_char(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || continues_word(c)
+}
+
+/// Marks, and characters that show nothing: soft hyphen, zero-width joiner, word joiner.
+pub(crate) fn continues_word(c: char) -> bool {
+    (c as u32) >= 0x80 && (matches!(c, '\u{ad}' | '\u{200d}' | '\u{2060}') || is_combining_mark(c))
+}
+
+fn folded_alone(c: char) -> Folded {
+    let in_arabic = script_of(c) == Script::Arabic;
+    // Marks of Arabic are dropped and what they compose with folds to the bare
+    // letter, so composing first changes nothing. Elsewhere it can.
+    let plain =
+        is_nfkc_quick(std::iter::once(c)) == IsNormalized::Yes || (in_arabic && is_mark_to_drop(c));
+    if !plain || (is_mark_to_drop(c) && !in_arabic) {
+        return Folded::Computed;
+    }
+    let mut folded = String::new();
+    fold_char(c, &mut folded);
+    let mut chars = folded.chars();
+    match (chars.next(), chars.next()) {
+        (None, _) => Folded::Dropped,
+        (Some(folded), None) => Folded::To(folded),
+        _ => Folded::Computed,
+    }
+}
+
 /// Appends `word` with its spelling folded. Diacritics of Latin letters are
 /// kept here, because stemmers need them; [`strip_diacritics`] drops them after.
 pub(crate) fn fold_into(word: &str, out: &mut String) {
-    if word.is_ascii() {
-        out.extend(word.chars().map(|c| c.to_ascii_lowercase()));
-        return;
+    let start = out.len();
+    for c in word.chars() {
+        match TABLE.get(c as usize) {
+            Some((_, Folded::To(folded))) => out.push(*folded),
+            Some((_, Folded::Dropped)) => {}
+            _ if c == ZWNJ => {}
+            _ => {
+                out.truncate(start);
+                fold_composed(word, out);
+                return;
+            }
+        }
     }
+}
+
+fn fold_composed(word: &str, out: &mut String) {
     if is_nfkc_quick(word.chars()) == IsNormalized::Yes {
         word.chars().for_each(|c| fold_char(c, out));
     } else {
@@ -142,4 +212,37 @@ pub(crate) fn strip_diacritics(word: &mut String) {
 
 fn has_latin_or_greek_diacritic(c: char) -> bool {
     matches!(c as u32, 0xdf..=0x24f | 0x370..=0x3ff | 0x1e00..=0x1fff)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fold(word: &str, how: fn(&str, &mut String)) -> String {
+        let mut folded = String::new();
+        how(word, &mut folded);
+        folded
+    }
+
+    #[test]
+    fn the_table_says_what_is_computed() {
+        for c in (0..TABLE_CHARS as u32).filter_map(char::from_u32) {
+            assert_eq!(is_word_char(c), computed_is_word_char(c), "{c:?}");
+            let word = c.to_string();
+            assert_eq!(fold(&word, fold_into), fold(&word, fold_composed), "{c:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+        #[test]
+        fn folding_by_table_composes_alike(
+            word in "([a-zA-Zà-ÿ]|[\u{300}-\u{30f}]|[\u{621}-\u{655}]|[\u{670}-\u{6d3}]|\u{200c}|ｶ|ﬁ|[Ѐ-ӿ]){1,12}"
+        ) {
+            prop_assert_eq!(fold(&word, fold_into), fold(&word, fold_composed));
+        }
+    }
 }

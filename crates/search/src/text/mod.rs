@@ -184,5 +184,5 @@ pub(crate) fn is_persian_affix_pair(first: &str, second: &str) -> bool {
 
 /// Whether pages of `language` are stemmed otherwise than by their script alone.
 pub(crate) fn changes_stems(language: &str) -> bool {
-    stem::algorithm_for(language).is_some_and(|algorithm| stem::is_special(algorithm))
+    stem::algorithm_for(language).is_some_and(stem::is_special)
 }

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use unicode_normalization::char::is_combining_mark;
-
-use super::fold::{Script, ZWNJ, script_of};
+use super::fold::{Script, ZWNJ, continues_word, is_word_char, script_of};
 
 /// Parts of one compound, and characters of one word; longer runs are no words.
 const PARTS_MAX: usize = 16;
@@ -196,15 +194,6 @@ fn dense_pairs(base: usize, raw: &str, out: &mut Vec<Part>) {
             dense: true,
         });
     }
-}
-
-fn is_word_char(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || continues_word(c)
-}
-
-/// Marks, and characters that show nothing: soft hyphen, zero-width joiner, word joiner.
-fn continues_word(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200d}' | '\u{2060}') || is_combining_mark(c)
 }
 
 fn joins_around(text: &str, at: usize) -> bool {

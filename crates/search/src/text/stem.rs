@@ -63,9 +63,12 @@ pub(crate) fn algorithm_of_word(script: Script, language: Option<Algorithm>) -> 
     }
 }
 
+/// Stems by word.
+type Stems = HashMap<Box<str>, Box<str>>;
+
 #[derive(Default)]
 pub(crate) struct StemCache {
-    stemmers: Vec<(Algorithm, Stemmer, HashMap<Box<str>, Box<str>>)>,
+    stemmers: Vec<(Algorithm, Stemmer, Stems)>,
 }
 
 impl StemCache {

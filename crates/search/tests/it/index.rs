@@ -28,7 +28,7 @@ fn check_s1(world: &World, index: &KeywordIndex) {
     );
     let missed = world
         .store
-        .pages_changed_since(None, index.seq(), 1)
+        .pages_changed_since(None, index.committed_seq(), 1)
         .unwrap();
     assert!(missed.is_empty(), "{missed:?}");
 }

@@ -1,5 +1,7 @@
 //! The crate through its public API, over a store in memory.
 
+#![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
+
 mod analyzer;
 mod filters;
 mod fusion;
