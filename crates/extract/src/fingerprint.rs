@@ -35,27 +35,9 @@ pub(crate) fn content_hash(title: &str, text: &str) -> ContentHash {
 
 /// 64-bit SimHash (Charikar 2002) over word shingles; 0 for a text without words.
 pub(crate) fn simhash(text: &str) -> u64 {
-    let mut counts = [0_i32; 64];
-    let mut window = [0_u64; SHINGLE_WORDS];
-    let mut words = 0_usize;
+    let mut shingles = Shingles::default();
     let mut word_hash = FNV_OFFSET;
     let mut in_word = false;
-    let mut last_shingle = None;
-    let mut end_word = |hash: u64, counts: &mut [i32; 64]| {
-        window.rotate_left(1);
-        window[SHINGLE_WORDS - 1] = hash;
-        words += 1;
-        let shingle = window
-            .iter()
-            .fold(0_u64, |shingle, word| mix(shingle.rotate_left(23) ^ word));
-        if words >= SHINGLE_WORDS {
-            add(counts, shingle);
-        } else {
-            last_shingle = Some(shingle);
-        }
-        words
-    };
-    let mut total = 0;
     for character in text.chars() {
         if character.is_alphanumeric() {
             in_word = true;
@@ -67,21 +49,65 @@ pub(crate) fn simhash(text: &str) -> u64 {
                 }
             }
         } else if in_word && !is_joiner(character) {
-            total = end_word(word_hash, &mut counts);
+            shingles.add_word(word_hash);
             word_hash = FNV_OFFSET;
             in_word = false;
         }
     }
     if in_word {
-        total = end_word(word_hash, &mut counts);
+        shingles.add_word(word_hash);
     }
-    match total {
-        0 => 0,
-        // Too short for a whole shingle: the few words are the one feature.
-        1..SHINGLE_WORDS => last_shingle.unwrap_or_default(),
-        _ => counts.iter().enumerate().fold(0, |hash, (bit, count)| {
-            hash | (u64::from(*count > 0) << bit)
-        }),
+    shingles.finish()
+}
+
+/// Counts, for each of 64 bits, how many shingles have it set. The counters
+/// are stored as bit planes: adding a shingle is a ripple of a few XORs
+/// instead of 64 additions.
+#[derive(Default)]
+struct Shingles {
+    window: [u64; SHINGLE_WORDS],
+    words: u64,
+    planes: [u64; 32],
+    last: u64,
+}
+
+impl Shingles {
+    fn add_word(&mut self, word: u64) {
+        self.window.rotate_left(1);
+        self.window[SHINGLE_WORDS - 1] = word;
+        self.words += 1;
+        self.last = self
+            .window
+            .iter()
+            .fold(0_u64, |shingle, word| mix(shingle.rotate_left(23) ^ word));
+        if self.words < SHINGLE_WORDS as u64 {
+            return;
+        }
+        let mut carry = self.last;
+        for plane in &mut self.planes {
+            if carry == 0 {
+                break;
+            }
+            (*plane, carry) = (*plane ^ carry, *plane & carry);
+        }
+    }
+
+    /// The bits that most shingles have.
+    fn finish(&self) -> u64 {
+        if self.words < SHINGLE_WORDS as u64 {
+            // Too short for a whole shingle: the few words are the one feature.
+            return if self.words == 0 { 0 } else { self.last };
+        }
+        let shingles = self.words - (SHINGLE_WORDS as u64 - 1);
+        (0..64).fold(0, |hash, bit| {
+            let count: u64 = self
+                .planes
+                .iter()
+                .enumerate()
+                .map(|(level, plane)| ((plane >> bit) & 1) << level)
+                .sum();
+            hash | (u64::from(count * 2 > shingles) << bit)
+        })
     }
 }
 
@@ -96,12 +122,6 @@ fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
-}
-
-fn add(counts: &mut [i32; 64], feature: u64) {
-    for (bit, count) in counts.iter_mut().enumerate() {
-        *count += ((feature >> bit) & 1) as i32 * 2 - 1;
-    }
 }
 
 /// Characters inside words: ZWNJ, ZWJ, soft hyphen, combining marks of Arabic.

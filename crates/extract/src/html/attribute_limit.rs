@@ -14,17 +14,14 @@ pub(super) fn limit_attributes(html: &str) -> Cow<'_, str> {
     let mut output = String::new();
     let mut copied = 0;
     let mut position = 0;
-    while let Some(offset) = find(bytes, position, b'<') {
+    // `str::find` of one byte is vectorised.
+    while let Some(offset) = html[position..].find('<').map(|at| position + at) {
         let is_tag = bytes.get(offset + 1).is_some_and(u8::is_ascii_alphabetic);
         position = offset + 1;
         if !is_tag {
             continue;
         }
-        // A quoted `>` makes the tag look shorter; the loop below then goes on
-        // behind it, where the rest is measured as a tag of its own only if
-        // another `<` starts one. Long quoted values are few attributes.
-        let near_end = bytes.len().min(offset + TAG_BYTES_CHECKED);
-        if bytes[offset..near_end].contains(&b'>') && !quote_open_at_first_close(bytes, offset) {
+        if ends_soon(bytes, offset) {
             continue;
         }
         let (cut, end) = measure(bytes, offset + 1);
@@ -41,18 +38,19 @@ pub(super) fn limit_attributes(html: &str) -> Cow<'_, str> {
     Cow::Owned(output)
 }
 
-/// Whether the first `>` after `start` lies inside a quoted value.
-fn quote_open_at_first_close(bytes: &[u8], start: usize) -> bool {
+/// Whether the tag that starts here has its closing `>` within the bytes that
+/// need no check.
+fn ends_soon(bytes: &[u8], start: usize) -> bool {
     let mut quote = 0;
     for &byte in bytes[start..].iter().take(TAG_BYTES_CHECKED) {
         match byte {
-            b'>' => return quote != 0,
+            b'>' if quote == 0 => return true,
             b'"' | b'\'' if quote == 0 => quote = byte,
             _ if byte == quote => quote = 0,
             _ => {}
         }
     }
-    true
+    bytes.len() - start < TAG_BYTES_CHECKED
 }
 
 /// Walks one tag. Returns where attribute number `ATTRIBUTES_MAX + 1` starts
