@@ -21,7 +21,8 @@ pub(super) fn limit_attributes(html: &str) -> Cow<'_, str> {
         if !is_tag {
             continue;
         }
-        if ends_soon(bytes, offset) {
+        if let Some(end) = near_end(bytes, offset) {
+            position = end;
             continue;
         }
         let (cut, end) = measure(bytes, offset + 1);
@@ -38,19 +39,21 @@ pub(super) fn limit_attributes(html: &str) -> Cow<'_, str> {
     Cow::Owned(output)
 }
 
-/// Whether the tag that starts here has its closing `>` within the bytes that
-/// need no check.
-fn ends_soon(bytes: &[u8], start: usize) -> bool {
+/// Where the tag that starts here ends, if that is within the bytes that need
+/// no closer look.
+fn near_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut quote = 0;
-    for &byte in bytes[start..].iter().take(TAG_BYTES_CHECKED) {
+    let mut after_equals = false;
+    for (length, &byte) in bytes[start..].iter().take(TAG_BYTES_CHECKED).enumerate() {
         match byte {
-            b'>' if quote == 0 => return true,
-            b'"' | b'\'' if quote == 0 => quote = byte,
+            b'>' if quote == 0 => return Some(start + length),
+            b'"' | b'\'' if quote == 0 && after_equals => quote = byte,
             _ if byte == quote => quote = 0,
             _ => {}
         }
+        after_equals = byte == b'=' || (after_equals && byte.is_ascii_whitespace());
     }
-    bytes.len() - start < TAG_BYTES_CHECKED
+    (bytes.len() - start < TAG_BYTES_CHECKED).then_some(bytes.len())
 }
 
 /// Walks one tag. Returns where attribute number `ATTRIBUTES_MAX + 1` starts
