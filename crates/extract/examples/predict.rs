@@ -1,10 +1,11 @@
 //! Extracts every page of a benchmark folder and writes one JSON line each:
-//! `{"id", "text", "ms"}`.
+//! `{"id", "text", "ms", "links_ms", "title", "language", "headings"}`.
 //!
 //! usage: cargo run --release -p gleaner-extract --example predict -- FOLDER > predictions.jsonl
 //!
 //! FOLDER holds `pages.jsonl` with lines `{"id", "url", "html"}`, where `html`
-//! is a path to a gzip file below FOLDER. `ms` is wall time of `extract` alone.
+//! is a path to a gzip file below FOLDER. `ms` is wall time of `extract`
+//! alone, `links_ms` of `extract_links`.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -38,13 +39,25 @@ fn main() {
             link_canonical: None,
         };
         let started = Instant::now();
-        let text = match extract::extract(&input, &limits) {
-            Ok(Extracted::Page(page)) => page.text,
-            Ok(_) => String::new(),
+        let page = match extract::extract(&input, &limits) {
+            Ok(Extracted::Page(page)) => *page,
+            Ok(_) => types::Page::default(),
             Err(error) => panic!("{}: {error}", path.display()),
         };
         let ms = started.elapsed().as_secs_f64() * 1_000.0;
-        let line = json!({"id": entry["id"], "text": text, "ms": ms});
+        let started = Instant::now();
+        let links = extract::extract_links(&input, &limits);
+        let links_ms = started.elapsed().as_secs_f64() * 1_000.0;
+        assert_eq!(links.links, page.links, "{}", path.display());
+        let line = json!({
+            "id": entry["id"],
+            "text": page.text,
+            "ms": ms,
+            "links_ms": links_ms,
+            "title": page.title,
+            "language": page.language,
+            "headings": page.headings().count(),
+        });
         writeln!(output, "{line}").expect("standard output");
     }
 }

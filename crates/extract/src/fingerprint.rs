@@ -3,8 +3,9 @@
 use types::ContentHash;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-/// Words per SimHash feature. Measured on 50 edited copies among 1,000 Reuters
-/// stories: see `tests/it/fingerprint.rs`.
+/// Words per SimHash feature. On 1,000 Reuters stories with five groups of ten
+/// edited copies, three words put all 225 pairs of copies within 8 differing
+/// bits, and 3 of the 498,275 other pairs.
 const SHINGLE_WORDS: usize = 3;
 
 /// BLAKE3 of title and text with white space folded, in Unicode form NFC: the

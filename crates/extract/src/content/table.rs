@@ -20,6 +20,7 @@ pub(crate) fn looks_like_data(dom: &Dom, table: NodeIndex) -> bool {
     let mut rows = 0_usize;
     let mut columns = 0_usize;
     let mut columns_of_row = 0_usize;
+    let mut has_header = false;
     let mut marked = dom.attribute(table, &local_name!("summary")).is_some();
     let mut longest_cell = 0;
     for node in table + 1..dom.end(table) {
@@ -36,7 +37,8 @@ pub(crate) fn looks_like_data(dom: &Dom, table: NodeIndex) -> bool {
                 rows += 1;
                 columns_of_row = 0;
             }
-            Tag::Td | Tag::Th => {
+            tag @ (Tag::Td | Tag::Th) => {
+                has_header |= tag == Tag::Th;
                 columns_of_row += column_span(dom, node);
                 columns = columns.max(columns_of_row);
                 longest_cell = longest_cell.max(text_bytes(dom, node));
@@ -44,7 +46,8 @@ pub(crate) fn looks_like_data(dom: &Dom, table: NodeIndex) -> bool {
             _ => {}
         }
     }
-    if rows <= 1 || columns <= 1 {
+    // One column with a header is a list of records (DocBook's catalogs).
+    if rows <= 1 || (columns <= 1 && !(has_header && rows >= 3)) {
         return false;
     }
     marked || longest_cell <= CELL_BYTES_MAX && (rows >= 10 || columns > 4 || rows * columns > 10)

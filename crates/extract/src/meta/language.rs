@@ -32,7 +32,8 @@ pub(crate) fn language(claims: &[Option<&str>], text: &str) -> Option<String> {
         _ => subtag(found.lang()),
     };
     let Some(claim) = claim else {
-        let clear = found.is_reliable() || letters >= LETTERS_TO_OVERRULE;
+        // Few languages share the other scripts; Latin text may be mere names.
+        let clear = found.is_reliable() || found.script() != Script::Latin;
         return clear.then(|| detected.to_owned());
     };
     if claim == detected {
