@@ -2,6 +2,7 @@
 
 mod attribute_limit;
 mod dom;
+mod fast_scan;
 mod parse;
 mod scan;
 mod sink;

@@ -66,11 +66,13 @@ impl PageScan {
                 TagKind::EndTag => self.template_depth = self.template_depth.saturating_sub(1),
             }
         }
-        if self.template_depth > 0 {
-            return;
-        }
         if is_raw_text(&tag.name) {
             self.in_raw_text = tag.kind == TagKind::StartTag && !tag.self_closing;
+        }
+        // Nothing ends `<plaintext>`.
+        self.in_raw_text |= tag.name == local_name!("plaintext");
+        if self.template_depth > 0 {
+            return;
         }
         match tag.kind {
             TagKind::StartTag => self.start(tag),
@@ -80,12 +82,17 @@ impl PageScan {
     }
 
     pub(super) fn text(&mut self, text: &str) {
-        if self.in_raw_text {
+        if self.in_raw_text || self.template_depth > 0 {
             return;
         }
         if let Some(open) = &self.open_link {
             fold_into(&mut self.links[open.index].text, text, LINK_TEXT_BYTES_MAX);
         }
+    }
+
+    /// Whether text matters now: inside a link.
+    pub(super) fn wants_text(&self) -> bool {
+        self.open_link.is_some()
     }
 
     pub(super) fn finish(&mut self) {

@@ -75,7 +75,9 @@ fn head_facts() {
     assert_eq!(found.refresh.as_deref(), Some("https://example.org/next"));
 }
 
-/// Pieces that markup is made of, in any order.
+/// Pieces that markup is made of, in any order. Not among them: `<svg>`, `<math>`,
+/// `<select>` and `<frameset>`, where the tree builder reads raw text by rules
+/// of its own that the links-only pass does not know.
 fn soup() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "<a href=/x>",
@@ -93,9 +95,6 @@ fn soup() -> impl Strategy<Value = String> {
         "</b>",
         "<ul><li>",
         "</ul>",
-        "<svg>",
-        "</svg>",
-        "<math>",
         "<template>",
         "</template>",
         "<script>",
@@ -109,10 +108,35 @@ fn soup() -> impl Strategy<Value = String> {
         "<area href=z>",
         "<!--",
         "-->",
-        "<select><option>",
-        "</select>",
         "<base href=/b/>",
-        "<frame src=q>",
+        "<a href='?a&amp;b&copy=1'>",
+        "<a href='?a=1&b=2&amp;amp;c=&copy&lt;&#65;'>",
+        "<a href=?x&y&amp=1&notit=2&reg>",
+        "<a title='<a href=/q>' HREF=u/>",
+        "<a href = \"x y\"rel=ugc>",
+        "<!-->",
+        "<!---",
+        "--!>",
+        "<!doctype x>",
+        "<?pi",
+        ">",
+        "</>",
+        "</ x>",
+        "<",
+        "< b",
+        "&lt;&bogus;",
+        "\0",
+        "\r\n",
+        "<ScRiPt>",
+        "<script><!--",
+        "<plaintext",
+        "<xmp>",
+        "</xmp >",
+        "<![CDATA[",
+        "]]>",
+        "é",
+        "<noembed>",
+        "<meta name=robots content=none>",
         "<body>",
         "</body>",
         "<br>",
@@ -124,14 +148,10 @@ fn soup() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_passes_find_the_same_outside_foreign_content(html in soup()) {
-        // Inside <svg> the passes may disagree on what ends raw text: see `ScanSink`.
-        prop_assume!(!html.contains("<svg>") && !html.contains("<math>"));
-        // A frameset or select changes how the tree builder reads raw text.
-        prop_assume!(!html.contains("<frame") && !html.contains("<select"));
+    fn both_passes_find_the_same(html in soup()) {
         let page = page_of(html.as_bytes(), Some("text/html"));
         prop_assert_eq!(page.links, links_of(&html).links);
     }
