@@ -6,6 +6,14 @@
 //! throws away (Bruch, Gai and Ingber 2023 find the same on BEIR). A page
 //! without vectors is judged by its keyword score alone, so a corpus that is
 //! only partly embedded loses nothing.
+//!
+//! nDCG@10 with multilingual-e5-small (`examples/eval.rs`, 100 candidates each):
+//!
+//! | set | keyword | vector | hybrid 0.25 | 0.3 | 0.35 | 0.4 |
+//! |---|---|---|---|---|---|---|
+//! | cranfield (en) | 0.394 | 0.375 | 0.414 | 0.417 | 0.416 | 0.414 |
+//! | vaswani (en) | 0.448 | 0.425 | 0.482 | 0.486 | 0.483 | 0.479 |
+//! | pquad-val (fa) | 0.977 | 0.919 | 0.985 | 0.984 | 0.983 | 0.981 |
 
 /// What is known about one page.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +42,7 @@ pub struct FusionWeights {
 
 impl Default for FusionWeights {
     fn default() -> FusionWeights {
-        FusionWeights { vector: 0.4 }
+        FusionWeights { vector: 0.3 }
     }
 }
 

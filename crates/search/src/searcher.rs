@@ -25,9 +25,9 @@ use crate::vector::{Neighbour, VectorIndex};
 /// How far results can be paged through: `offset + limit`.
 pub const RESULTS_MAX: usize = 1000;
 /// Pages that each of the two retrievals offers to the fusion at least.
-const CANDIDATES_MIN: usize = 200;
+const CANDIDATES_MIN: usize = 100;
 /// Chunks taken from the vector scan for each page wanted: a page has several.
-const CHUNKS_PER_PAGE: usize = 4;
+const CHUNKS_PER_PAGE: usize = 2;
 /// Other chunks shown for one page.
 const OTHERS_MAX: usize = 10;
 /// Languages whose stems a query word is looked up under.

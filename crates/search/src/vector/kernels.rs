@@ -13,9 +13,8 @@ const LANES: usize = 16;
 /// Hamming distance of `query` to each row of `codes`, rows as long as the query.
 pub(super) fn hamming(query: &[u64], codes: &[u64], distances: &mut Vec<u16>) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("popcnt") && std::arch::is_x86_feature_detected!("avx2")
-    {
-        // SAFETY: the function needs popcnt and AVX2, which the line above detected.
+    if std::arch::is_x86_feature_detected!("popcnt") {
+        // SAFETY: the function needs popcnt, which the line above detected.
         unsafe { hamming_x86(query, codes, distances) };
         return;
     }
@@ -33,7 +32,7 @@ pub(super) fn dot(query: &[f32], codes: &[i8]) -> f32 {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "popcnt,avx2")]
+#[target_feature(enable = "popcnt")]
 fn hamming_x86(query: &[u64], codes: &[u64], distances: &mut Vec<u16>) {
     hamming_portable(query, codes, distances);
 }
@@ -44,28 +43,31 @@ fn dot_x86(query: &[f32], codes: &[i8]) -> f32 {
     dot_portable(query, codes)
 }
 
+// Plain loops: a closure given to `extend` would be compiled apart, without
+// the instructions (measured: software popcounts, three times as slow).
 #[inline(always)]
 fn hamming_portable(query: &[u64], codes: &[u64], distances: &mut Vec<u16>) {
     distances.clear();
+    distances.resize(codes.len() / query.len(), 0);
     // 384 dimensions, the default model's, with a length the compiler knows.
     if let Ok(query) = <&[u64; 6]>::try_from(query) {
         let (rows, _) = codes.as_chunks::<6>();
-        distances.extend(rows.iter().map(|row| distance(query, row)));
-    } else {
-        distances.extend(
-            codes
-                .chunks_exact(query.len())
-                .map(|row| distance(query, row)),
-        );
+        for (distance, row) in distances.iter_mut().zip(rows) {
+            let mut bits = 0;
+            for (a, b) in query.iter().zip(row) {
+                bits += (a ^ b).count_ones();
+            }
+            *distance = bits as u16;
+        }
+        return;
     }
-}
-
-#[inline(always)]
-fn distance(a: &[u64], b: &[u64]) -> u16 {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (a ^ b).count_ones() as u16)
-        .sum()
+    for (distance, row) in distances.iter_mut().zip(codes.chunks_exact(query.len())) {
+        let mut bits = 0;
+        for (a, b) in query.iter().zip(row) {
+            bits += (a ^ b).count_ones();
+        }
+        *distance = bits as u16;
+    }
 }
 
 #[inline(always)]
