@@ -6,7 +6,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -41,25 +40,31 @@ pub fn run(app: &App, args: &BenchCrawlArgs) -> Result<Exit> {
         variants.push(WITH_EMBEDDING);
     }
     let interrupt = Interrupt::listen()?;
-    let mut measured = Vec::new();
-    for variant in variants {
-        // Started no earlier, so that its memory counts for its variant alone.
-        let embedder = if variant.embed { app.embedder()? } else { None };
-        let runs = (1..=args.runs)
-            .map(|number| {
-                let embedder = embedder.as_ref();
-                let run = run_once(app, args, &site, variant, embedder, &interrupt)?;
-                note(format!(
-                    "{}, run {number} of {}: {:.0} pages/s",
-                    variant.name,
-                    args.runs,
-                    run.pages_per_s()
-                ));
-                Ok(run)
-            })
-            .collect::<Result<Vec<Run>>>()?;
-        measured.push(Measured::of(variant, runs)?);
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); variants.len()];
+    // In turns: whatever else slows the machine down for a while then falls on
+    // all variants, and their ratios hold.
+    for number in 1..=args.runs {
+        for (variant, runs) in variants.iter().zip(&mut runs) {
+            // Stopped again after the run: the others must not share the cores with it.
+            let embedder = if variant.embed { app.embedder()? } else { None };
+            let run = run_once(app, args, &site, *variant, embedder.as_ref(), &interrupt)?;
+            note(format!(
+                "run {number} of {}, {}: {:.0} pages/s",
+                args.runs,
+                variant.name,
+                run.pages_per_s()
+            ));
+            runs.push(run);
+            if let Some(embedder) = embedder {
+                embedder.stop();
+            }
+        }
     }
+    let measured = variants
+        .into_iter()
+        .zip(runs)
+        .map(|(variant, runs)| Measured::of(variant, runs))
+        .collect::<Result<Vec<_>>>()?;
     if app.json {
         json_line(&view(args, &site, &measured))?;
     } else {
@@ -93,15 +98,19 @@ fn run_once(
     let can_measure_memory = reset_peak_memory();
     let requests_before = site.requests();
     let cpu_before = process_cpu();
-    let (mut memory_peak_bytes, mut vectors_meanwhile) = (None, 0);
+    let tokens = || embedder.map_or(0, |embedder| embedder.stats().tokens);
+    let tokens_before = tokens();
+    let (mut memory_peak_bytes, mut cpu, mut tokens_embedded) = (None, None, 0);
     let result = start::crawl(&app, &store, &request, &progress, &stop, || {
         // The crawl is over and only the backlog is left, which would take
         // long and is not what is measured.
+        cpu = Some(process_cpu() - cpu_before);
         memory_peak_bytes = peak_memory_bytes();
-        vectors_meanwhile = progress.vectors_done.load(Ordering::Relaxed);
+        tokens_embedded = tokens() - tokens_before;
         interrupt.stop();
     })?;
-    let cpu = process_cpu() - cpu_before;
+    // Called back only when there is a backlog to wait for.
+    let cpu = cpu.unwrap_or_else(|| process_cpu() - cpu_before);
     interrupt.check()?;
     let memory_peak_bytes = memory_peak_bytes
         .or_else(peak_memory_bytes)
@@ -122,8 +131,7 @@ fn run_once(
         wire_bytes: result.report.row.bytes,
         chunks: result.chunks,
         took: result.searchable_after,
-        // Embedding goes on after the pages are searchable, so it would count too much.
-        cpu: embedder.is_none().then_some(cpu),
+        cpu,
         stages: Stage::ALL
             .iter()
             .map(|stage| (*stage, progress.stage_time(*stage)))
@@ -131,7 +139,7 @@ fn run_once(
         fetch_p50: progress.fetch_quantile(0.5),
         fetch_p95: progress.fetch_quantile(0.95),
         memory_peak_bytes,
-        vectors_meanwhile,
+        tokens_embedded,
     };
     store.close()?;
     Ok(run)

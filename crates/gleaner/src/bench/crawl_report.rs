@@ -80,13 +80,14 @@ pub struct Run {
     pub chunks: u64,
     /// From the start until the last page was searchable (or through).
     pub took: Duration,
-    /// CPU time of all threads, the server's included.
-    pub cpu: Option<Duration>,
+    /// CPU time of all threads until then, the server's included.
+    pub cpu: Duration,
     pub stages: Vec<(Stage, Duration)>,
     pub fetch_p50: Duration,
     pub fetch_p95: Duration,
     pub memory_peak_bytes: Option<u64>,
-    pub vectors_meanwhile: u64,
+    /// Tokens that were embedded before the last page was searchable.
+    pub tokens_embedded: u64,
 }
 
 impl Run {
@@ -94,8 +95,8 @@ impl Run {
         self.pages as f64 / self.took.as_secs_f64().max(1e-9)
     }
 
-    fn cpu_ms_per_page(&self) -> Option<f64> {
-        Some(milliseconds(self.cpu?) / self.pages as f64)
+    fn cpu_ms_per_page(&self) -> f64 {
+        milliseconds(self.cpu) / self.pages as f64
     }
 
     fn busy(&self, stage: Stage) -> Duration {
@@ -181,9 +182,7 @@ pub fn print(args: &BenchCrawlArgs, site: &BenchSite, measured: &[Measured]) -> 
             format!("{fastest_pages_per_s:.0}"),
             thousands(median.pages),
             format!("{:.2}", median.took.as_secs_f64()),
-            median
-                .cpu_ms_per_page()
-                .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}")),
+            format!("{:.2}", median.cpu_ms_per_page()),
             median
                 .memory_peak_bytes
                 .map_or_else(|| "-".to_owned(), bytes),
@@ -215,18 +214,34 @@ pub fn print(args: &BenchCrawlArgs, site: &BenchSite, measured: &[Measured]) -> 
         thousands(median.failed)
     ))?;
     line(
-        "Peak memory includes the site, its server and what earlier runs left with the allocator.",
+        "Peak memory includes the site, its server and what earlier runs left with the allocator; \
+         for that of one crawl use --runs 1 without --stages.",
     )?;
     if let Some(ratio) = embedding_ratio(measured) {
         let with = measured.iter().find(|m| m.variant == WITH_EMBEDDING);
-        let vectors = with.map_or(0, |m| m.median.vectors_meanwhile);
-        line(format!(
-            "With embedding beside it: {:.0} % of the speed; {} passages embedded meanwhile",
-            ratio * 100.0,
-            thousands(vectors)
+        line(embedding_line(
+            ratio,
+            with.map_or(0, |m| m.median.tokens_embedded),
         ))?;
     }
     Ok(())
+}
+
+/// A crawl can keep its speed because nothing was embedded beside it; the
+/// ratio alone would not tell.
+fn embedding_line(ratio: f64, tokens: u64) -> String {
+    let percent = ratio * 100.0;
+    if tokens == 0 {
+        return format!(
+            "With the embedding backlog beside it: {percent:.0} % of the speed, but no batch was \
+             finished before the crawl was; this says what waiting beside it costs, not embedding"
+        );
+    }
+    format!(
+        "With the embedding backlog beside it: {percent:.0} % of the speed; {} tokens embedded \
+         meanwhile",
+        thousands(tokens)
+    )
 }
 
 pub fn view(args: &BenchCrawlArgs, site: &BenchSite, measured: &[Measured]) -> Value {
@@ -272,13 +287,13 @@ fn variant_view(measured: &Measured) -> Value {
         "requests": run.requests,
         "wire_bytes": run.wire_bytes,
         "searchable_ms": rounded(milliseconds(run.took)),
-        "cpu_ms_per_page": run.cpu_ms_per_page().map(rounded),
+        "cpu_ms_per_page": rounded(run.cpu_ms_per_page()),
         "fetch_ms": {
             "p50": rounded(milliseconds(run.fetch_p50)),
             "p95": rounded(milliseconds(run.fetch_p95)),
         },
         "memory_peak_bytes": run.memory_peak_bytes,
-        "chunks_embedded_meanwhile": run.vectors_meanwhile,
+        "tokens_embedded_meanwhile": run.tokens_embedded,
         "stages": stages,
     })
 }
@@ -295,7 +310,7 @@ mod tests {
             wire_bytes: 10,
             chunks: 2,
             took: Duration::from_secs(seconds),
-            cpu: Some(Duration::from_secs(1)),
+            cpu: Duration::from_secs(1),
             stages: vec![
                 (Stage::Fetch, Duration::from_secs(9)),
                 (Stage::Extract, Duration::from_secs(3)),
@@ -304,7 +319,7 @@ mod tests {
             fetch_p50: Duration::from_millis(5),
             fetch_p95: Duration::from_millis(9),
             memory_peak_bytes: Some(1024),
-            vectors_meanwhile: 0,
+            tokens_embedded: 0,
         }
     }
 
@@ -319,6 +334,12 @@ mod tests {
         );
         let embedding = Measured::of(WITH_EMBEDDING, vec![run(100, 4)]).unwrap();
         assert_eq!(embedding_ratio(&[measured, embedding]), Some(0.5));
+    }
+
+    #[test]
+    fn an_idle_backlog_is_not_passed_off_as_embedding() {
+        assert!(embedding_line(0.9, 0).contains("90 % of the speed, but no batch was finished"));
+        assert!(embedding_line(0.9, 2048).ends_with("2,048 tokens embedded meanwhile"));
     }
 
     #[test]
