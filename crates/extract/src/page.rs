@@ -14,6 +14,7 @@ use crate::limits::ExtractLimits;
 use crate::links::{PageLinks, base_url, page_links};
 use crate::meta;
 use crate::render::{RenderLimits, render};
+use crate::sitemap::{Sitemap, parse_sitemap};
 use crate::{markdown_page, text_page};
 
 /// One response, as far as extraction needs it.
@@ -37,13 +38,14 @@ pub enum Extracted {
     /// Run [`crate::extract_pdf`] where a crash or a large heap does no harm.
     Pdf,
     Feed(Feed),
-    /// Neither HTML, text, Markdown, PDF nor a feed.
+    Sitemap(Sitemap),
+    /// Neither HTML, text, Markdown, PDF, a feed nor a sitemap.
     Unsupported {
         content_type: String,
     },
 }
 
-/// Extracts HTML, plain text and Markdown; recognises PDF and feeds.
+/// Extracts HTML, plain text and Markdown; reads feeds and sitemaps; recognises PDF.
 pub fn extract(
     input: &ExtractInput<'_>,
     limits: &ExtractLimits,
@@ -59,7 +61,10 @@ pub fn extract(
         ContentKind::Feed => {
             return parse_feed(input.bytes, input.url, limits).map(Extracted::Feed);
         }
-        ContentKind::Sitemap | ContentKind::Other => {
+        ContentKind::Sitemap => {
+            return parse_sitemap(input.bytes, input.url, limits).map(Extracted::Sitemap);
+        }
+        ContentKind::Other => {
             return Ok(Extracted::Unsupported {
                 content_type: input.content_type.unwrap_or_default().to_owned(),
             });

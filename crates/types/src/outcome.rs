@@ -51,12 +51,12 @@ reasons! {
         Noindex => "noindex",
         /// Neither HTML, text, Markdown nor PDF.
         ContentType => "content_type",
+        /// A feed or sitemap; what it lists is crawled instead.
+        Listing => "listing",
         /// `rel=canonical` names another URL, which is crawled instead.
         Canonical => "canonical",
         /// The crawl's page limit was reached first.
         PageLimit => "page_limit",
-        /// Looks like an endless space of URLs (calendar, session ids, growing paths).
-        Trap => "trap",
         /// No text left after extraction.
         Empty => "empty",
     }

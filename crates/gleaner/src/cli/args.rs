@@ -324,7 +324,7 @@ pub enum BenchCommand {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
-    /// Query the data folder, or a generated one of --chunks
+    /// Query the data folder in every mode; latencies and recall
     #[command(after_help = "Example: gleaner bench search --queries queries.jsonl")]
     Search(BenchSearchArgs),
 }

@@ -150,7 +150,12 @@ fn failed_seeds(result: &CrawlResult) -> Vec<String> {
         .report
         .seed_endings
         .iter()
-        .filter(|(_, ending)| !matches!(ending.reason, "redirect" | "canonical" | "noindex"))
+        .filter(|(_, ending)| {
+            !matches!(
+                ending.reason,
+                "redirect" | "canonical" | "noindex" | "listing"
+            )
+        })
         .map(|(url, ending)| format!("{url}: {} ({})", ending.detail, ending.reason))
         .collect()
 }

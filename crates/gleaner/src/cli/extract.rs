@@ -184,6 +184,10 @@ pub fn extract_document(app: &App, document: &Document) -> Result<Page> {
                 feed.entries.len()
             )
         }
+        Extracted::Sitemap(sitemap) => {
+            let listed = sitemap.entries.len() + sitemap.children.len();
+            bail!("this is a sitemap of {listed} entries, not a page; crawl it instead")
+        }
         Extracted::Unsupported { content_type } => {
             bail!("nothing can be extracted from `{content_type}`")
         }

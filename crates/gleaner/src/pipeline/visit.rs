@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chunk::ChunkConfig;
-use extract::{ExtractInput, ExtractLimits, Extracted};
+use extract::{ExtractInput, ExtractLimits, Extracted, Sitemap};
 use frontier::{QueuedUrl, UrlKind};
 use store::{FrontierKind, NewUrl, PageVisit, Store, Visit, VisitResult};
 use types::{CanonicalUrl, FailReason, Link, Page, SkipReason, TenantId};
@@ -160,19 +160,22 @@ impl Visitor {
 
     fn sitemap(&self, queued: &QueuedUrl, body: &Body, visit: &mut Visit) -> VisitResult {
         match extract::parse_sitemap(&body.bytes, queued.url.as_url(), &self.extract_limits) {
-            Ok(sitemap) => {
-                let pages = sitemap.entries.iter().map(|entry| entry.url.as_str());
-                visit.discovered = self.links.admit(pages, FrontierKind::Page, 1);
-                if queued.depth < SITEMAP_DEPTH_MAX {
-                    let children = sitemap.children.iter().map(|entry| entry.url.as_str());
-                    let depth = queued.depth + 1;
-                    let children = self.links.admit(children, FrontierKind::Sitemap, depth);
-                    visit.discovered.extend(children);
-                }
-            }
+            Ok(sitemap) => self.listed(queued, &sitemap, visit),
             Err(error) => tracing::info!(url = %queued.url, %error, "could not read a sitemap"),
         }
         VisitResult::Resource
+    }
+
+    /// What a sitemap lists is one click from the start, however deep it lies.
+    fn listed(&self, queued: &QueuedUrl, sitemap: &Sitemap, visit: &mut Visit) {
+        let pages = sitemap.entries.iter().map(|entry| entry.url.as_str());
+        visit.discovered = self.links.admit(pages, FrontierKind::Page, 1);
+        if queued.depth < SITEMAP_DEPTH_MAX {
+            let children = sitemap.children.iter().map(|entry| entry.url.as_str());
+            let depth = queued.depth + 1;
+            let children = self.links.admit(children, FrontierKind::Sitemap, depth);
+            visit.discovered.extend(children);
+        }
     }
 
     fn feed(&self, queued: &QueuedUrl, body: &Body, visit: &mut Visit) -> VisitResult {
@@ -231,7 +234,12 @@ impl Visitor {
                 let depth = queued.depth.saturating_add(1);
                 visit.discovered = self.links.admit(entries, FrontierKind::Page, depth);
                 let detail = format!("a feed; {} entries followed", feed.entries.len());
-                return skipped(SkipReason::ContentType, detail);
+                return skipped(SkipReason::Listing, detail);
+            }
+            Ok(Extracted::Sitemap(sitemap)) => {
+                self.listed(queued, &sitemap, visit);
+                let detail = format!("a sitemap; {} entries followed", sitemap.entries.len());
+                return skipped(SkipReason::Listing, detail);
             }
             Ok(Extracted::Unsupported { content_type }) => {
                 return skipped(SkipReason::ContentType, content_type);

@@ -116,6 +116,34 @@ fn follows_links_sitemaps_feeds_redirects_and_canonicals() {
 
 /// P1 and P2 in the server's own log.
 #[test]
+fn a_start_page_may_be_a_listing_by_its_content() {
+    let sitemap = |listed: &str| {
+        format!(
+            "<urlset xmlns='http://www.sitemaps.org/schemas/sitemap/0.9'>\
+             <url><loc>{listed}</loc></url></urlset>"
+        )
+    };
+    let feed = |listed: &str| {
+        format!(
+            "<rss version='2.0'><channel><title>F</title><item><link>{listed}</link></item>\
+             </channel></rss>"
+        )
+    };
+    let web = FakeWeb::start_blocking();
+    web.route("/everything", Reply::xml(sitemap(&web.url("/listed"))));
+    web.route("/news", Reply::xml(feed(&web.url("/listed"))));
+    web.route("/listed", page("Listed", &paragraphs("lists and kites")));
+    for start in ["/everything", "/news"] {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let json = crawl(dir.path(), &web.url(start), &[]).ok().json();
+        check_q2(&json);
+        let [_, _, added, .., skipped] = counts(&json);
+        assert_eq!((added, skipped), (1, 1), "{start}: {json}");
+        assert!(json.get("errors").is_none(), "{start}: {json}");
+    }
+}
+
+#[test]
 fn p1_p2_delay_concurrency_and_robots_hold_in_the_servers_log() {
     let web = FakeWeb::start_blocking();
     let dir = tempfile::tempdir().expect("temp dir");

@@ -272,8 +272,8 @@ fn page_outcome<'v>(
                 SkipReason::Redirect => is_permanent,
                 SkipReason::Robots
                 | SkipReason::ContentType
+                | SkipReason::Listing
                 | SkipReason::PageLimit
-                | SkipReason::Trap
                 | SkipReason::Empty => false,
             };
             if gone {
@@ -289,7 +289,7 @@ fn page_outcome<'v>(
         }
         PreparedResult::Resource => {
             let detail = "a sitemap or feed, read for its links";
-            (UrlOutcome::Skipped(SkipReason::ContentType), detail)
+            (UrlOutcome::Skipped(SkipReason::Listing), detail)
         }
         PreparedResult::Retry { .. } => {
             return Err(Failure::bug("a retry does not end a URL"));

@@ -15,6 +15,11 @@ use super::prepare::PreparedPage;
 use crate::error::Failure;
 use crate::rows::{collect, execute, first};
 
+/// Measured on two releases of one documentation set (Boost 1.74 and 1.81):
+/// three bits link 71 % of the edited pages that share nine tenths of their
+/// three-word shingles, and of the pairs linked within one release 72 % share
+/// four fifths. Every further bit finds 5 % more of the former, and pairs of
+/// which two thirds are siblings from one template.
 const DISTANCE_MAX: u32 = 3;
 /// In a short text a few shared words make hashes alike.
 const TEXT_BYTES_MIN: usize = 400;

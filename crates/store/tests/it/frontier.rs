@@ -113,7 +113,9 @@ fn pruning_forgets_urls_of_old_finished_crawls_only() {
     let site = Site::new();
     let finished = |path| {
         let crawl = site.crawl(&[path]);
-        site.store.skip_queued(crawl, SkipReason::Trap, "").unwrap();
+        site.store
+            .skip_queued(crawl, SkipReason::PageLimit, "")
+            .unwrap();
         site.store
             .finish_crawl(crawl, CrawlStatus::Completed, None)
             .unwrap();
