@@ -173,17 +173,38 @@ pub fn threads(configured: usize) -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// The command line asks for something that cannot be; exit code 2.
+#[derive(Clone, Debug)]
+pub struct UsageError(pub String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
 /// A URL as people type it: the scheme may be missing.
 pub fn parse_seed(input: &str) -> Result<CanonicalUrl> {
     let input = input.trim();
-    let parsed = if input.contains("://") {
-        CanonicalUrl::parse(input)
-    } else {
-        CanonicalUrl::parse(&format!("https://{input}"))
+    let unusable = || {
+        UsageError(format!(
+            "`{input}` is no crawlable URL; expected something like https://example.org/docs/"
+        ))
     };
-    parsed.with_context(|| {
-        format!("`{input}` is no crawlable URL; expected something like https://example.org/docs/")
-    })
+    if input.contains("://") {
+        return CanonicalUrl::parse(input).with_context(unusable);
+    }
+    // Almost anything is a host to a URL parser; a typing error should not be.
+    let host = input.split(['/', '?', '#', ':']).next().unwrap_or_default();
+    let has_host_letters = host
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    if !has_host_letters || !(host.contains('.') || host == "localhost") {
+        return Err(unusable().into());
+    }
+    CanonicalUrl::parse(&format!("https://{input}")).with_context(unusable)
 }
 
 /// True for a literal loopback address or `localhost`.

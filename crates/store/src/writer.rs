@@ -214,7 +214,8 @@ fn write_group(
         Err(error) => {
             roll_back(connection);
             let error = Failure::from(error).into_store_error("commit", place);
-            tracing::warn!(%error, operations = group.len(), "failed to commit");
+            // Every caller hears of it.
+            tracing::debug!(%error, operations = group.len(), "failed to commit");
             answer_all(group, Err(&error));
         }
     }

@@ -373,7 +373,9 @@ fn advice(result: &CrawlResult) -> &'static str {
     match reason {
         "dns" => "Check the spelling of the host name and this machine's network.",
         "connect" => "Nothing answers there; check the port, or whether the server is up.",
-        "tls" => "The certificate was not accepted; set fetch.ca_file if it is your own authority.",
+        "tls" => {
+            "No secure connection: a server without TLS wants http://, one with a certificate of your own authority fetch.ca_file."
+        }
         "timeout" => "The server answers too slowly; raise fetch.total_timeout_ms to wait longer.",
         "private_address" => {
             "Private addresses are refused; add --allow-private CIDR if this network is yours."

@@ -8,7 +8,7 @@ use search::{Filters, Mode, SearchRequest};
 use store::Access;
 
 use super::crawl::{CrawlView, with_live_view};
-use super::output::{Exit, Paint, json_line, line, thousands};
+use super::output::{Exit, Paint, json_line, line, paragraph, thousands};
 use super::search::{ResponseView, highlight, milliseconds};
 use crate::app::App;
 use crate::pipeline::start::CrawlRequest;
@@ -117,10 +117,8 @@ pub fn run(app: &App) -> Result<Exit> {
                 paint.bold(&hit.title),
                 paint.dim(&hit.url)
             ))?;
-            line(format!(
-                "    {}",
-                highlight(paint, &hit.snippet.text, &hit.snippet.highlights)
-            ))?;
+            let snippet = highlight(paint, &hit.snippet.text, &hit.snippet.highlights);
+            paragraph("    ", &snippet)?;
         }
     }
     if !app.json {

@@ -27,7 +27,7 @@ pub use args::{BenchCommand, BenchCrawlArgs, BenchSearchArgs, EvalCommand, EvalR
 use args::{Cli, Command, CrawlArgs, GlobalArgs};
 use output::{Exit, note};
 
-use crate::app::App;
+use crate::app::{App, UsageError};
 use crate::config::{Loaded, LogFormat, Override};
 
 pub fn main() -> ExitCode {
@@ -70,7 +70,11 @@ fn failed(cli: &Cli, error: &anyhow::Error) -> ExitCode {
     } else {
         note(format!("error: {error:#}"));
     }
-    ExitCode::from(Exit::Failed as u8)
+    let exit = match error.downcast_ref::<UsageError>() {
+        Some(_) => Exit::Usage,
+        None => Exit::Failed,
+    };
+    ExitCode::from(exit as u8)
 }
 
 fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {

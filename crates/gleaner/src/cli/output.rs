@@ -30,6 +30,23 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
     Ok(())
 }
 
+/// Writes a paragraph below an indent: folded to a terminal's width, on one
+/// line anywhere else.
+pub fn paragraph(indent: &str, text: &str) -> Result<()> {
+    let width = std::io::stdout()
+        .is_terminal()
+        .then(terminal_size::terminal_size)
+        .flatten()
+        .map(|(width, _)| usize::from(width.0).clamp(40, 120));
+    let Some(width) = width else {
+        return line(format!("{indent}{text}"));
+    };
+    let options = textwrap::Options::new(width)
+        .initial_indent(indent)
+        .subsequent_indent(indent);
+    line(textwrap::fill(text, options))
+}
+
 /// Writes one line to standard error: notes that are no part of the result.
 pub fn note(text: impl AsRef<str>) {
     let mut err = std::io::stderr().lock();

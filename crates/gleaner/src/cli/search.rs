@@ -9,7 +9,7 @@ use serde::Serialize;
 use store::Access;
 
 use super::args::SearchArgs;
-use super::output::{Exit, Paint, json_line, line, note, rfc3339, shorten, thousands};
+use super::output::{Exit, Paint, json_line, line, note, paragraph, rfc3339, shorten, thousands};
 use crate::app::App;
 
 pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
@@ -101,19 +101,15 @@ fn print(
         if !hit.heading.is_empty() && hit.heading != hit.title {
             line(format!("    {}", paint.dim(&shorten(&hit.heading, 100))))?;
         }
-        line(format!(
-            "    {}",
-            highlight(paint, &hit.snippet.text, &hit.snippet.highlights)
-        ))?;
+        let snippet = highlight(paint, &hit.snippet.text, &hit.snippet.highlights);
+        paragraph("    ", &snippet)?;
         for other in &hit.others {
             let text = shorten(&other.snippet.text.replace('\n', " "), 100);
             line(format!("      · {}", paint.dim(&text)))?;
         }
         if explain {
-            line(format!(
-                "    {}",
-                paint.dim(&format!("{:.4}: {}", hit.score, hit.explain))
-            ))?;
+            let explained = format!("{:.4}: {}", hit.score, hit.explain);
+            paragraph("    ", &paint.dim(&explained))?;
         }
     }
     let coverage = if response.mode != Mode::Keyword && response.vector_coverage < 1.0 {

@@ -158,13 +158,20 @@ fn wrong_usage_exits_with_2() {
         "{}",
         unknown.stderr
     );
-    let malformed = gleaner(dir.path(), &["crawl", "http://[broken", "--embed", "off"]);
-    assert_eq!(malformed.code, 1);
-    assert!(
-        malformed.stderr.contains("no crawlable URL"),
-        "{}",
-        malformed.stderr
-    );
+    for typed in [
+        "http://[broken",
+        "ht!tp:/x y",
+        "not a host",
+        "ftp://example.org/",
+    ] {
+        let malformed = gleaner(dir.path(), &["crawl", typed, "--embed", "off"]);
+        assert_eq!(malformed.code, 2, "{typed}");
+        assert!(
+            malformed.stderr.contains("no crawlable URL"),
+            "{typed}: {}",
+            malformed.stderr
+        );
+    }
 }
 
 #[test]
