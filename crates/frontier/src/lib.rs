@@ -2,7 +2,8 @@
 //!
 //! Decides how a URL is spelled ([`UrlPolicy`]), whether it belongs to a crawl
 //! ([`Scope`], [`Robots`], [`TrapGuard`]), and at what moment it may be
-//! requested ([`Dispatcher`] with [`RetryPolicy`] and [`Breaker`]).
+//! requested ([`Dispatcher`] with [`RetryPolicy`] and [`Breaker`]); and when a
+//! source is crawled again ([`RecrawlPolicy`], [`Cron`]).
 //!
 //! Pure on purpose: no IO, no async, no clock and no dice. Time and randomness
 //! are arguments, so a whole crawl can be simulated with a seed. It keeps
@@ -11,10 +12,12 @@
 
 mod breaker;
 mod canonical;
+mod cron;
 mod dispatcher;
 mod host;
 mod pace;
 mod percent;
+mod recrawl;
 mod retry;
 mod robots;
 mod robots_rule;
@@ -24,8 +27,10 @@ mod trap_shape;
 
 pub use breaker::{Breaker, BreakerPolicy, BreakerState};
 pub use canonical::{CanonicalError, UrlPolicy};
+pub use cron::{Cron, CronError};
 pub use dispatcher::{Dispatcher, HostActivity, HostSnapshot};
 pub use pace::{FetchSignal, Next, PacePolicy, QueuedUrl, UrlKind};
+pub use recrawl::{ChangeRate, FAILURES_FLAGGED, RecrawlPolicy, failure_delay, is_flagged};
 pub use retry::RetryPolicy;
 pub use robots::{Robots, RobotsFetch, RobotsVerdict, robots_from_fetch};
 pub use scope::{

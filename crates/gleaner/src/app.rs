@@ -11,6 +11,7 @@ use store::{Access, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
 use crate::config::{Config, Durability, EmbedProvider};
+use crate::pipeline::index::IndexPlan;
 
 /// Commands waiting for the store's writer.
 const WRITER_QUEUE_MAX: usize = 256;
@@ -48,6 +49,14 @@ impl App {
 
     pub fn index_dir(&self) -> PathBuf {
         self.config.data_dir.join("index")
+    }
+
+    pub fn index_plan(&self) -> IndexPlan {
+        IndexPlan {
+            dir: self.index_dir(),
+            heap_bytes: self.config.index.heap_mb * 1024 * 1024,
+            commit_every: Duration::from_millis(self.config.index.commit_ms),
+        }
     }
 
     pub fn open_store(&self, access: Access) -> Result<Store> {

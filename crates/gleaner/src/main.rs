@@ -11,7 +11,10 @@ mod cli;
 mod config;
 mod eval;
 mod pipeline;
+mod scheduler;
+mod services;
 mod site;
+mod tasks;
 
 use std::process::ExitCode;
 

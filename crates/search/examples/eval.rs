@@ -284,7 +284,11 @@ fn fill(store: &Store, corpus: &[Doc]) -> Result<HashMap<String, String>> {
                 });
             }
         }
-        store.commit_batch(CrawlBatch { crawl, visits })?;
+        store.commit_batch(CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        })?;
     }
     Ok(ids)
 }

@@ -8,7 +8,7 @@ pub enum SearchErrorKind {
     Request,
     /// The index directory cannot be read or written; it may be deleted, it is derived data.
     Index,
-    /// Another process holds the index for writing.
+    /// Another process holds the index for writing: leave it to that one.
     Busy,
     /// There is no index yet.
     NotFound,
@@ -49,6 +49,14 @@ impl SearchError {
         }
     }
 
+    pub(crate) fn busy() -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::Busy,
+            message: "search index is being written by another process".into(),
+            source: None,
+        }
+    }
+
     pub(crate) fn damaged() -> SearchError {
         SearchError {
             kind: SearchErrorKind::Index,
@@ -76,17 +84,12 @@ impl SearchError {
 
 impl From<tantivy::TantivyError> for SearchError {
     fn from(source: tantivy::TantivyError) -> SearchError {
-        let kind = match &source {
-            tantivy::TantivyError::LockFailure(..) => SearchErrorKind::Busy,
-            _ => SearchErrorKind::Index,
-        };
-        let message = match kind {
-            SearchErrorKind::Busy => "search index is being written by another process",
-            _ => "use search index",
-        };
+        if let tantivy::TantivyError::LockFailure(..) = source {
+            return SearchError::busy();
+        }
         SearchError {
-            kind,
-            message: message.into(),
+            kind: SearchErrorKind::Index,
+            message: "use search index".into(),
             source: Some(Box::new(source)),
         }
     }

@@ -65,7 +65,11 @@ fn write_pages(store: &Store, crawl: CrawlId, pages: usize, label: &str) -> Outc
         let Some(last) = rows.last() else { break };
         after = last.row;
         let visits = rows.iter().map(|row| visit(row.row, &row.url)).collect();
-        let batch = CrawlBatch { crawl, visits };
+        let batch = CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        };
         let (started, cpu_before) = (Instant::now(), cpu());
         let report = store.commit_batch(batch)?;
         cpu_spent += cpu().saturating_sub(cpu_before);

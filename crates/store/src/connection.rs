@@ -10,9 +10,9 @@ use crate::error::Failure;
 use crate::options::{StoreOptions, Synchronous};
 
 /// Statements kept prepared for each connection; there are fewer than this.
-const STATEMENTS_KEPT: usize = 160;
-/// Only checkpoints and other processes' schema changes can make us wait.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const STATEMENTS_KEPT: usize = 256;
+/// Readers only wait while a log is recovered or removed.
+const READER_BUSY_WAIT: Duration = Duration::from_secs(10);
 /// Readers live from the memory map; this covers what is not mapped.
 const READER_CACHE_KIB: i64 = 4 * 1024;
 /// Log size at which a commit copies the log into the database, in pages:
@@ -60,7 +60,7 @@ pub(crate) fn open_writer(
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_timeout(options.busy_wait)?;
     // Takes effect on a new file only, and must come before the first table.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     if matches!(location, Location::File(_)) {
@@ -95,7 +95,7 @@ pub(crate) fn open_reader(
 ) -> Result<Connection, Failure> {
     let connection =
         location.open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_timeout(READER_BUSY_WAIT)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     finish(&connection, options)?;

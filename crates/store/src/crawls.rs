@@ -1,13 +1,16 @@
 //! Runs over a source: their beginning, their end and their log.
 
 use rusqlite::{Connection, params};
-use types::{CrawlId, SourceId, TenantId, Timestamp};
+use types::{CrawlId, SkipReason, SourceId, TaskId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
-use crate::frontier::{PreparedUrl, Queue};
-use crate::rows::{as_i64, collect, count, crawl_row, execute, first, select_crawls};
-use crate::{CrawlRow, CrawlStatus, NewUrl, ReasonCount, Store, StoreError};
+use crate::frontier::{PreparedUrl, Queue, skip_step};
+use crate::rows::{
+    as_i64, collect, count, crawl_control, crawl_row, execute, first, select_crawls,
+};
+use crate::sources::present_source;
+use crate::{CrawlControl, CrawlRow, CrawlStatus, NewUrl, ReasonCount, Store, StoreError};
 
 impl Store {
     /// Begins a crawl and queues its seeds.
@@ -17,26 +20,52 @@ impl Store {
         policy: &str,
         seeds: Vec<NewUrl>,
     ) -> Result<CrawlId, StoreError> {
+        self.begin_crawl(source, policy, seeds, None)
+    }
+
+    /// Like [`Store::start_crawl`] for a task, which finds it again by
+    /// [`Store::crawl_of_task`].
+    pub fn start_task_crawl(
+        &self,
+        task: TaskId,
+        source: SourceId,
+        policy: &str,
+        seeds: Vec<NewUrl>,
+    ) -> Result<CrawlId, StoreError> {
+        self.begin_crawl(source, policy, seeds, Some(task))
+    }
+
+    fn begin_crawl(
+        &self,
+        source: SourceId,
+        policy: &str,
+        seeds: Vec<NewUrl>,
+        task: Option<TaskId>,
+    ) -> Result<CrawlId, StoreError> {
         let now = self.now();
         let policy = policy.to_owned();
         let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
         self.write("start the crawl", move |connection| {
-            start_crawl(connection, source, &policy, seeds, now)
+            start_crawl(connection, source, &policy, seeds, task, now)
+        })
+    }
+
+    /// The newest crawl that the task began.
+    pub fn crawl_of_task(&self, task: TaskId) -> Result<Option<CrawlRow>, StoreError> {
+        self.read("look for the task's crawl", |connection| {
+            first(
+                connection,
+                select_crawls!("WHERE task_id = ?1 ORDER BY id DESC LIMIT 1"),
+                [task.0],
+                crawl_row,
+            )
         })
     }
 
     /// The newest crawl of the source that has not reached its end.
     pub fn unfinished_crawl(&self, source: SourceId) -> Result<Option<CrawlRow>, StoreError> {
         self.read("look for an unfinished crawl", |connection| {
-            first(
-                connection,
-                select_crawls!(
-                    "WHERE source_id = ?1 AND status IN ('queued', 'running', 'paused')
-                     ORDER BY id DESC LIMIT 1"
-                ),
-                [source.0],
-                crawl_row,
-            )
+            unfinished_crawl(connection, source)
         })
     }
 
@@ -67,8 +96,43 @@ impl Store {
         })
     }
 
-    /// Ends a crawl. It can be completed only once nothing is queued (Q2), and
-    /// a finished crawl stays as it is.
+    /// Asks for a crawl to rest, to go on or to end. Resting and going on take
+    /// effect in its status at once; whoever runs it hears of it with its next
+    /// batch or from [`Store::crawl_control`]. A crawl that nobody runs is
+    /// ended by [`Store::cancel_crawl`]. A finished crawl, and one that is
+    /// already to end, cannot be changed any more.
+    pub fn request_crawl_control(
+        &self,
+        id: CrawlId,
+        control: CrawlControl,
+    ) -> Result<CrawlRow, StoreError> {
+        self.write("control the crawl", move |connection| {
+            request_control(connection, id, control)
+        })
+    }
+
+    /// What the crawl is asked to do.
+    pub fn crawl_control(&self, id: CrawlId) -> Result<CrawlControl, StoreError> {
+        Ok(self.crawl(id)?.control)
+    }
+
+    /// Ends a crawl as cancelled, with all that is still queued as skipped
+    /// (Q2). For whoever runs it, once nothing is under way any more, and for
+    /// anybody when nobody runs it.
+    pub fn cancel_crawl(&self, id: CrawlId) -> Result<CrawlRow, StoreError> {
+        let now = self.now();
+        loop {
+            let step = self.write("cancel the crawl", move |connection| {
+                cancel_step(connection, id, now)
+            })?;
+            if let Some(row) = step {
+                return Ok(row);
+            }
+        }
+    }
+
+    /// Ends a crawl. It can be completed or cancelled only once nothing is
+    /// queued (Q2), and a finished crawl stays as it is.
     pub fn finish_crawl(
         &self,
         id: CrawlId,
@@ -118,6 +182,21 @@ impl Store {
     }
 }
 
+pub(crate) fn unfinished_crawl(
+    connection: &Connection,
+    source: SourceId,
+) -> Result<Option<CrawlRow>, Failure> {
+    first(
+        connection,
+        select_crawls!(
+            "WHERE source_id = ?1 AND status IN ('queued', 'running', 'paused')
+             ORDER BY id DESC LIMIT 1"
+        ),
+        [source.0],
+        crawl_row,
+    )
+}
+
 /// What every write within a crawl needs to know of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenCrawl {
@@ -140,6 +219,46 @@ pub(crate) fn open_crawl(connection: &Connection, id: CrawlId) -> Result<OpenCra
     Ok(OpenCrawl { id, tenant, source })
 }
 
+fn request_control(
+    connection: &Connection,
+    id: CrawlId,
+    control: CrawlControl,
+) -> Result<CrawlRow, Failure> {
+    open_crawl(connection, id)?;
+    let is_ending = read_crawl(connection, id)?.control == CrawlControl::Cancel;
+    let sql = match control {
+        CrawlControl::Cancel => "UPDATE crawls SET cancel_requested = 1 WHERE id = ?1",
+        _ if is_ending => {
+            let message = format!("crawl {id} is being cancelled");
+            return Err(Failure::conflict(message));
+        }
+        CrawlControl::Pause => "UPDATE crawls SET status = 'paused' WHERE id = ?1",
+        CrawlControl::Run => "UPDATE crawls SET status = 'running' WHERE id = ?1",
+    };
+    execute(connection, sql, [id.0])?;
+    read_crawl(connection, id)
+}
+
+/// `None` while more is queued than one write should touch.
+fn cancel_step(
+    connection: &Connection,
+    id: CrawlId,
+    now: Timestamp,
+) -> Result<Option<CrawlRow>, Failure> {
+    let row = read_crawl(connection, id)?;
+    if row.status.is_finished() {
+        return finish_crawl(connection, id, CrawlStatus::Cancelled, None, now).map(Some);
+    }
+    let sql = "UPDATE crawls SET cancel_requested = 1 WHERE id = ?1";
+    execute(connection, sql, [id.0])?;
+    let detail = "the crawl was cancelled";
+    let step = skip_step(connection, id, SkipReason::Cancelled, detail)?;
+    if step.more {
+        return Ok(None);
+    }
+    finish_crawl(connection, id, CrawlStatus::Cancelled, None, now).map(Some)
+}
+
 fn no_crawl(id: CrawlId) -> Failure {
     Failure::not_found(format!("no crawl {id}"))
 }
@@ -159,20 +278,15 @@ fn start_crawl(
     source: SourceId,
     policy: &str,
     seeds: Vec<PreparedUrl>,
+    task: Option<TaskId>,
     now: Timestamp,
 ) -> Result<CrawlId, Failure> {
-    let tenant: Option<i64> = first(
-        connection,
-        "SELECT tenant_id FROM sources WHERE id = ?1",
-        [source.0],
-        |row| Ok(row.get(0)?),
-    )?;
-    let tenant = tenant.ok_or_else(|| Failure::not_found(format!("no source {source}")))?;
+    let tenant = present_source(connection, source)?.0;
     execute(
         connection,
-        "INSERT INTO crawls (tenant_id, source_id, status, started_at, policy)
-         VALUES (?1, ?2, 'running', ?3, ?4)",
-        params![tenant, source.0, now.0, policy],
+        "INSERT INTO crawls (tenant_id, source_id, status, started_at, policy, task_id)
+         VALUES (?1, ?2, 'running', ?3, ?4, ?5)",
+        params![tenant, source.0, now.0, policy, task.map(|task| task.0)],
     )?;
     let id = CrawlId(connection.last_insert_rowid());
     let crawl = OpenCrawl {
@@ -209,7 +323,7 @@ fn finish_crawl(
         let code = row.status.code();
         return Err(Failure::conflict(format!("crawl {id} is already {code}")));
     }
-    if status == CrawlStatus::Completed && row.queued > 0 {
+    if matches!(status, CrawlStatus::Completed | CrawlStatus::Cancelled) && row.queued > 0 {
         let queued = row.queued;
         return Err(Failure::conflict(format!(
             "crawl {id} still has {queued} URLs queued"
@@ -221,6 +335,7 @@ fn finish_crawl(
         params![id.0, status.code(), now.0, error],
     )?;
     row.status = status;
+    row.control = crawl_control(status, row.control == CrawlControl::Cancel);
     row.finished_at = Some(now);
     row.error = error;
     Ok(row)

@@ -9,7 +9,7 @@ use std::fmt;
 pub enum StoreErrorKind {
     /// There is no such row, or no database in the directory.
     NotFound,
-    /// Another process writes to the directory: stop it, or use another directory.
+    /// Another process uses the directory: stop it, or use another directory.
     Locked { pid: Option<u32> },
     /// The database was written by a newer version: use that version.
     NewerVersion { found: u32, supported: u32 },
@@ -113,6 +113,15 @@ impl Failure {
             Failure::Store(error) => error.prefixed(what),
             Failure::Sqlite(error) => {
                 let kind = kind_of(&error);
+                if let StoreErrorKind::Locked { .. } = kind {
+                    // Without the cause: SQLite's words for it help nobody.
+                    return StoreError::new(
+                        kind,
+                        format!(
+                            "{what}: another program kept {place} busy for too long; close it and try again"
+                        ),
+                    );
+                }
                 let advice = match kind {
                     StoreErrorKind::DiskFull => {
                         ": no space left; free some and run the same command again"
@@ -123,7 +132,6 @@ impl Failure {
                     StoreErrorKind::Corrupt => {
                         ": damaged or not a gleaner database; restore a copy or use another data directory"
                     }
-                    StoreErrorKind::Conflict => ": the database stayed busy; try again",
                     _ => "",
                 };
                 StoreError::new(kind, format!("{what} in {place}{advice}")).caused_by(error)
@@ -156,7 +164,9 @@ fn kind_of(error: &rusqlite::Error) -> StoreErrorKind {
             Code::SystemIoFailure | Code::OutOfMemory | Code::NoLargeFileSupport => {
                 StoreErrorKind::Io
             }
-            Code::DatabaseBusy | Code::DatabaseLocked => StoreErrorKind::Conflict,
+            Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed => {
+                StoreErrorKind::Locked { pid: None }
+            }
             _ => StoreErrorKind::Bug,
         },
         // A value of the wrong type where the schema promises another.

@@ -84,7 +84,7 @@ impl Store {
                 skip_step(connection, crawl, reason, &detail)
             })?;
             pages += step.pages;
-            if step.rows < ROWS_PER_STEP {
+            if !step.more {
                 return Ok(pages);
             }
         }
@@ -296,12 +296,14 @@ pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(DETAIL_BYTES_MAX)]
 }
 
-struct SkipStep {
-    rows: usize,
+pub(crate) struct SkipStep {
+    /// Further URLs may be queued.
+    pub(crate) more: bool,
     pages: u64,
 }
 
-fn skip_step(
+/// Ends some of the queued URLs of the crawl as skipped.
+pub(crate) fn skip_step(
     connection: &Connection,
     crawl: CrawlId,
     reason: SkipReason,
@@ -339,7 +341,7 @@ fn skip_step(
     )?;
     reasons.save(connection, crawl)?;
     Ok(SkipStep {
-        rows: queued.len(),
+        more: queued.len() == ROWS_PER_STEP,
         pages: pages.unsigned_abs(),
     })
 }

@@ -4,8 +4,9 @@ use rusqlite::params;
 use types::{HostKey, Timestamp};
 
 use crate::codec;
-use crate::rows::{as_i64, execute, first};
-use crate::{HostRow, Store, StoreError};
+use crate::error::Failure;
+use crate::rows::{as_i64, collect, execute, first};
+use crate::{HostRow, Lease, Store, StoreError};
 
 impl Store {
     pub fn host(&self, host: &HostKey) -> Result<Option<HostRow>, StoreError> {
@@ -69,14 +70,14 @@ impl Store {
         })
     }
 
-    /// Makes `owner` the only one to fetch from the host until `until`. False
-    /// while another owner's lease runs.
+    /// Makes `owner` the only one to fetch from the host until `until`, unless
+    /// another owner's lease runs or the host still rests (invariant P1).
     pub fn acquire_host_lease(
         &self,
         host: &HostKey,
         owner: &str,
         until: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Lease, StoreError> {
         let now = self.now();
         let host = host.clone();
         let owner = owner.to_owned();
@@ -85,10 +86,24 @@ impl Store {
                 connection,
                 "INSERT INTO hosts (key, lease_owner, lease_until) VALUES (?1, ?2, ?3)
                  ON CONFLICT (key) DO UPDATE SET lease_owner = ?2, lease_until = ?3
-                 WHERE lease_owner IS NULL OR lease_owner = ?2 OR lease_until <= ?4",
+                 WHERE lease_owner = ?2 OR lease_until IS NULL OR lease_until <= ?4",
                 params![host.as_str(), owner, until.0, now.0],
             )?;
-            Ok(rows == 1)
+            if rows == 1 {
+                return Ok(Lease::Yours);
+            }
+            let holder = first(
+                connection,
+                "SELECT lease_until, lease_owner FROM hosts WHERE key = ?1",
+                [host.as_str()],
+                |row| {
+                    Ok(Lease::Busy {
+                        until: Timestamp(row.get(0)?),
+                        owner: row.get(1)?,
+                    })
+                },
+            )?;
+            holder.ok_or_else(|| Failure::bug(format!("host {host} vanished")))
         })
     }
 
@@ -106,16 +121,65 @@ impl Store {
         })
     }
 
-    /// Gives all leases of `owner` back; their number.
-    pub fn release_host_leases(&self, owner: &str) -> Result<u64, StoreError> {
-        let owner = owner.to_owned();
-        self.write("release host leases", move |connection| {
+    /// Gives one lease back; false if it was not `owner`'s. Nobody gets the
+    /// host before `rest_until`: the time of its last request plus its delay.
+    pub fn release_host_lease(
+        &self,
+        host: &HostKey,
+        owner: &str,
+        rest_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (host, owner) = (host.clone(), owner.to_owned());
+        self.write("release the host's lease", move |connection| {
             let rows = execute(
                 connection,
-                "UPDATE hosts SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = ?1",
-                [owner],
+                "UPDATE hosts SET lease_owner = NULL, lease_until = ?3
+                 WHERE key = ?1 AND lease_owner = ?2",
+                params![host.as_str(), owner, rest_until.0],
             )?;
+            Ok(rows == 1)
+        })
+    }
+
+    /// Gives all leases of `owner` back; their number. Nobody gets one of the
+    /// hosts before `rest_until`.
+    pub fn release_host_leases(
+        &self,
+        owner: &str,
+        rest_until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.drop_host_leases(&[owner.to_owned()], rest_until)
+    }
+
+    /// Ends the leases of owners that are no more, see [`Store::lost_owners`];
+    /// their number. The dead may have sent a request a moment ago, so their
+    /// hosts rest until `rest_until` as well.
+    pub fn drop_host_leases(
+        &self,
+        lost_owners: &[String],
+        rest_until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let owners = lost_owners.to_vec();
+        self.write("release host leases", move |connection| {
+            let mut rows = 0;
+            for owner in &owners {
+                rows += execute(
+                    connection,
+                    "UPDATE hosts SET lease_owner = NULL, lease_until = ?2 WHERE lease_owner = ?1",
+                    params![owner, rest_until.0],
+                )?;
+            }
             Ok(as_i64(rows).unsigned_abs())
         })
     }
+
+    /// Everybody who holds a lease, each once.
+    pub fn host_lease_owners(&self) -> Result<Vec<String>, StoreError> {
+        self.read("list host leases", |connection| {
+            collect(connection, LEASE_OWNERS, [], |row| Ok(row.get(0)?))
+        })
+    }
 }
+
+pub(crate) const LEASE_OWNERS: &str = "
+    SELECT DISTINCT lease_owner FROM hosts WHERE lease_owner IS NOT NULL";

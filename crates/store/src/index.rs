@@ -24,6 +24,20 @@ impl Store {
         })
     }
 
+    /// The newest change of any page: what the keyword index has to reach.
+    /// Vectors take numbers of the same sequence but are none of its business.
+    pub fn pages_change_seq(&self) -> Result<i64, StoreError> {
+        self.read("read the newest page change", |connection| {
+            let newest = first(
+                connection,
+                "SELECT change_seq FROM pages ORDER BY change_seq DESC LIMIT 1",
+                [],
+                |row| Ok(row.get(0)?),
+            )?;
+            Ok(newest.unwrap_or(0))
+        })
+    }
+
     /// Pages with a change number above `seq`, in its order. A page appears
     /// once, with its newest number.
     pub fn pages_changed_since(

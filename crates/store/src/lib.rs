@@ -1,7 +1,8 @@
 //! All durable state of Gleaner in one transaction scope, on embedded SQLite.
 //!
 //! One thread owns the write connection and commits what is waiting as a
-//! group; reads run beside it on a few read-only connections. Every operation
+//! group; reads run beside it on a few read-only connections. Several processes
+//! may have one directory open: their groups take turns. Every operation
 //! takes plain data and gives plain data back, so that another engine can
 //! stand behind the same [`Store`].
 //!
@@ -10,8 +11,8 @@
 //! indexes are derived elsewhere from what [`Store::pages_changed_since`] and
 //! [`Store::vectors_since`] replay.
 //!
-//! Start with [`Store`], [`CrawlBatch`] (all that a crawl writes) and
-//! [`PageRow`] (what readers see).
+//! Start with [`Store`], [`CrawlBatch`] (all that a crawl writes), [`PageRow`]
+//! (what readers see) and, for queued work, [`NewTask`] and [`Claim`].
 
 mod error;
 mod model;
@@ -24,9 +25,14 @@ mod embedding;
 mod frontier;
 mod hosts;
 mod index;
+mod instances;
 mod pages;
 mod reasons;
+mod removal;
+mod schedule;
 mod sources;
+mod tasks;
+mod tenants;
 
 mod codec;
 mod connection;
@@ -35,6 +41,7 @@ mod lock;
 mod migrate;
 mod readers;
 mod rows;
+mod watch;
 mod writer;
 
 #[cfg(test)]
@@ -42,11 +49,16 @@ mod plans;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use model::{
-    BatchReport, ChunkRow, ChunkVectors, CrawlBatch, CrawlCounts, CrawlRow, CrawlStatus,
-    EmbedState, EmbeddingModel, EmbeddingProgress, FrontierKind, FrontierRow, HostRow, IndexDoc,
-    ModelChange, NewSource, NewUrl, PageChange, PageContent, PageDetail, PageFilter, PageRow,
-    PageStatus, PageVisit, PendingChunk, ReasonCount, SourceRow, StoreStats, StoredVector,
-    VectorKind, VectorRow, VersionRow, Visit, VisitResult,
+    BatchReport, Cancelled, ChunkRow, ChunkVectors, Claim, ClaimedTask, CrawlBatch, CrawlControl,
+    CrawlCounts, CrawlRow, CrawlStatus, EmbedState, EmbeddingModel, EmbeddingProgress,
+    EnqueueRunning, Enqueued, EverCount, Finish, Finished, FrontierKind, FrontierRow, HostRow,
+    HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange, NewSource,
+    NewSourceSpec, NewTask, NewUrl, PageChange, PageContent, PageDetail, PageFilter, PageRow,
+    PageStatus, PageVisit, PausedQueue, PendingChunk, QueueCount, ReasonCount, RechunkReport,
+    Rechunked, RescueReport, Retention, Signal, SourceEdit, SourceOutcome, SourceRow,
+    SourceSchedule, StoreStats, StoredVector, TaskEnd, TaskFilter, TaskRef, TaskRow, VectorKind,
+    VectorRow, VersionRow, Visit, VisitResult,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use store::Store;
+pub use watch::Subscription;

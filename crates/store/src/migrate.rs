@@ -11,11 +11,23 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "base",
-    sql: include_str!("../migrations/0001_base.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "base",
+        sql: include_str!("../migrations/0001_base.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "tasks",
+        sql: include_str!("../migrations/0002_tasks.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "sources",
+        sql: include_str!("../migrations/0003_sources.sql"),
+    },
+];
 
 /// "GLNR": says that a SQLite file is ours.
 const APPLICATION_ID: i64 = 0x474C_4E52;
@@ -54,10 +66,21 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
     Ok(())
 }
 
+/// False for a new or older database, which [`migrate`] has to change.
+pub(crate) fn is_newest(connection: &Connection) -> Result<bool, Failure> {
+    Ok(inspect(connection)? == newest_version())
+}
+
 /// Like [`migrate`] for a handle that may not write: an older database is refused.
 pub(crate) fn check_readable(connection: &Connection) -> Result<(), Failure> {
     let found = inspect(connection)?;
     let newest = newest_version();
+    if found == 0 {
+        // Another process is about to create it.
+        return Err(Failure::not_found(
+            "the database is still empty; crawl something first",
+        ));
+    }
     if found < newest {
         return Err(StoreError::new(
             StoreErrorKind::NotWritable,

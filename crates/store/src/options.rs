@@ -1,5 +1,7 @@
 //! How a data directory is opened.
 
+use std::time::Duration;
+
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
@@ -14,9 +16,12 @@ pub enum Synchronous {
 /// Whether a [`crate::Store`] may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Takes the directory's lock; creates and migrates the database.
+    /// Beside any number of other processes, in turns. Creates the database;
+    /// migrates it if nobody else has it open for writing.
     Write,
-    /// Takes no lock and works beside a running writer.
+    /// Like [`Access::Write`], as the only process that may write.
+    WriteAlone,
+    /// Takes no lock and works beside writers.
     Read,
 }
 
@@ -31,6 +36,9 @@ pub struct StoreOptions {
     pub readers: usize,
     /// Write operations waiting for the writer; a caller beyond it waits.
     pub writer_queue_max: usize,
+    /// How long a write waits for a program that is not ours and holds the
+    /// database. Other processes of ours take turns and do not count.
+    pub busy_wait: Duration,
     /// Size limit of the database file; 0 means none.
     pub database_mb_max: u32,
 }
@@ -43,6 +51,7 @@ impl Default for StoreOptions {
             mmap_mb: 256,
             readers: 4,
             writer_queue_max: 64,
+            busy_wait: Duration::from_secs(60),
             database_mb_max: 0,
         }
     }

@@ -1,4 +1,5 @@
-//! Reading pages, their content, versions and chunks.
+//! Reading pages, their content, versions and chunks. Rows of version 0, left
+//! of deleted pages for the indexes, are no pages here.
 
 use rusqlite::{Connection, params_from_iter, types::Value};
 use types::{ChunkId, ContentHash, PageId, TenantId, Timestamp};
@@ -22,7 +23,7 @@ impl Store {
         self.read("look up the page", |connection| {
             first(
                 connection,
-                select_pages!("WHERE p.tenant_id = ?1 AND p.url = ?2"),
+                select_pages!("WHERE p.tenant_id = ?1 AND p.url = ?2 AND p.version > 0"),
                 rusqlite::params![tenant.0, url],
                 page_row,
             )
@@ -51,7 +52,8 @@ impl Store {
         self.read("read the page's content", |connection| {
             content(
                 connection,
-                "SELECT c.body FROM pages p JOIN contents c ON c.id = p.content_id WHERE p.id = ?1",
+                "SELECT c.body FROM pages p JOIN contents c ON c.id = p.content_id
+                 WHERE p.id = ?1 AND p.version > 0",
                 [id.0],
             )
         })
@@ -166,7 +168,7 @@ impl Store {
 pub(crate) fn page_by_id(connection: &Connection, id: PageId) -> Result<Option<PageRow>, Failure> {
     first(
         connection,
-        select_pages!("WHERE p.id = ?1"),
+        select_pages!("WHERE p.id = ?1 AND p.version > 0"),
         [id.0],
         page_row,
     )
@@ -194,7 +196,8 @@ fn content(
 
 /// One statement for each combination of filters, so that each uses its index.
 pub(crate) fn list_query(filter: &PageFilter) -> (String, Vec<Value>) {
-    let mut sql = select_pages!("WHERE p.tenant_id = ?1 AND p.id > ?2").to_owned();
+    let mut sql =
+        select_pages!("WHERE p.tenant_id = ?1 AND p.id > ?2 AND p.version > 0").to_owned();
     let after = filter.after.map_or(0, |id| id.0);
     let mut parameters = vec![Value::from(filter.tenant.0), Value::from(after)];
     let mut condition = |column: &str, value: Value| {

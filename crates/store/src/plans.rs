@@ -6,7 +6,10 @@ use rusqlite::Connection;
 use types::{ManualClock, PageId, SourceId};
 
 use crate::pages::list_query;
-use crate::{PageFilter, PageStatus, Store, embedding, frontier, index};
+use crate::{
+    PageFilter, PageStatus, Store, batch, embedding, frontier, hosts, index, removal, schedule,
+    tasks,
+};
 
 /// The plan, one step per line, as SQLite explains it.
 fn plan(connection: &Connection, sql: &str) -> String {
@@ -30,7 +33,10 @@ fn check(sql: &str, expected: &[&str]) {
         assert!(found.contains(step), "{sql}\nwants {step}\n{found}");
     }
     assert!(!found.contains("TEMP B-TREE"), "{sql}\nsorts\n{found}");
-    for table in ["frontier", "pages", "chunks", "vectors", " f", " p", " k"] {
+    for table in [
+        "frontier", "pages", "chunks", "vectors", "sources", "hosts", "tasks", " f", " p", " k",
+        " t",
+    ] {
         let scan = format!("SCAN {}", table.trim());
         assert!(!found.lines().any(|line| line == scan), "{sql}\n{found}");
     }
@@ -94,5 +100,95 @@ fn page_lists_never_sort() {
             ..all()
         }),
         &[],
+    );
+}
+
+#[test]
+fn a_claim_costs_the_same_however_long_the_queue_is() {
+    check(
+        tasks::HEADS,
+        &["COVERING INDEX tasks_queued (tenant_id=? AND kind=?)"],
+    );
+    check(
+        tasks::TURNS,
+        &["INDEX tenant_shares_turn ((pass,tenant_id)>"],
+    );
+    check(
+        tasks::PROMOTE,
+        &[
+            "tasks USING INTEGER PRIMARY KEY (rowid=?)",
+            "COVERING INDEX tasks_scheduled (run_at<?)",
+        ],
+    );
+    check(tasks::RUN, &["INTEGER PRIMARY KEY (rowid=?)"]);
+}
+
+#[test]
+fn ends_signals_and_rescues_read_only_their_tasks() {
+    check(tasks::END, &["INTEGER PRIMARY KEY (rowid=?)"]);
+    check(tasks::SIGNALS, &["INDEX tasks_running (owner=?)"]);
+    check(tasks::OWNERS, &["INDEX tasks_running (owner>?)"]);
+    check(
+        tasks::CLEAR,
+        &[
+            "tasks USING INTEGER PRIMARY KEY (rowid=?)",
+            "COVERING INDEX tasks_finished (state=? AND finished_at<?)",
+        ],
+    );
+}
+
+#[test]
+fn dedupe_keys_are_looked_up() {
+    check(
+        tasks::PENDING_KEY,
+        &["INDEX tasks_dedupe (tenant_id=? AND dedupe=?)"],
+    );
+    check(
+        tasks::RUNNING_KEY,
+        &["INDEX tasks_dedupe_running (tenant_id=? AND dedupe=?)"],
+    );
+}
+
+#[test]
+fn task_lists_and_numbers_never_sort_or_count() {
+    check(
+        tasks::LISTED,
+        &["COVERING INDEX tasks_list (tenant_id=? AND kind=? AND state=? AND rowid<?)"],
+    );
+    check(
+        tasks::CHILDREN,
+        &["INDEX tasks_parent (parent_id=? AND rowid<?)"],
+    );
+    check(
+        tasks::OLDEST,
+        &["INDEX tasks_queued (tenant_id=? AND kind=? AND rank>?)"],
+    );
+    check(tasks::NEXT_RUN, &["COVERING INDEX tasks_scheduled"]);
+}
+
+#[test]
+fn the_scheduler_reads_due_sources_only() {
+    check(
+        schedule::DUE_SOURCES,
+        &["SEARCH sources USING INDEX sources_due (next_due_at>? AND next_due_at<?)"],
+    );
+    check(schedule::NEXT_DUE, &["INDEX sources_due (next_due_at>?)"]);
+    check(hosts::LEASE_OWNERS, &["COVERING INDEX hosts_lease"]);
+}
+
+#[test]
+fn removals_read_the_pages_that_are_left() {
+    check(
+        batch::PAGES_BELOW,
+        &["INDEX pages_source (source_id=? AND rowid<?)"],
+    );
+    check(removal::PURGING, &["INDEX sources_purging"]);
+    check(
+        batch::DELETE_CONTENT,
+        &[
+            "SEARCH contents USING INTEGER PRIMARY KEY (rowid=?)",
+            "INDEX pages_content (content_id=?)",
+            "INDEX page_versions_content (content_id=?)",
+        ],
     );
 }

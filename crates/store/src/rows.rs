@@ -8,7 +8,8 @@ use types::{
 use crate::codec;
 use crate::error::Failure;
 use crate::model::{
-    ChunkRow, CrawlCounts, CrawlRow, CrawlStatus, EmbedState, FrontierKind, PageRow, PageStatus,
+    ChunkRow, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, EmbedState, FrontierKind, PageRow,
+    PageStatus,
 };
 
 /// Runs a cached query and converts its rows.
@@ -68,7 +69,7 @@ pub(crate) fn hash_16(row: &Row<'_>, index: usize) -> Result<[u8; 16], Failure> 
     Ok(row.get(index)?)
 }
 
-fn time(row: &Row<'_>, index: usize) -> Result<Option<Timestamp>, Failure> {
+pub(crate) fn time(row: &Row<'_>, index: usize) -> Result<Option<Timestamp>, Failure> {
     let stored: Option<i64> = row.get(index)?;
     Ok(stored.map(Timestamp))
 }
@@ -184,8 +185,8 @@ macro_rules! select_crawls {
     ($ending:literal) => {
         concat!(
             "SELECT id, source_id, status, started_at, finished_at, found, fetched, added, ",
-            "updated, unchanged, failed, skipped, queued, bytes, active_ms, policy, error ",
-            "FROM crawls ",
+            "updated, unchanged, failed, skipped, queued, bytes, active_ms, policy, error, ",
+            "cancel_requested FROM crawls ",
             $ending
         )
     };
@@ -193,12 +194,12 @@ macro_rules! select_crawls {
 pub(crate) use select_crawls;
 
 pub(crate) fn crawl_row(row: &Row<'_>) -> Result<CrawlRow, Failure> {
-    let status: String = row.get(2)?;
+    let status = crawl_status(row, 2)?;
     Ok(CrawlRow {
         id: CrawlId(row.get(0)?),
         source: SourceId(row.get(1)?),
-        status: CrawlStatus::from_code(&status)
-            .ok_or_else(|| Failure::corrupt(format!("unknown crawl status {status}")))?,
+        status,
+        control: crawl_control(status, row.get(17)?),
         started_at: Timestamp(row.get(3)?),
         finished_at: time(row, 4)?,
         counts: crawl_counts(row, 5)?,
@@ -208,6 +209,23 @@ pub(crate) fn crawl_row(row: &Row<'_>) -> Result<CrawlRow, Failure> {
         policy: row.get(15)?,
         error: row.get(16)?,
     })
+}
+
+pub(crate) fn crawl_status(row: &Row<'_>, index: usize) -> Result<CrawlStatus, Failure> {
+    let status: String = row.get(index)?;
+    CrawlStatus::from_code(&status)
+        .ok_or_else(|| Failure::corrupt(format!("unknown crawl status {status}")))
+}
+
+/// That a crawl is to rest is its status; that it is to end, a mark beside it.
+pub(crate) fn crawl_control(status: CrawlStatus, cancel_requested: bool) -> CrawlControl {
+    if cancel_requested {
+        CrawlControl::Cancel
+    } else if status == CrawlStatus::Paused {
+        CrawlControl::Pause
+    } else {
+        CrawlControl::Run
+    }
 }
 
 /// Seven columns from `start` on, in the order of the struct.

@@ -1,105 +1,351 @@
 //! Places that are crawled again and again.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Row, params};
 use types::{SourceId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
-use crate::rows::{collect, count, crawl_row, first, select_crawls};
-use crate::{NewSource, SourceRow, Store, StoreError};
+use crate::rows::{collect, count, crawl_row, execute, first, select_crawls, small, time};
+use crate::tenants::check_tenant;
+use crate::{
+    IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow, SourceSchedule, Store,
+    StoreError,
+};
+
+const KIND_BYTES_MAX: usize = 40;
+const CRON_BYTES_MAX: usize = 200;
+const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 
 macro_rules! select_sources {
     ($ending:literal) => {
         concat!(
-            "SELECT id, tenant_id, name, seeds, policy, created_at, pages_live FROM sources ",
+            "SELECT id, tenant_id, name, seeds, policy, created_at, pages_live, kind, active, ",
+            "every_ms, cron, interval_min_ms, interval_max_ms, interval_ms, next_due_at, ",
+            "last_crawled_at, failures_in_a_row, trouble, settings, removed_at, purging ",
+            "FROM sources ",
             $ending
         )
     };
 }
+pub(crate) use select_sources;
 
 impl Store {
     /// The tenant's source with this set of seeds, created where missing. Its
-    /// name and policy become the given ones.
+    /// name and policy become the given ones. One that was removed is back,
+    /// with the pages it still has and without its schedule.
     pub fn ensure_source(&self, source: NewSource) -> Result<SourceId, StoreError> {
         let now = self.now();
         self.write("save the source", move |connection| {
-            ensure_source(connection, source, now)
+            let seeds = Seeds::new(connection, &source)?;
+            match seeds.find(connection)? {
+                Some(known) if known.removed => {
+                    revive(connection, known.id, &seeds, &source.into())?;
+                    Ok(known.id)
+                }
+                Some(known) => {
+                    execute(
+                        connection,
+                        "UPDATE sources SET name = ?2, policy = ?3 WHERE id = ?1",
+                        params![known.id.0, source.name, source.policy],
+                    )?;
+                    Ok(known.id)
+                }
+                None => insert(connection, &seeds, &source.into(), now),
+            }
         })
     }
 
-    /// All sources of a tenant, oldest first.
+    /// Adds a source. Seeds that another source of the tenant has are refused,
+    /// with its number; one that was removed is back with its old number and
+    /// the pages it still has.
+    pub fn add_source(&self, spec: NewSourceSpec) -> Result<SourceId, StoreError> {
+        let now = self.now();
+        self.write("add the source", move |connection| {
+            check(&spec.kind, &spec.schedule, &spec.settings)?;
+            let seeds = Seeds::new(connection, &spec.source)?;
+            match seeds.find(connection)? {
+                Some(known) if known.removed => {
+                    revive(connection, known.id, &seeds, &spec)?;
+                    Ok(known.id)
+                }
+                Some(known) => Err(taken(known.id)),
+                None => insert(connection, &seeds, &spec, now),
+            }
+        })
+    }
+
+    /// Changes a source; all of it as it is then.
+    pub fn edit_source(&self, id: SourceId, edit: SourceEdit) -> Result<SourceRow, StoreError> {
+        self.write("edit the source", move |connection| {
+            edit_source(connection, id, edit)
+        })
+    }
+
+    /// All sources of a tenant that were not removed, oldest first.
     pub fn sources(&self, tenant: TenantId) -> Result<Vec<SourceRow>, StoreError> {
         self.read("list sources", |connection| {
-            let mut sources = collect(
-                connection,
-                select_sources!("WHERE tenant_id = ?1 ORDER BY id"),
-                [tenant.0],
-                source_row,
-            )?;
-            for source in &mut sources {
-                add_last_crawl(connection, source)?;
-            }
-            Ok(sources)
+            let sql = select_sources!("WHERE tenant_id = ?1 AND removed_at IS NULL ORDER BY id");
+            source_rows(connection, sql, [tenant.0])
         })
     }
 
+    /// A source, also one that was removed.
     pub fn source(&self, id: SourceId) -> Result<Option<SourceRow>, StoreError> {
-        self.read("read the source", |connection| {
-            let sql = select_sources!("WHERE id = ?1");
-            let mut source = first(connection, sql, [id.0], source_row)?;
-            if let Some(source) = &mut source {
-                add_last_crawl(connection, source)?;
-            }
-            Ok(source)
-        })
+        self.read("read the source", |connection| read_source(connection, id))
     }
 }
 
-fn ensure_source(
+/// The tenant of a source that was not removed.
+pub(crate) fn present_source(connection: &Connection, id: SourceId) -> Result<TenantId, Failure> {
+    let sql = "SELECT tenant_id, removed_at FROM sources WHERE id = ?1";
+    let (tenant, removed_at) = first(connection, sql, [id.0], |row| {
+        Ok((TenantId(row.get(0)?), time(row, 1)?))
+    })?
+    .ok_or_else(|| no_source(id))?;
+    if removed_at.is_some() {
+        return Err(Failure::conflict(format!("source {id} was removed")));
+    }
+    Ok(tenant)
+}
+
+pub(crate) fn no_source(id: SourceId) -> Failure {
+    Failure::not_found(format!("no source {id}"))
+}
+
+pub(crate) fn source_rows(
     connection: &Connection,
-    source: NewSource,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<SourceRow>, Failure> {
+    let mut sources = collect(connection, sql, parameters, source_row)?;
+    for source in &mut sources {
+        source.last_crawl = first(
+            connection,
+            select_crawls!("WHERE source_id = ?1 ORDER BY id DESC LIMIT 1"),
+            [source.id.0],
+            crawl_row,
+        )?;
+    }
+    Ok(sources)
+}
+
+pub(crate) fn read_source(
+    connection: &Connection,
+    id: SourceId,
+) -> Result<Option<SourceRow>, Failure> {
+    let sql = select_sources!("WHERE id = ?1");
+    Ok(source_rows(connection, sql, [id.0])?.pop())
+}
+
+/// A duration as it is stored: longer ones than SQLite can hold are cut.
+pub(crate) fn as_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A set of seeds as it is stored.
+struct Seeds {
+    tenant: TenantId,
+    json: String,
+    hash: [u8; 16],
+}
+
+struct Known {
+    id: SourceId,
+    removed: bool,
+}
+
+impl Seeds {
+    fn new(connection: &Connection, source: &NewSource) -> Result<Seeds, Failure> {
+        let tenant = source.tenant;
+        check_tenant(connection, tenant)?;
+        Seeds::of(tenant, source.seeds.clone())
+    }
+
+    fn of(tenant: TenantId, mut seeds: Vec<String>) -> Result<Seeds, Failure> {
+        if seeds.is_empty() {
+            return Err(Failure::conflict("a source needs at least one seed"));
+        }
+        seeds.sort();
+        seeds.dedup();
+        let json = codec::encode_strings(&seeds)?;
+        let hash = codec::hash_16(json.as_bytes());
+        Ok(Seeds { tenant, json, hash })
+    }
+
+    fn find(&self, connection: &Connection) -> Result<Option<Known>, Failure> {
+        first(
+            connection,
+            "SELECT id, removed_at FROM sources WHERE tenant_id = ?1 AND seeds_hash = ?2",
+            params![self.tenant.0, self.hash],
+            |row| {
+                Ok(Known {
+                    id: SourceId(row.get(0)?),
+                    removed: time(row, 1)?.is_some(),
+                })
+            },
+        )
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    seeds: &Seeds,
+    spec: &NewSourceSpec,
     now: Timestamp,
 ) -> Result<SourceId, Failure> {
-    if source.seeds.is_empty() {
-        return Err(Failure::conflict("a source needs at least one seed"));
-    }
-    let mut seeds = source.seeds;
-    seeds.sort();
-    seeds.dedup();
-    let seeds = codec::encode_strings(&seeds)?;
-    let known_tenant = first(
+    execute(
         connection,
-        "SELECT 1 FROM tenants WHERE id = ?1",
-        [source.tenant.0],
-        |_| Ok(()),
+        "INSERT INTO sources (tenant_id, name, seeds, seeds_hash, policy, created_at)
+         VALUES (?1, '', ?2, ?3, '', ?4)",
+        params![seeds.tenant.0, seeds.json, seeds.hash, now.0],
     )?;
-    if known_tenant.is_none() {
-        return Err(Failure::not_found(format!("no tenant {}", source.tenant)));
+    let id = SourceId(connection.last_insert_rowid());
+    revive(connection, id, seeds, spec)?;
+    Ok(id)
+}
+
+/// Makes a new or removed source what is asked for, with no past failures.
+/// Stops the deletion of its pages, if it was still going on.
+fn revive(
+    connection: &Connection,
+    id: SourceId,
+    seeds: &Seeds,
+    spec: &NewSourceSpec,
+) -> Result<(), Failure> {
+    execute(
+        connection,
+        "UPDATE sources SET removed_at = NULL, purging = 0, failures_in_a_row = 0, trouble = NULL,
+           interval_ms = NULL, next_due_at = ?2
+         WHERE id = ?1",
+        params![id.0, spec.next_due_at.map(|at| at.0)],
+    )?;
+    let fields = Fields {
+        name: &spec.source.name,
+        seeds,
+        policy: &spec.source.policy,
+        kind: &spec.kind,
+        active: spec.active,
+        schedule: &spec.schedule,
+        settings: &spec.settings,
+    };
+    fields.save(connection, id)
+}
+
+fn edit_source(
+    connection: &Connection,
+    id: SourceId,
+    edit: SourceEdit,
+) -> Result<SourceRow, Failure> {
+    present_source(connection, id)?;
+    let old = read_source(connection, id)?.ok_or_else(|| no_source(id))?;
+    let seeds = Seeds::of(old.tenant, edit.seeds.unwrap_or(old.seeds))?;
+    if let Some(known) = seeds.find(connection)?.filter(|known| known.id != id) {
+        return Err(taken(known.id));
     }
-    let id = connection
-        .prepare_cached(
-            "INSERT INTO sources (tenant_id, name, seeds, seeds_hash, policy, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (tenant_id, seeds_hash)
-             DO UPDATE SET name = excluded.name, policy = excluded.policy
-             RETURNING id",
-        )?
-        .query_row(
+    if edit
+        .schedule
+        .as_ref()
+        .is_some_and(|new| *new != old.schedule)
+    {
+        let sql = "UPDATE sources SET interval_ms = NULL WHERE id = ?1";
+        execute(connection, sql, [id.0])?;
+    }
+    let fields = Fields {
+        name: &edit.name.unwrap_or(old.name),
+        seeds: &seeds,
+        policy: &edit.policy.unwrap_or(old.policy),
+        kind: &edit.kind.unwrap_or(old.kind),
+        active: edit.active.unwrap_or(old.active),
+        schedule: &edit.schedule.unwrap_or(old.schedule),
+        settings: &edit.settings.unwrap_or(old.settings),
+    };
+    check(fields.kind, fields.schedule, fields.settings)?;
+    fields.save(connection, id)?;
+    read_source(connection, id)?.ok_or_else(|| no_source(id))
+}
+
+/// What people say of a source.
+struct Fields<'a> {
+    name: &'a str,
+    seeds: &'a Seeds,
+    policy: &'a str,
+    kind: &'a str,
+    active: bool,
+    schedule: &'a SourceSchedule,
+    settings: &'a str,
+}
+
+impl Fields<'_> {
+    fn save(&self, connection: &Connection, id: SourceId) -> Result<(), Failure> {
+        let SourceSchedule {
+            every,
+            cron,
+            adaptive,
+        } = self.schedule;
+        execute(
+            connection,
+            "UPDATE sources SET name = ?2, seeds = ?3, seeds_hash = ?4, policy = ?5, kind = ?6,
+               active = ?7, every_ms = ?8, cron = ?9, interval_min_ms = ?10,
+               interval_max_ms = ?11, settings = ?12
+             WHERE id = ?1",
             params![
-                source.tenant.0,
-                source.name,
-                seeds,
-                codec::hash_16(seeds.as_bytes()),
-                source.policy,
-                now.0
+                id.0,
+                self.name,
+                self.seeds.json,
+                self.seeds.hash,
+                self.policy,
+                self.kind,
+                self.active,
+                every.map(as_ms),
+                cron,
+                adaptive.map(|bounds| as_ms(bounds.min)),
+                adaptive.map(|bounds| as_ms(bounds.max)),
+                self.settings
             ],
-            |row| row.get(0),
         )?;
-    Ok(SourceId(id))
+        Ok(())
+    }
+}
+
+fn taken(id: SourceId) -> Failure {
+    Failure::conflict(format!("source {id} has these seeds already"))
+}
+
+fn check(kind: &str, schedule: &SourceSchedule, settings: &str) -> Result<(), Failure> {
+    let refuse = |message: &str| Err(Failure::conflict(message));
+    if kind.is_empty() || kind.len() > KIND_BYTES_MAX {
+        return refuse("the kind of a source has 1 to 40 bytes");
+    }
+    let has_interval = schedule.every.is_some() || schedule.adaptive.is_some();
+    if schedule.cron.is_some() && has_interval {
+        return refuse("a source is crawled by cron or by an interval, not both");
+    }
+    let cron_bytes = schedule.cron.as_ref().map_or(1, String::len);
+    if cron_bytes == 0 || cron_bytes > CRON_BYTES_MAX {
+        return refuse("a cron expression has 1 to 200 bytes");
+    }
+    if schedule.every.is_some_and(|every| as_ms(every) == 0) {
+        return refuse("the interval of a source is at least a millisecond");
+    }
+    if let Some(IntervalBounds { min, max }) = schedule.adaptive
+        && (as_ms(min) == 0 || min > max)
+    {
+        return refuse("an adaptive interval needs bounds above zero, the lower one first");
+    }
+    if settings.len() > SETTINGS_BYTES_MAX {
+        return refuse("the settings of a source have at most 64 KiB");
+    }
+    match serde_json::from_str::<serde_json::Value>(settings) {
+        Ok(serde_json::Value::Object(_)) => Ok(()),
+        _ => refuse("the settings of a source are no JSON object"),
+    }
 }
 
 fn source_row(row: &Row<'_>) -> Result<SourceRow, Failure> {
     let seeds: String = row.get(3)?;
+    let bounds = duration(row, 11)?.zip(duration(row, 12)?);
     Ok(SourceRow {
         id: SourceId(row.get(0)?),
         tenant: TenantId(row.get(1)?),
@@ -108,16 +354,26 @@ fn source_row(row: &Row<'_>) -> Result<SourceRow, Failure> {
         policy: row.get(4)?,
         created_at: Timestamp(row.get(5)?),
         page_count: count(row, 6)?,
+        kind: row.get(7)?,
+        active: row.get(8)?,
+        schedule: SourceSchedule {
+            every: duration(row, 9)?,
+            cron: row.get(10)?,
+            adaptive: bounds.map(|(min, max)| IntervalBounds { min, max }),
+        },
+        interval: duration(row, 13)?,
+        next_due_at: time(row, 14)?,
+        last_crawled_at: time(row, 15)?,
+        failures_in_a_row: small(row, 16)?,
+        trouble: row.get(17)?,
+        settings: row.get(18)?,
+        removed_at: time(row, 19)?,
+        purging: row.get(20)?,
         last_crawl: None,
     })
 }
 
-fn add_last_crawl(connection: &Connection, source: &mut SourceRow) -> Result<(), Failure> {
-    source.last_crawl = first(
-        connection,
-        select_crawls!("WHERE source_id = ?1 ORDER BY id DESC LIMIT 1"),
-        [source.id.0],
-        crawl_row,
-    )?;
-    Ok(())
+fn duration(row: &Row<'_>, index: usize) -> Result<Option<Duration>, Failure> {
+    let stored: Option<i64> = row.get(index)?;
+    Ok(stored.map(|ms| Duration::from_millis(ms.unsigned_abs())))
 }

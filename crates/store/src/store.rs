@@ -4,17 +4,23 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use types::{Clock, Timestamp};
 
 use crate::connection::{Location, open_reader, open_writer};
 use crate::error::{Failure, StoreError, StoreErrorKind};
-use crate::lock::{DirectoryLock, io_error};
+use crate::instances::{self, Instance};
+use crate::lock::{DirectoryLock, WriteTurns, io_error};
 use crate::migrate;
 use crate::options::{Access, StoreOptions};
 use crate::readers::Readers;
+use crate::watch::{Bell, Watcher};
 use crate::writer::Writer;
+
+/// How long emptying the log waits for readers, while nobody else can write.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(1);
 
 const DATABASE_FILE: &str = "gleaner.db";
 
@@ -26,33 +32,40 @@ pub struct Store {
 }
 
 /// Fields drop in order: the readers close first, so that the writer's is the
-/// last connection and empties the log; the lock is released at the end.
+/// last connection and empties the log; the locks are released at the end.
 struct Inner {
     readers: Readers,
+    watcher: Watcher,
     writer: Option<Writer>,
+    bell: Arc<Bell>,
     clock: Arc<dyn Clock>,
     location: Location,
-    _lock: Option<DirectoryLock>,
+    instance: String,
+    _held: Option<(Instance, DirectoryLock)>,
+}
+
+/// What a writing store is made of, besides its connection.
+struct Parts {
+    location: Location,
+    instance: String,
+    /// `None` in memory, where nobody else can write.
+    turns: Option<WriteTurns>,
+    held: Option<(Instance, DirectoryLock)>,
 }
 
 impl Store {
-    /// Opens the data directory `dir`; with [`Access::Write`] it is created
-    /// where missing and migrated to the newest version.
+    /// Opens the data directory `dir`. For writing it is created where missing
+    /// and migrated to the newest version, unless another process uses it.
     pub fn open(
         dir: &Path,
         access: Access,
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
-        let location = Location::File(dir.join(DATABASE_FILE));
         match access {
-            Access::Write => {
-                std::fs::create_dir_all(dir)
-                    .map_err(|e| io_error(e, dir, "create the data directory"))?;
-                let lock = DirectoryLock::acquire(dir)?;
-                Store::open_for_writing(location, options, clock, Some(lock))
-            }
-            Access::Read => Store::open_for_reading(dir, location, options, clock),
+            Access::Write => Store::open_for_writing(dir, false, options, clock),
+            Access::WriteAlone => Store::open_for_writing(dir, true, options, clock),
+            Access::Read => Store::open_for_reading(dir, options, clock),
         }
     }
 
@@ -61,7 +74,21 @@ impl Store {
         static OPENED: AtomicU64 = AtomicU64::new(0);
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let location = Location::Memory(format!("gleaner-{}-{number}", std::process::id()));
-        Store::open_for_writing(location, &StoreOptions::default(), clock, None)
+        let options = StoreOptions::default();
+        let prepare = || -> Result<Connection, Failure> {
+            let mut connection = open_writer(&location, &options)?;
+            migrate::migrate(&mut connection, clock.now())?;
+            Ok(connection)
+        };
+        let connection =
+            prepare().map_err(|f| f.into_store_error("open the database", "memory"))?;
+        let parts = Parts {
+            location,
+            instance: instances::new_name(),
+            turns: None,
+            held: None,
+        };
+        Store::start(connection, parts, &options, clock)
     }
 
     /// Empties the write-ahead log into the database and lets go of this
@@ -77,7 +104,12 @@ impl Store {
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         self.write_alone("checkpoint", |connection| {
             let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-            let busy: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+            let patience: i64 =
+                connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
+            connection.busy_timeout(CHECKPOINT_WAIT)?;
+            let busy: rusqlite::Result<i64> = connection.query_row(sql, [], |row| row.get(0));
+            connection.busy_timeout(Duration::from_millis(patience.unsigned_abs()))?;
+            let busy = busy?;
             if busy != 0 {
                 // A reader still looks at an older state; the log stays until next time.
                 tracing::debug!("a reader kept the write-ahead log from being emptied");
@@ -87,37 +119,74 @@ impl Store {
     }
 
     fn open_for_writing(
-        location: Location,
+        dir: &Path,
+        alone: bool,
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
-        lock: Option<DirectoryLock>,
     ) -> Result<Store, StoreError> {
-        let place = location.describe();
+        std::fs::create_dir_all(dir).map_err(|e| io_error(e, dir, "create the data directory"))?;
+        let location = Location::File(dir.join(DATABASE_FILE));
+        let turns = WriteTurns::open(dir)?;
+        // One process after the other: the second of two that find nothing
+        // opens what the first has made.
+        let turn = turns.take()?;
+        let lock = DirectoryLock::acquire(dir, alone, &turn)?;
         let prepare = || -> Result<Connection, Failure> {
             let mut connection = open_writer(&location, options)?;
-            migrate::migrate(&mut connection, clock.now())?;
+            if !migrate::is_newest(&connection)? {
+                lock.alone_for(&turn, || migrate::migrate(&mut connection, clock.now()))?;
+            }
             Ok(connection)
         };
-        let connection = prepare().map_err(|f| f.into_store_error("open the database", &place))?;
-        let writer = Writer::start(connection, options.writer_queue_max, place)?;
+        let connection =
+            prepare().map_err(|f| f.into_store_error("open the database", &location.describe()))?;
+        let instance = instances::new_name();
+        let held = Instance::register(dir, &instance)?;
+        drop(turn);
+        let parts = Parts {
+            location,
+            instance,
+            turns: Some(turns),
+            held: Some((held, lock)),
+        };
+        Store::start(connection, parts, options, clock)
+    }
+
+    fn start(
+        connection: Connection,
+        parts: Parts,
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Store, StoreError> {
+        let bell = Arc::new(Bell::default());
+        let writer = Writer::start(
+            connection,
+            parts.turns,
+            bell.clone(),
+            options.writer_queue_max,
+            parts.location.describe(),
+        )?;
         Ok(Store {
             inner: Arc::new(Inner {
+                readers: Readers::new(parts.location.clone(), options.clone()),
+                watcher: Watcher::default(),
                 writer: Some(writer),
-                readers: Readers::new(location.clone(), options.clone()),
+                bell,
                 clock,
-                location,
-                _lock: lock,
+                location: parts.location,
+                instance: parts.instance,
+                _held: parts.held,
             }),
         })
     }
 
     fn open_for_reading(
         dir: &Path,
-        location: Location,
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         let file = dir.join(DATABASE_FILE);
+        let location = Location::File(file.clone());
         if !file
             .try_exists()
             .map_err(|e| io_error(e, &file, "look for the database"))?
@@ -136,11 +205,14 @@ impl Store {
             .map_err(|f| f.into_store_error("open the database", &place))?;
         Ok(Store {
             inner: Arc::new(Inner {
-                writer: None,
                 readers: Readers::new(location.clone(), options.clone()),
+                watcher: Watcher::default(),
+                writer: None,
+                bell: Arc::new(Bell::default()),
                 clock,
                 location,
-                _lock: None,
+                instance: instances::new_name(),
+                _held: None,
             }),
         })
     }
@@ -151,6 +223,30 @@ impl Store {
 
     pub(crate) fn location(&self) -> &Location {
         &self.inner.location
+    }
+
+    /// `None` in memory.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self.location() {
+            Location::File(path) => path.parent(),
+            Location::Memory(_) => None,
+        }
+    }
+
+    pub(crate) fn instance_name(&self) -> &str {
+        &self.inner.instance
+    }
+
+    pub(crate) fn writes(&self) -> bool {
+        self.inner.writer.is_some()
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.inner.bell
+    }
+
+    pub(crate) fn watcher(&self) -> &Watcher {
+        &self.inner.watcher
     }
 
     pub(crate) fn read<T>(

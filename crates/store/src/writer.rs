@@ -4,14 +4,20 @@
 //! (within limits), runs each in a savepoint of one transaction, commits once
 //! and then answers everybody. So a commit's fsync is shared by all who wait,
 //! and one failing operation takes nobody else with it.
+//!
+//! Other processes write to the same database. Each group waits for its turn
+//! ([`crate::lock`]), and nothing read before it is relied on after it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::Connection;
 
 use crate::error::{Failure, StoreError, StoreErrorKind};
+use crate::lock::{Turn, WriteTurns};
+use crate::watch::Bell;
 
 /// Rows after which a group commits although more operations wait: about a
 /// tenth of a second of work, so that no caller waits long for others.
@@ -46,13 +52,21 @@ struct Typed<T, F> {
 impl Writer {
     pub(crate) fn start(
         connection: Connection,
+        turns: Option<WriteTurns>,
+        bell: Arc<Bell>,
         queue_max: usize,
         place: String,
     ) -> Result<Writer, StoreError> {
         let (operations, waiting) = bounded(queue_max.max(1));
+        let groups = Groups {
+            connection,
+            turns,
+            bell,
+            place,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_groups(connection, &waiting, &place))
+            .spawn(move || groups.write_all(&waiting))
             .map_err(|e| {
                 StoreError::new(StoreErrorKind::Io, "start the writer thread").caused_by(e)
             })?;
@@ -148,78 +162,112 @@ where
     }
 }
 
-fn write_groups(connection: Connection, waiting: &Receiver<Box<dyn Operation>>, place: &str) {
-    let mut held_back = None;
-    loop {
-        let Some(first) = held_back.take().or_else(|| waiting.recv().ok()) else {
-            break;
-        };
-        if first.runs_alone() {
-            let mut alone = first;
-            alone.run(&connection, place);
-            alone.answer(Ok(()));
-            continue;
-        }
-        held_back = write_group(&connection, first, waiting, place);
-    }
-    if let Err((_, error)) = connection.close() {
-        tracing::warn!(%error, "failed to close the database at {place}");
-    }
+/// What the writer's thread works with.
+struct Groups {
+    connection: Connection,
+    /// `None` in memory.
+    turns: Option<WriteTurns>,
+    bell: Arc<Bell>,
+    place: String,
 }
 
-/// Writes `first` and what waits behind it. Returns an operation that was
-/// taken from the queue but must run alone.
-fn write_group(
-    connection: &Connection,
-    first: Box<dyn Operation>,
-    waiting: &Receiver<Box<dyn Operation>>,
-    place: &str,
-) -> Option<Box<dyn Operation>> {
-    let mut held_back = None;
-    let mut group: Vec<Box<dyn Operation>> = Vec::new();
-    let rows_before = connection.total_changes();
-    let mut next = Some(first);
-    while let Some(mut operation) = next.take() {
-        match run_in_group(connection, operation.as_mut(), group.is_empty(), place) {
-            Ok(()) => group.push(operation),
-            Err(error) => {
-                // The transaction is lost, and with it all that ran before.
-                let error = error.into_store_error("write a group", place);
-                operation.answer(Err(&error));
-                answer_all(group, Err(&error));
-                roll_back(connection);
-                return None;
+impl Groups {
+    fn write_all(self, waiting: &Receiver<Box<dyn Operation>>) {
+        let mut held_back = None;
+        loop {
+            let Some(first) = held_back.take().or_else(|| waiting.recv().ok()) else {
+                break;
+            };
+            let turn = match self.take_turn() {
+                Ok(turn) => turn,
+                Err(error) => {
+                    first.answer(Err(&error));
+                    continue;
+                }
+            };
+            if first.runs_alone() {
+                let mut alone = first;
+                alone.run(&self.connection, &self.place);
+                drop(turn);
+                alone.answer(Ok(()));
+                continue;
             }
+            held_back = self.write_group(turn, first, waiting);
         }
-        let rows = connection.total_changes().saturating_sub(rows_before);
-        if rows >= GROUP_ROWS_MAX || group.len() >= GROUP_OPERATIONS_MAX {
-            break;
+        // The last connection empties and removes the log: not while another
+        // process is about to write.
+        let turn = self.turns.as_ref().map(WriteTurns::take);
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "failed to close the database at {}", self.place);
         }
-        match waiting.try_recv() {
-            Ok(operation) if operation.runs_alone() => {
-                held_back = Some(operation);
+        drop(turn);
+    }
+
+    fn take_turn(&self) -> Result<Option<Turn<'_>>, StoreError> {
+        self.turns.as_ref().map(WriteTurns::take).transpose()
+    }
+
+    /// Writes `first` and what waits behind it. Returns an operation that was
+    /// taken from the queue but must run alone.
+    fn write_group(
+        &self,
+        turn: Option<Turn<'_>>,
+        first: Box<dyn Operation>,
+        waiting: &Receiver<Box<dyn Operation>>,
+    ) -> Option<Box<dyn Operation>> {
+        let (connection, place) = (&self.connection, self.place.as_str());
+        let mut held_back = None;
+        let mut group: Vec<Box<dyn Operation>> = Vec::new();
+        let rows_before = connection.total_changes();
+        let mut next = Some(first);
+        while let Some(mut operation) = next.take() {
+            match run_in_group(connection, operation.as_mut(), group.is_empty(), place) {
+                Ok(()) => group.push(operation),
+                Err(error) => {
+                    // The transaction is lost, and with it all that ran before.
+                    let error = error.into_store_error("write a group", place);
+                    operation.answer(Err(&error));
+                    answer_all(group, Err(&error));
+                    roll_back(connection);
+                    return None;
+                }
+            }
+            let rows = connection.total_changes().saturating_sub(rows_before);
+            if rows >= GROUP_ROWS_MAX || group.len() >= GROUP_OPERATIONS_MAX {
                 break;
             }
-            Ok(operation) => next = Some(operation),
-            Err(_) => break,
+            match waiting.try_recv() {
+                Ok(operation) if operation.runs_alone() => {
+                    held_back = Some(operation);
+                    break;
+                }
+                Ok(operation) => next = Some(operation),
+                Err(_) => break,
+            }
         }
-    }
-    if connection.is_autocommit() {
-        // The only operation failed and rolled everything back.
-        answer_all(group, Ok(()));
-        return held_back;
-    }
-    match connection.execute_batch("COMMIT") {
-        Ok(()) => answer_all(group, Ok(())),
-        Err(error) => {
-            roll_back(connection);
-            let error = Failure::from(error).into_store_error("commit", place);
-            // Every caller hears of it.
-            tracing::debug!(%error, operations = group.len(), "failed to commit");
-            answer_all(group, Err(&error));
+        if connection.is_autocommit() {
+            // The only operation failed and rolled everything back.
+            drop(turn);
+            answer_all(group, Ok(()));
+            return held_back;
         }
+        match connection.execute_batch("COMMIT") {
+            Ok(()) => {
+                drop(turn);
+                self.bell.ring();
+                answer_all(group, Ok(()));
+            }
+            Err(error) => {
+                roll_back(connection);
+                drop(turn);
+                let error = Failure::from(error).into_store_error("commit", place);
+                // Every caller hears of it.
+                tracing::debug!(%error, operations = group.len(), "failed to commit");
+                answer_all(group, Err(&error));
+            }
+        }
+        held_back
     }
-    held_back
 }
 
 /// Runs one operation; its own failure is undone here and is no error. An

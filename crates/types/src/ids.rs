@@ -37,6 +37,11 @@ id! {
     ChunkId
 }
 
+id! {
+    /// One unit of queued work. Never used twice.
+    TaskId
+}
+
 impl TenantId {
     /// The tenant used when nobody configured tenants.
     pub const DEFAULT: TenantId = TenantId(1);

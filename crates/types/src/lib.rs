@@ -12,14 +12,16 @@ mod chunk;
 mod ids;
 mod outcome;
 mod page;
+mod task;
 mod time;
 mod url;
 
 pub use chunk::{Chunk, TextHash};
-pub use ids::{ChunkId, CrawlId, PageId, SourceId, TenantId};
+pub use ids::{ChunkId, CrawlId, PageId, SourceId, TaskId, TenantId};
 pub use outcome::{Change, FailReason, SkipReason, UrlOutcome};
 pub use page::{
     Block, BlockKind, ContentHash, Directives, Heading, Image, Link, Page, simhash_distance,
 };
+pub use task::{Priority, PriorityClass, PriorityError, Progress, Stagger, TaskState};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use url::{CanonicalUrl, HostKey, UrlError};

@@ -57,6 +57,8 @@ reasons! {
         Canonical => "canonical",
         /// The crawl's page limit was reached first.
         PageLimit => "page_limit",
+        /// The crawl was cancelled first.
+        Cancelled => "cancelled",
         /// No text left after extraction.
         Empty => "empty",
     }

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod dispatcher;
+mod recrawl;
 mod robots;
 mod scope;
 mod simulation;

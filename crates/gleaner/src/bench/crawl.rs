@@ -6,11 +6,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use embed::Embedder;
-use store::Access;
+use store::{Access, NewSource};
+use types::CanonicalUrl;
 
 use super::crawl_report::{EVERYTHING, Measured, PARTS, Run, Variant, WITH_EMBEDDING, print, view};
 use super::report::{peak_memory_bytes, process_cpu, reset_peak_memory};
@@ -20,8 +20,11 @@ use crate::cli::BenchCrawlArgs;
 use crate::cli::output::{Exit, json_line, note};
 use crate::config::EmbedProvider;
 use crate::pipeline::progress::{Progress, Stage};
-use crate::pipeline::start::{self, CrawlRequest};
+use crate::pipeline::settings::SourceSettings;
+use crate::pipeline::start::{self, CrawlOrder};
 use crate::pipeline::visit::Depth;
+use crate::services::Services;
+use crate::tasks::{self, Worker};
 
 pub fn run(app: &App, args: &BenchCrawlArgs) -> Result<Exit> {
     let site = BenchSite::serve(&args.dir, Duration::from_millis(args.latency_ms))?;
@@ -45,9 +48,7 @@ pub fn run(app: &App, args: &BenchCrawlArgs) -> Result<Exit> {
     // all variants, and their ratios hold.
     for number in 1..=args.runs {
         for (variant, runs) in variants.iter().zip(&mut runs) {
-            // Stopped again after the run: the others must not share the cores with it.
-            let embedder = if variant.embed { app.embedder()? } else { None };
-            let run = run_once(app, args, &site, *variant, embedder.as_ref(), &interrupt)?;
+            let run = run_once(app, args, &site, *variant, &interrupt)?;
             note(format!(
                 "run {number} of {}, {}: {:.0} pages/s",
                 args.runs,
@@ -55,9 +56,6 @@ pub fn run(app: &App, args: &BenchCrawlArgs) -> Result<Exit> {
                 run.pages_per_s()
             ));
             runs.push(run);
-            if let Some(embedder) = embedder {
-                embedder.stop();
-            }
         }
     }
     let measured = variants
@@ -78,44 +76,54 @@ fn run_once(
     args: &BenchCrawlArgs,
     site: &BenchSite,
     variant: Variant,
-    embedder: Option<&Embedder>,
     interrupt: &Interrupt,
 ) -> Result<Run> {
     let stop = interrupt.rearm()?;
     let folder = fresh_folder(app)?;
-    let app = bench_app(app, folder.path());
+    let app = bench_app(app, args, folder.path());
     let store = app.open_store(Access::Write)?;
-    let request = CrawlRequest {
-        seeds: vec![site.seed()?],
-        concurrency: Some(args.concurrency),
-        delay_ms: Some(0),
-        allow_private: Vec::new(),
-        embedder: embedder.cloned(),
-        depth: variant.depth,
-        index: variant.index,
+    let seeds = vec![site.seed()?];
+    let progress: Arc<Progress> = Arc::default();
+    let services = if variant.index {
+        Services::start(&app, store, progress.clone())?
+    } else {
+        Services::without_index(&app, store, progress.clone())
     };
-    let progress = Arc::new(Progress::default());
+    let services = Arc::new(services.with_typed_seeds(seeds.clone()));
+    let order = order(&services, variant, seeds)?;
+    let embedder = if variant.embed {
+        services.embedder()?
+    } else {
+        None
+    };
+    let worker = match &embedder {
+        Some(_) => Some(Worker::start(
+            &services,
+            tasks::options(&app, &[tasks::EMBED]),
+        )?),
+        None => None,
+    };
     let can_measure_memory = reset_peak_memory();
     let requests_before = site.requests();
     let cpu_before = process_cpu();
-    let tokens = || embedder.map_or(0, |embedder| embedder.stats().tokens);
+    let tokens = || {
+        embedder
+            .as_ref()
+            .map_or(0, |embedder| embedder.stats().tokens)
+    };
     let tokens_before = tokens();
-    let (mut memory_peak_bytes, mut cpu, mut tokens_embedded) = (None, None, 0);
-    let result = start::crawl(&app, &store, &request, &progress, &stop, || {
-        // The crawl is over and only the backlog is left, which would take
-        // long and is not what is measured.
-        cpu = Some(process_cpu() - cpu_before);
-        memory_peak_bytes = peak_memory_bytes();
-        tokens_embedded = tokens() - tokens_before;
-        interrupt.stop();
-    })?;
-    // Called back only when there is a backlog to wait for.
-    let cpu = cpu.unwrap_or_else(|| process_cpu() - cpu_before);
+    let begun = Instant::now();
+    let report = start::run(&services, &order, &progress, stop)?;
+    // What is left then is the backlog, which is not what is measured.
+    let took = begun.elapsed();
+    let cpu = process_cpu() - cpu_before;
+    let memory_peak_bytes = peak_memory_bytes().filter(|_| can_measure_memory);
+    let tokens_embedded = tokens() - tokens_before;
     interrupt.check()?;
-    let memory_peak_bytes = memory_peak_bytes
-        .or_else(peak_memory_bytes)
-        .filter(|_| can_measure_memory);
-    let counts = result.report.row.counts;
+    if let Some(worker) = worker {
+        worker.join()?;
+    }
+    let counts = report.row.counts;
     let pages = if variant.depth == Depth::Store {
         counts.added + counts.updated + counts.unchanged
     } else {
@@ -128,9 +136,9 @@ fn run_once(
         pages,
         failed: counts.failed,
         requests: site.requests() - requests_before,
-        wire_bytes: result.report.row.bytes,
-        chunks: result.chunks,
-        took: result.searchable_after,
+        wire_bytes: report.row.bytes,
+        chunks: services.store.stats()?.chunks,
+        took,
         cpu,
         stages: Stage::ALL
             .iter()
@@ -141,8 +149,35 @@ fn run_once(
         memory_peak_bytes,
         tokens_embedded,
     };
-    store.close()?;
+    drop(embedder);
+    if let Ok(services) = Arc::try_unwrap(services) {
+        // Ends the embedder: the next run must not share the cores with it.
+        services.close()?;
+    }
     Ok(run)
+}
+
+fn order(services: &Services, variant: Variant, seeds: Vec<CanonicalUrl>) -> Result<CrawlOrder> {
+    let (app, store) = (&services.app, &services.store);
+    let source = store.ensure_source(NewSource {
+        tenant: app.tenant,
+        name: "bench".to_owned(),
+        seeds: seeds.iter().map(ToString::to_string).collect(),
+        policy: "{}".to_owned(),
+    })?;
+    let crawl = store.start_crawl(source, "{}", start::seed_urls(&seeds))?;
+    Ok(CrawlOrder {
+        crawl,
+        seeds,
+        settings: app.config.crawl.clone(),
+        follow: true,
+        depth: variant.depth,
+        follow_ups: if variant.embed {
+            vec![tasks::embed(app.tenant)]
+        } else {
+            Vec::new()
+        },
+    })
 }
 
 fn fresh_folder(app: &App) -> Result<tempfile::TempDir> {
@@ -159,7 +194,7 @@ fn fresh_folder(app: &App) -> Result<tempfile::TempDir> {
 
 /// The user's settings, but for those that would stop the crawl early or get
 /// URLs from elsewhere than links.
-fn bench_app(app: &App, data_dir: &Path) -> App {
+fn bench_app(app: &App, args: &BenchCrawlArgs, data_dir: &Path) -> App {
     let mut app = app.clone();
     app.config.data_dir = data_dir.to_owned();
     let crawl = &mut app.config.crawl;
@@ -169,5 +204,11 @@ fn bench_app(app: &App, data_dir: &Path) -> App {
     crawl.include.clear();
     crawl.exclude.clear();
     "host".clone_into(&mut crawl.scope);
+    let settings = SourceSettings {
+        concurrency: Some(args.concurrency),
+        delay_ms: Some(0),
+        ..SourceSettings::default()
+    };
+    app.config.crawl = settings.over(&app.config.crawl);
     app
 }

@@ -112,10 +112,8 @@ impl Interrupt {
         Ok(Interrupt { stop, interrupted })
     }
 
-    /// Fails once interrupted; otherwise allows another run after [`Interrupt::stop`].
+    /// Fails once interrupted.
     pub fn rearm(&self) -> Result<watch::Receiver<bool>> {
-        self.stop.send_replace(false);
-        // In this order: an interrupt in between sets the channel again.
         self.check()?;
         Ok(self.stop.subscribe())
     }
@@ -125,11 +123,6 @@ impl Interrupt {
             bail!("interrupted; there are no figures of the run that was under way");
         }
         Ok(())
-    }
-
-    /// Ends what the run still does, as an interrupt would.
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
     }
 }
 

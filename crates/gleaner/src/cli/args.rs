@@ -44,9 +44,16 @@ pub enum Command {
     /// Work through the embedding backlog
     #[command(after_help = "Example: gleaner embed")]
     Embed,
-    /// Look at sources
+    /// Add, change and look at sources
     #[command(subcommand)]
     Source(SourceCommand),
+    /// Look at queued work, cancel, retry, pause and resume it
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Run tasks from the queue until stopped
+    Worker(WorkerArgs),
+    /// Queue crawls of sources that are due, until stopped
+    Scheduler(SchedulerArgs),
     /// Look at pages, their versions and what changed
     #[command(subcommand)]
     Page(PageCommand),
@@ -203,9 +210,205 @@ pub enum SourceCommand {
     /// List sources
     #[command(after_help = "Example: gleaner source list")]
     List,
-    /// Show one source with its crawls
+    /// Show one source with its schedule and its crawls
     #[command(after_help = "Example: gleaner source show 1")]
     Show { id: i64 },
+    /// Add a source to crawl now and then
+    #[command(after_help = "Examples:
+  gleaner source add https://example.org/news/ --every 6h
+  gleaner source add https://example.org/docs/ --every 1d --adaptive 1h..30d --max-pages 5000
+  gleaner source add https://example.org/jobs/ --cron '30 6 * * 1-5'
+
+A running `gleaner scheduler` queues its crawls, a running `gleaner worker` runs them.")]
+    Add(SourceAddArgs),
+    /// Change a source
+    #[command(after_help = "Examples:
+  gleaner source edit 3 --every 12h
+  gleaner source edit 3 --active false")]
+    Edit(SourceEditArgs),
+    /// Remove a source, with its pages unless told otherwise
+    #[command(after_help = "Example: gleaner source remove 3 --keep-pages")]
+    Remove {
+        id: i64,
+        /// Its pages stay searchable
+        #[arg(long)]
+        keep_pages: bool,
+    },
+    /// Queue a crawl of a source for the next free worker
+    #[command(after_help = "Examples:
+  gleaner source crawl 3
+  gleaner source crawl 3 --url https://example.org/news/today")]
+    Crawl {
+        id: i64,
+        /// high, default or low, with a level from 0 (first) to 9 as in low:3
+        #[arg(long, default_value = "high")]
+        priority: types::Priority,
+        /// Only this page, and nothing it links to (repeatable)
+        #[arg(long, value_name = "URL")]
+        url: Vec<String>,
+    },
+}
+
+/// How often and how a source is crawled.
+#[derive(Clone, Debug, Args)]
+pub struct SourceScheduleArgs {
+    /// Time from one crawl to the next: 30m, 6h, 2d, or hours as a bare number
+    #[arg(long, value_name = "TIME")]
+    pub every: Option<String>,
+    /// Fixed times in UTC: minute, hour, day of month, month, day of week
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "every")]
+    pub cron: Option<String>,
+    /// Let the interval follow how much changes, within these bounds
+    #[arg(long, value_name = "MIN..MAX", conflicts_with = "cron")]
+    pub adaptive: Option<String>,
+    /// host, domain or subpath
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// Stop each crawl after this many stored pages (0: no limit)
+    #[arg(long, value_name = "N")]
+    pub max_pages: Option<u64>,
+    /// Follow links this far from the start (0: no limit)
+    #[arg(long, value_name = "N")]
+    pub max_depth: Option<u32>,
+    /// Only URLs whose path matches this glob, or regex:… (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Leave out URLs whose path matches this glob, or regex:… (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Requests in flight, over all hosts and per host
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<u32>,
+    /// Least time between two requests to one host
+    #[arg(long, value_name = "N")]
+    pub delay_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SourceAddArgs {
+    /// Where its crawls start: pages, sitemaps or feeds
+    #[arg(required = true, value_name = "URL", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+    /// [default: the host]
+    #[arg(long)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub schedule: SourceScheduleArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SourceEditArgs {
+    pub id: i64,
+    #[arg(long)]
+    pub name: Option<String>,
+    /// false: no longer crawled by schedule
+    #[arg(long)]
+    pub active: Option<bool>,
+    /// Crawl only when asked
+    #[arg(long, conflicts_with_all = ["every", "cron", "adaptive"])]
+    pub no_schedule: bool,
+    #[command(flatten)]
+    pub schedule: SourceScheduleArgs,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum TaskCommand {
+    /// List tasks, newest first
+    #[command(after_help = "Example: gleaner task list --state dead --limit 10")]
+    List(TaskListArgs),
+    /// Show one task
+    #[command(after_help = "Example: gleaner task show 12")]
+    Show { id: i64 },
+    /// Follow a task until it ends
+    #[command(after_help = "Example: gleaner task watch 12")]
+    Watch { id: i64 },
+    /// Count tasks by kind and state
+    #[command(after_help = "Example: gleaner task status --json")]
+    Status,
+    /// Store single pages: queues a task
+    #[command(after_help = "Examples:
+  gleaner task scrape https://example.org/a
+  gleaner task scrape https://example.org/a https://example.org/b --max-concurrent 2 --delay-ms 500")]
+    Scrape(TaskScrapeArgs),
+    /// Cancel a task; a running one is told to stop
+    #[command(after_help = "Example: gleaner task cancel 12")]
+    Cancel { id: i64 },
+    /// Queue a dead, failed or cancelled task again
+    #[command(after_help = "Example: gleaner task retry 12")]
+    Retry { id: i64 },
+    /// Pause the crawl of a task, a kind of task, or (without either) all tasks
+    #[command(after_help = "Examples:
+  gleaner task pause 12
+  gleaner task pause --kind embed")]
+    Pause {
+        id: Option<i64>,
+        #[arg(long, conflicts_with = "id")]
+        kind: Option<String>,
+    },
+    /// Go on with what was paused
+    #[command(after_help = "Example: gleaner task resume 12")]
+    Resume {
+        id: Option<i64>,
+        #[arg(long, conflicts_with = "id")]
+        kind: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TaskListArgs {
+    /// scheduled, queued, running, succeeded, failed, cancelled or dead (repeatable)
+    #[arg(long)]
+    pub state: Vec<String>,
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Go on below this task
+    #[arg(long, value_name = "ID")]
+    pub before: Option<i64>,
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TaskScrapeArgs {
+    #[arg(required = true, value_name = "URL", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+    /// Kept with the task
+    #[arg(long)]
+    pub brand: Option<String>,
+    /// Requests in flight
+    #[arg(long, value_name = "N")]
+    pub max_concurrent: Option<u32>,
+    /// Least time between two requests to one host
+    #[arg(long, value_name = "N")]
+    pub delay_ms: Option<u64>,
+    /// high, default or low, with a level from 0 (first) to 9 as in low:3
+    #[arg(long, default_value = "default")]
+    pub priority: types::Priority,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner worker
+  gleaner worker --kind crawl --kind embed
+
+Several workers may share a data folder. TASK_QUEUE_WORKERS (worker.slots_max) bounds the tasks at once.")]
+pub struct WorkerArgs {
+    /// Run only tasks of this kind (repeatable)
+    #[arg(long)]
+    pub kind: Vec<String>,
+    /// Allow requests to this private network (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    pub allow_private: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner scheduler
+  gleaner scheduler --once      # for cron and systemd timers")]
+pub struct SchedulerArgs {
+    /// Check once and end
+    #[arg(long)]
+    pub once: bool,
 }
 
 #[derive(Debug, Subcommand)]

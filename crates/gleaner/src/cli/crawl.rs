@@ -1,23 +1,30 @@
-//! `gleaner crawl` and `gleaner embed`.
+//! `gleaner crawl` and `gleaner embed`: tasks, run here and watched.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use store::{Access, CrawlCounts, Store};
+use store::{Access, EmbeddingProgress, EnqueueRunning, NewSource, NewTask};
+use tokio::sync::watch;
+use types::{CanonicalUrl, Priority, SourceId};
 
 use super::args::{CrawlArgs, EmbedWhen};
 use super::live::LiveView;
 use super::output::{Exit, Paint, bytes, json_line, line, note, thousands};
 use super::stop;
 use crate::app::{App, is_loopback, parse_seed};
-use crate::pipeline::backlog::Backlog;
+use crate::config::EmbedProvider;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::start::{self, CrawlRequest, CrawlResult};
-use crate::pipeline::visit::Depth;
+use crate::pipeline::settings::SourceSettings;
+use crate::pipeline::start::policy_json;
+use crate::services::Services;
+use crate::tasks::{self, CrawlOutcome, CrawlPayload, Ending, Foreground, Pages, Worker};
+
+/// How often a wait looks at Ctrl-C.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
     let seeds = args
@@ -35,158 +42,316 @@ pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
     if !app.config.crawl.robots {
         note("note: robots.txt is not obeyed (crawl.robots = false); the crawl records it");
     }
-    let store = app.open_store(Access::Write)?;
-    let embedder = match args.embed {
-        EmbedWhen::Wait => app.embedder()?,
-        EmbedWhen::Later | EmbedWhen::Off => None,
-    };
-    let request = CrawlRequest {
+    let mut app = app.clone();
+    let allowed = args.allow_private.iter().cloned();
+    app.config.fetch.allow_private.extend(allowed);
+    let typed = Typed {
         seeds,
-        concurrency: args.concurrency,
-        delay_ms: args.delay_ms,
-        allow_private: args.allow_private.clone(),
-        embedder,
-        depth: Depth::Store,
-        index: true,
+        settings: settings(&app, args),
+        embed: args.embed,
     };
-    let (result, interrupted) = with_live_view(app, &store, &request)?;
-    let exit = exit_code(&result, interrupted);
+    let watched = watched_crawl(&app, &typed)?;
     if app.json {
-        json_line(&CrawlView::new(&result, interrupted))?;
+        json_line(&CrawlView::new(&watched))?;
     } else {
-        report(app, &store, &result, interrupted)?;
+        report(&app, &watched)?;
     }
-    store.close()?;
-    Ok(exit)
+    Ok(watched.exit())
 }
 
-/// Runs a crawl under Ctrl-C and a progress view; says whether it was stopped.
-pub fn with_live_view(
-    app: &App,
-    store: &Store,
-    request: &CrawlRequest,
-) -> Result<(CrawlResult, bool)> {
-    let progress = Arc::new(Progress::default());
-    let stop = stop::on_ctrl_c()?;
-    let show = !app.json && std::io::stderr().is_terminal();
-    let view = LiveView::start(progress.clone(), show);
-    let result = start::crawl(app, store, request, &progress, &stop, || view.embedding());
-    view.finish();
-    let stopped = *stop.borrow();
-    Ok((result?, stopped))
+/// What was typed wins over the configuration, in this crawl and in those that
+/// a schedule starts later.
+fn settings(app: &App, args: &CrawlArgs) -> SourceSettings {
+    let crawl = &app.config.crawl;
+    SourceSettings {
+        scope: args.scope.clone(),
+        include: (!args.include.is_empty()).then(|| crawl.include.clone()),
+        exclude: (!args.exclude.is_empty()).then(|| crawl.exclude.clone()),
+        depth_max: args.max_depth,
+        pages_max: args.max_pages,
+        concurrency: args.concurrency,
+        delay_ms: args.delay_ms,
+    }
+}
+
+/// A crawl as typed.
+#[derive(Clone, Debug)]
+pub struct Typed {
+    pub seeds: Vec<CanonicalUrl>,
+    pub settings: SourceSettings,
+    pub embed: EmbedWhen,
+}
+
+/// A crawl that ran before somebody's eyes.
+#[derive(Clone, Debug)]
+pub struct WatchedCrawl {
+    pub outcome: CrawlOutcome,
+    /// Stopped while crawling, or while embedding.
+    pub stopped: bool,
+    pub chunks: u64,
+    pub vectors: EmbeddingProgress,
+    /// Texts whose vectors were computed now; `None` when that was not asked for.
+    pub embedded_now: Option<u64>,
+    pub reasons: Vec<store::ReasonCount>,
+}
+
+/// Runs the crawl of a source as a task of this process, under Ctrl-C and a
+/// progress view, and embeds what it found unless told otherwise.
+pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
+    let store = app.open_store(Access::Write)?;
+    let crawl_settings = typed.settings.over(&app.config.crawl);
+    let source = store.ensure_source(NewSource {
+        tenant: app.tenant,
+        name: typed
+            .seeds
+            .first()
+            .map_or_else(String::new, |seed| seed.host().to_owned()),
+        seeds: typed
+            .seeds
+            .iter()
+            .map(|seed| seed.as_str().to_owned())
+            .collect(),
+        policy: policy_json(&crawl_settings),
+    })?;
+    store.edit_source(
+        source,
+        store::SourceEdit {
+            settings: Some(typed.settings.to_json()?),
+            ..store::SourceEdit::default()
+        },
+    )?;
+    let embeds = typed.embed == EmbedWhen::Wait && app.config.embed.provider != EmbedProvider::Off;
+    let mut task = tasks::crawl_task(
+        app.tenant,
+        &CrawlPayload {
+            source: source.0,
+            embed: typed.embed != EmbedWhen::Off,
+            urls: Vec::new(),
+        },
+    )?;
+    task.priority = Priority::HIGH;
+    let foreground = Arc::new(Foreground::default());
+    let services = Services::start(app, store, foreground.progress.clone())?
+        .with_typed_seeds(typed.seeds.clone());
+    let here = Here::start(app, services, if embeds { &[tasks::EMBED] } else { &[] })?;
+    if embeds {
+        // Says at once if the model cannot be used, not after the crawl.
+        here.services.embedder()?;
+    }
+    let ending = here.run(task, Some(foreground.clone()), &busy_source(source))?;
+    let outcome = foreground
+        .outcome
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let Some(outcome) = outcome else {
+        let error = ending
+            .error
+            .unwrap_or_else(|| "the crawl was stopped".to_owned());
+        bail!(error);
+    };
+    let interrupted = outcome.status == "interrupted";
+    if embeds && !interrupted {
+        here.embed_all()?;
+    }
+    let progress = &foreground.progress;
+    let watched = WatchedCrawl {
+        stopped: here.stopped(),
+        chunks: here.services.store.stats()?.chunks,
+        vectors: here.services.store.embedding_progress()?,
+        embedded_now: embeds.then(|| progress.texts_embedded.load(Ordering::Relaxed)),
+        reasons: here
+            .services
+            .store
+            .crawl_reasons(types::CrawlId(outcome.crawl_id))?,
+        outcome,
+    };
+    here.end()?;
+    Ok(watched)
+}
+
+fn busy_source(source: SourceId) -> impl Fn(i64, &str) -> String {
+    move |task, worker| {
+        format!(
+            "source {source} is being crawled already, by process {} (task {task}); \
+             `gleaner task watch {task}` follows it",
+            worker.split('-').next().unwrap_or(worker)
+        )
+    }
+}
+
+/// A worker of this command's own, with a view and Ctrl-C.
+struct Here {
+    services: Arc<Services>,
+    worker: Worker,
+    view: LiveView,
+    stop: watch::Receiver<bool>,
+}
+
+impl Here {
+    fn start(app: &App, services: Services, claims: &[&'static str]) -> Result<Here> {
+        let stop = stop::on_ctrl_c()?;
+        let show = !app.json && std::io::stderr().is_terminal();
+        let view = LiveView::start(services.progress.clone(), show);
+        let services = Arc::new(services);
+        let worker = Worker::start(&services, tasks::options(app, claims))?;
+        Ok(Here {
+            services,
+            worker,
+            view,
+            stop,
+        })
+    }
+
+    fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Runs one task to its end.
+    fn run(
+        &self,
+        task: NewTask,
+        foreground: Option<Arc<Foreground>>,
+        busy: &dyn Fn(i64, &str) -> String,
+    ) -> Result<Ending> {
+        let store = &self.services.store;
+        let until = self.services.app.clock.now().plus(tasks::LEASE_FOR);
+        let id = match store.enqueue_running(task, store.instance(), until)? {
+            EnqueueRunning::Claimed(claimed) => {
+                let id = claimed.id;
+                self.worker.adopt(*claimed, foreground);
+                id
+            }
+            EnqueueRunning::AlreadyRunning { id, owner } => bail!(busy(id.0, &owner)),
+        };
+        loop {
+            if let Some(ending) = self.worker.wait(id, LOOK_EVERY) {
+                return Ok(ending);
+            }
+            if self.stopped() {
+                self.worker.stop();
+            }
+        }
+    }
+
+    /// Waits until no chunk is pending, whoever embeds them.
+    fn embed_all(&self) -> Result<()> {
+        self.view.embedding();
+        let store = &self.services.store;
+        let mut enqueued = 0;
+        loop {
+            if self.stopped() {
+                self.worker.stop();
+                return Ok(());
+            }
+            let vectors = store.embedding_progress()?;
+            let progress = &self.services.progress;
+            progress.vectors_done.store(vectors.done, Ordering::Relaxed);
+            progress
+                .vectors_pending
+                .store(vectors.pending, Ordering::Relaxed);
+            if vectors.pending == 0 {
+                return Ok(());
+            }
+            if !tasks::is_at_work(store, tasks::EMBED)? {
+                // Its attempts are used up, or it ended just before more came.
+                if enqueued == 3 {
+                    return Ok(());
+                }
+                enqueued += 1;
+                store.enqueue_tasks(vec![tasks::embed(self.services.app.tenant)])?;
+            }
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+    }
+
+    /// Ends the view and the worker, and closes the store.
+    fn end(self) -> Result<()> {
+        self.view.finish();
+        self.worker.join()?;
+        match Arc::try_unwrap(self.services) {
+            Ok(services) => services.close(),
+            // A thread that was given up still holds it.
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 /// `gleaner embed`
 pub fn embed(app: &App) -> Result<Exit> {
+    if app.config.embed.provider == EmbedProvider::Off {
+        bail!("embedding is off; set embed.provider = \"local\" or \"http\"");
+    }
     let store = app.open_store(Access::Write)?;
-    let embedder = app
-        .embedder()?
-        .context("embedding is off; set embed.provider = \"local\" or \"http\"")?;
-    start::use_model(&store, &embedder)?;
-    store.retry_failed_chunks()?;
-    let progress = Arc::new(Progress::default());
-    let stop = stop::on_ctrl_c()?;
-    let show = !app.json && std::io::stderr().is_terminal();
-    let view = LiveView::start(progress.clone(), show);
-    view.embedding();
-    let stopped = AtomicBool::new(false);
-    let report = std::thread::scope(|scope| {
-        let backlog = Backlog {
-            store: &store,
-            embedder: &embedder,
-            progress,
-            stop: &stopped,
-        };
-        let handle = scope.spawn(move || backlog.drain());
-        while !handle.is_finished() {
-            stopped.store(*stop.borrow(), Ordering::Relaxed);
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        handle.join().expect("bug: the backlog panicked")
-    })?;
-    view.finish();
-    start::clean_up(app, &store)?;
-    let left = store.embedding_progress()?;
+    let progress: Arc<Progress> = Arc::default();
+    let before = store.embedding_progress()?;
+    let services = Services::start(app, store, progress.clone())?;
+    let here = Here::start(app, services, &[tasks::EMBED])?;
+    here.services.embedder()?.context("bug: embedding is on")?;
+    here.services.store.retry_failed_chunks()?;
+    here.embed_all()?;
+    let left = here.services.store.embedding_progress()?;
+    let stopped = here.stopped();
+    here.end()?;
+    let chunks = left.done.saturating_sub(before.done);
+    let embedded = progress.texts_embedded.load(Ordering::Relaxed);
+    let cached = progress.texts_cached.load(Ordering::Relaxed);
     if app.json {
         json_line(&serde_json::json!({
-            "chunks": report.chunks, "embedded": report.embedded, "cached": report.cached,
+            "chunks": chunks, "embedded": embedded, "cached": cached,
             "failed": left.failed, "pending": left.pending,
         }))?;
     } else {
         line(format!(
             "Embedded {} chunks ({} texts computed, {} from the cache); {} pending, {} failed",
-            thousands(report.chunks),
-            thousands(report.embedded),
-            thousands(report.cached),
+            thousands(chunks),
+            thousands(embedded),
+            thousands(cached),
             thousands(left.pending),
             thousands(left.failed),
         ))?;
     }
-    store.close()?;
-    Ok(if left.pending + left.failed > 0 {
+    Ok(if stopped || left.pending + left.failed > 0 {
         Exit::Partly
     } else {
         Exit::Ok
     })
 }
 
-fn exit_code(result: &CrawlResult, interrupted: bool) -> Exit {
-    let counts = result.report.row.counts;
-    let stored = counts.added + counts.updated + counts.unchanged;
-    if result.report.interrupted || interrupted {
-        Exit::Partly
-    } else if stored == 0 {
-        Exit::Failed
-    } else if !failed_seeds(result).is_empty() || result.embedding.failed > 0 {
-        Exit::Partly
-    } else {
-        Exit::Ok
+impl WatchedCrawl {
+    pub fn interrupted(&self) -> bool {
+        self.outcome.status == "interrupted"
     }
-}
 
-/// Start pages that ended neither stored nor in a redirect or canonical page.
-fn failed_seeds(result: &CrawlResult) -> Vec<String> {
-    result
-        .report
-        .seed_endings
-        .iter()
-        .filter(|(_, ending)| {
-            !matches!(
-                ending.reason,
-                "redirect" | "canonical" | "noindex" | "listing"
-            )
-        })
-        .map(|(url, ending)| format!("{url}: {} ({})", ending.detail, ending.reason))
-        .collect()
+    fn exit(&self) -> Exit {
+        if self.interrupted() || self.stopped {
+            Exit::Partly
+        } else if self.outcome.pages.stored() == 0 {
+            Exit::Failed
+        } else if !self.outcome.errors.is_empty() || self.vectors.failed > 0 {
+            Exit::Partly
+        } else {
+            Exit::Ok
+        }
+    }
 }
 
 /// The object that `crawl --json` ends with.
 #[derive(Debug, Serialize)]
-pub struct CrawlView {
+pub struct CrawlView<'a> {
     crawl_id: i64,
     source_id: i64,
-    status: &'static str,
+    status: &'a str,
     resumed: bool,
-    pages: CountsView,
+    pages: Pages,
     chunks: u64,
     vectors: VectorsView,
     bytes: u64,
     duration_ms: u64,
     pages_per_s: f64,
-    left_out: LeftOutView,
+    left_out: tasks::LeftOutCounts,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct CountsView {
-    found: u64,
-    fetched: u64,
-    added: u64,
-    updated: u64,
-    unchanged: u64,
-    failed: u64,
-    skipped: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -197,87 +362,41 @@ struct VectorsView {
     embedded_now: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct LeftOutView {
-    out_of_scope: u64,
-    too_deep: u64,
-    traps: u64,
-    malformed: u64,
-}
-
-impl CrawlView {
-    pub fn new(result: &CrawlResult, interrupted: bool) -> CrawlView {
-        let row = &result.report.row;
-        let CrawlCounts {
-            found,
-            fetched,
-            added,
-            updated,
-            unchanged,
-            failed,
-            skipped,
-        } = row.counts;
-        let left_out = result.report.left_out;
+impl CrawlView<'_> {
+    pub fn new(watched: &WatchedCrawl) -> CrawlView<'_> {
+        let outcome = &watched.outcome;
         CrawlView {
-            crawl_id: row.id.0,
-            source_id: result.source.0,
-            status: if interrupted && result.report.interrupted {
-                "interrupted"
-            } else {
-                row.status.code()
-            },
-            resumed: result.resumed,
-            pages: CountsView {
-                found,
-                fetched,
-                added,
-                updated,
-                unchanged,
-                failed,
-                skipped,
-            },
-            chunks: result.chunks,
+            crawl_id: outcome.crawl_id,
+            source_id: outcome.source_id,
+            status: &outcome.status,
+            resumed: outcome.resumed,
+            pages: outcome.pages,
+            chunks: watched.chunks,
             vectors: VectorsView {
-                done: result.embedding.done,
-                pending: result.embedding.pending,
-                embedded_now: result.backlog.map(|backlog| backlog.embedded),
+                done: watched.vectors.done,
+                pending: watched.vectors.pending,
+                embedded_now: watched.embedded_now,
             },
-            bytes: row.bytes,
-            duration_ms: duration_ms(result),
-            pages_per_s: (pages_per_s(result) * 10.0).round() / 10.0,
-            left_out: LeftOutView {
-                out_of_scope: left_out.out_of_scope,
-                too_deep: left_out.too_deep,
-                traps: left_out.traps,
-                malformed: left_out.malformed,
-            },
-            errors: failed_seeds(result),
+            bytes: outcome.bytes,
+            duration_ms: outcome.duration_ms,
+            pages_per_s: outcome.pages_per_s,
+            left_out: outcome.left_out,
+            errors: outcome.errors.iter().map(problem).collect(),
         }
     }
 }
 
-/// Until searchable by keyword, over all runs of this crawl.
-fn duration_ms(result: &CrawlResult) -> u64 {
-    let earlier_and_this = u64::try_from(result.report.row.active_ms).unwrap_or(0);
-    earlier_and_this.max(u64::try_from(result.searchable_after.as_millis()).unwrap_or(u64::MAX))
+fn problem(problem: &tasks::UrlProblem) -> String {
+    format!("{}: {} ({})", problem.url, problem.detail, problem.reason)
 }
 
-fn pages_per_s(result: &CrawlResult) -> f64 {
-    let seconds = duration_ms(result) as f64 / 1000.0;
-    if seconds > 0.0 {
-        result.report.row.counts.fetched as f64 / seconds
-    } else {
-        0.0
-    }
-}
-
-pub fn report(app: &App, store: &Store, result: &CrawlResult, interrupted: bool) -> Result<()> {
+pub fn report(app: &App, watched: &WatchedCrawl) -> Result<()> {
     let paint = Paint::stdout();
-    let row = &result.report.row;
-    let counts = row.counts;
-    let stored = counts.added + counts.updated + counts.unchanged;
-    let seconds = duration_ms(result) as f64 / 1000.0;
-    let headline = if result.report.interrupted {
+    let outcome = &watched.outcome;
+    let counts = outcome.pages;
+    let stored = counts.stored();
+    let seconds = outcome.duration_ms as f64 / 1000.0;
+    let headline = if watched.interrupted() {
         paint.yellow("Stopped; everything so far is kept.")
     } else if stored == 0 {
         paint.red("Nothing was stored.")
@@ -287,8 +406,8 @@ pub fn report(app: &App, store: &Store, result: &CrawlResult, interrupted: bool)
     line(format!(
         "{headline} {} pages fetched in {seconds:.1} s ({:.0} pages/s, {})",
         thousands(counts.fetched),
-        pages_per_s(result),
-        bytes(row.bytes),
+        outcome.pages_per_s,
+        bytes(outcome.bytes),
     ))?;
     line(format!(
         "  found {} = added {} + updated {} + unchanged {} + failed {} + skipped {}{}",
@@ -298,13 +417,13 @@ pub fn report(app: &App, store: &Store, result: &CrawlResult, interrupted: bool)
         thousands(counts.unchanged),
         thousands(counts.failed),
         thousands(counts.skipped),
-        if row.queued > 0 {
-            format!(" + queued {}", thousands(row.queued))
+        if outcome.queued > 0 {
+            format!(" + queued {}", thousands(outcome.queued))
         } else {
             String::new()
         },
     ))?;
-    for reason in store.crawl_reasons(row.id)? {
+    for reason in &watched.reasons {
         let label = format!("{} {}", reason.class, reason.reason);
         let example = reason.examples.first().map_or("", String::as_str);
         line(format!(
@@ -313,17 +432,16 @@ pub fn report(app: &App, store: &Store, result: &CrawlResult, interrupted: bool)
             paint.dim(&format!("e.g. {example}"))
         ))?;
     }
-    let left_out = result.report.left_out;
-    if left_out.traps > 0 {
+    if outcome.left_out.traps > 0 {
         line(format!(
             "  {} links left out as endless (calendars, session ids)",
-            left_out.traps
+            outcome.left_out.traps
         ))?;
     }
-    let vectors = result.embedding;
+    let vectors = watched.vectors;
     line(format!(
         "  {} chunks; vectors: {} done, {} pending{}",
-        thousands(result.chunks),
+        thousands(watched.chunks),
         thousands(vectors.done),
         thousands(vectors.pending),
         if vectors.failed > 0 {
@@ -332,18 +450,19 @@ pub fn report(app: &App, store: &Store, result: &CrawlResult, interrupted: bool)
             String::new()
         },
     ))?;
-    for problem in failed_seeds(result) {
+    for error in &outcome.errors {
         line(format!(
-            "  {} {problem}",
-            paint.red("start page not stored:")
+            "  {} {}",
+            paint.red("start page not stored:"),
+            problem(error)
         ))?;
     }
-    if result.report.interrupted {
+    if watched.interrupted() {
         line("  Run the same command again to go on.")?;
     } else if stored == 0 {
-        line(format!("  {}", advice(result)))?;
+        line(format!("  {}", advice(outcome)))?;
     } else {
-        if interrupted || vectors.pending > 0 {
+        if watched.stopped || vectors.pending > 0 {
             line("  `gleaner embed` computes the pending vectors; keyword search works now.")?;
         }
         line(format!(
@@ -364,12 +483,11 @@ pub fn data_dir_flag(app: &App) -> String {
 }
 
 /// What to do when no page could be stored.
-fn advice(result: &CrawlResult) -> &'static str {
-    let reason = result
-        .report
-        .seed_endings
+fn advice(outcome: &CrawlOutcome) -> &'static str {
+    let reason = outcome
+        .errors
         .first()
-        .map_or("", |(_, ending)| ending.reason);
+        .map_or("", |problem| problem.reason.as_str());
     match reason {
         "dns" => "Check the spelling of the host name and this machine's network.",
         "connect" => "Nothing answers there; check the port, or whether the server is up.",

@@ -5,14 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rust_embed::RustEmbed;
 use search::{Filters, Mode, SearchRequest};
-use store::Access;
 
-use super::crawl::{CrawlView, with_live_view};
+use super::args::EmbedWhen;
+use super::crawl::{CrawlView, Typed, watched_crawl};
 use super::output::{Exit, Paint, json_line, line, paragraph, thousands};
 use super::search::{ResponseView, highlight, milliseconds};
 use crate::app::App;
-use crate::pipeline::start::CrawlRequest;
-use crate::pipeline::visit::Depth;
+use crate::pipeline::settings::SourceSettings;
 use crate::site::Site;
 
 /// The bundled site; see `demo/README.md` for what each page is for.
@@ -56,33 +55,27 @@ pub fn run(app: &App) -> Result<Exit> {
         line(format!("  data   {}\n", app.data_dir().display()))?;
     }
     let seed = crate::app::parse_seed(&served.url("/"))?;
-    let store = app.open_store(Access::Write)?;
-    let request = CrawlRequest {
+    let typed = Typed {
         seeds: vec![seed],
-        concurrency: None,
-        delay_ms: None,
-        allow_private: Vec::new(),
-        embedder: app.embedder()?,
-        depth: Depth::Store,
-        index: true,
+        settings: SourceSettings::default(),
+        embed: EmbedWhen::Wait,
     };
-    let (result, stopped) = with_live_view(&app, &store, &request)?;
+    let watched = watched_crawl(&app, &typed)?;
     if app.json {
-        json_line(&CrawlView::new(&result, stopped))?;
+        json_line(&CrawlView::new(&watched))?;
     } else {
-        super::crawl::report(&app, &store, &result, stopped)?;
+        super::crawl::report(&app, &watched)?;
     }
-    store.close()?;
     drop(served);
-    if result.report.row.counts.added == 0 {
+    if watched.outcome.pages.added == 0 {
         bail!("the bundled site could not be crawled");
     }
-    if stopped {
+    if watched.stopped {
         return Ok(Exit::Partly);
     }
 
     for (query, mode) in SEARCHES {
-        let mode = if result.embedding.done == 0 {
+        let mode = if watched.vectors.done == 0 {
             Mode::Keyword
         } else {
             mode

@@ -16,6 +16,8 @@ mod reindex;
 pub mod search;
 mod source;
 mod stop;
+mod task;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -89,6 +91,9 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Extract(args) => extract::run(&app, args),
         Command::Embed => crawl::embed(&app),
         Command::Source(command) => source::run(&app, command),
+        Command::Task(command) => task::run(&app, command),
+        Command::Worker(args) => worker::run(&app, args),
+        Command::Scheduler(args) => worker::schedule(&app, args),
         Command::Page(command) => page::run(&app, command),
         Command::Reindex => reindex::run(&app),
         Command::Model(command) => model::run(&app, command),

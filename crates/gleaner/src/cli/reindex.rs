@@ -10,7 +10,7 @@ use super::output::{Exit, json_line, line, thousands};
 use crate::app::App;
 
 pub fn run(app: &App) -> Result<Exit> {
-    let store = app.open_store(Access::Write)?;
+    let store = app.open_store(Access::WriteAlone)?;
     let start = Instant::now();
     let heap_bytes = app.config.index.heap_mb * 1024 * 1024;
     let mut index = KeywordIndex::open_with(&app.index_dir(), IndexMode::Write, heap_bytes)?;

@@ -1,86 +1,360 @@
-//! `gleaner source list|show`
+//! `gleaner source list|show|add|edit|remove|crawl`
 
-use anyhow::{Context, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use store::{Access, CrawlRow, SourceRow};
+use store::{
+    Access, CrawlRow, IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow,
+    SourceSchedule, Store,
+};
 use types::SourceId;
 
-use super::args::SourceCommand;
+use super::args::{SourceAddArgs, SourceCommand, SourceEditArgs, SourceScheduleArgs};
 use super::output::{Exit, Paint, json_line, line, rfc3339, thousands};
-use crate::app::App;
+use crate::app::{App, UsageError, parse_seed};
+use crate::pipeline::settings::SourceSettings;
+use crate::pipeline::start;
+use crate::services::Services;
+use crate::tasks::{self, CrawlPayload};
 
 const CRAWLS_SHOWN: usize = 20;
 
 pub fn run(app: &App, command: &SourceCommand) -> Result<Exit> {
-    let store = app.open_store(Access::Read)?;
     match command {
-        SourceCommand::List => {
-            let sources = store.sources(app.tenant)?;
-            if app.json {
-                for source in &sources {
-                    json_line(&SourceView::new(source))?;
-                }
-                return Ok(Exit::Ok);
-            }
-            if sources.is_empty() {
-                line("No sources yet. Start with: gleaner crawl https://…")?;
-            }
-            let paint = Paint::stdout();
-            for source in &sources {
-                let last = source.last_crawl.as_ref().map_or_else(
-                    || "never crawled".to_owned(),
-                    |crawl| format!("{} {}", crawl.status.code(), rfc3339(crawl.started_at)),
-                );
-                line(format!(
-                    "{:>4}  {}  {} pages  {}",
-                    source.id,
-                    paint.bold(&source.seeds.join(" ")),
-                    thousands(source.page_count),
-                    paint.dim(&last)
-                ))?;
-            }
-        }
-        SourceCommand::Show { id } => {
-            let source = store
-                .source(SourceId(*id))?
-                .filter(|source| source.tenant == app.tenant)
-                .with_context(|| format!("there is no source {id}; see `gleaner source list`"))?;
-            let crawls = store.crawls(Some(source.id), CRAWLS_SHOWN)?;
-            if app.json {
-                let crawls: Vec<CrawlView> = crawls.iter().map(CrawlView::new).collect();
-                let policy: serde_json::Value =
-                    serde_json::from_str(&source.policy).unwrap_or_default();
-                json_line(&serde_json::json!({
-                    "source": SourceView::new(&source), "policy": policy, "crawls": crawls,
-                }))?;
-                return Ok(Exit::Ok);
-            }
-            let paint = Paint::stdout();
-            line(paint.bold(&format!("Source {}: {}", source.id, source.name)))?;
-            for seed in &source.seeds {
-                line(format!("  start   {seed}"))?;
-            }
-            line(format!("  pages   {}", thousands(source.page_count)))?;
-            line(format!("  policy  {}", source.policy))?;
-            line("  crawls")?;
-            for crawl in &crawls {
-                let counts = crawl.counts;
-                line(format!(
-                    "    {:>4}  {}  {:<11} found {}, added {}, updated {}, unchanged {}, failed {}, skipped {}",
-                    crawl.id,
-                    rfc3339(crawl.started_at),
-                    crawl.status.code(),
-                    counts.found,
-                    counts.added,
-                    counts.updated,
-                    counts.unchanged,
-                    counts.failed,
-                    counts.skipped,
-                ))?;
-            }
+        SourceCommand::List => list(app),
+        SourceCommand::Show { id } => show(app, SourceId(*id)),
+        SourceCommand::Add(args) => add(app, args),
+        SourceCommand::Edit(args) => edit(app, args),
+        SourceCommand::Remove { id, keep_pages } => remove(app, SourceId(*id), *keep_pages),
+        SourceCommand::Crawl { id, priority, url } => {
+            let store = app.open_store(Access::Write)?;
+            let source = find(app, &store, SourceId(*id))?;
+            let urls = url
+                .iter()
+                .map(|url| Ok(parse_seed(url)?.to_string()))
+                .collect::<Result<Vec<_>>>()?;
+            let mut task = tasks::crawl_task(
+                app.tenant,
+                &CrawlPayload {
+                    source: source.id.0,
+                    embed: true,
+                    urls,
+                },
+            )?;
+            task.priority = *priority;
+            super::task::enqueued(app, &store, task)
         }
     }
+}
+
+fn find(app: &App, store: &Store, id: SourceId) -> Result<SourceRow> {
+    store
+        .source(id)?
+        .filter(|source| source.tenant == app.tenant && source.removed_at.is_none())
+        .with_context(|| format!("there is no source {id}; see `gleaner source list`"))
+}
+
+fn list(app: &App) -> Result<Exit> {
+    let store = app.open_store(Access::Read)?;
+    let sources = store.sources(app.tenant)?;
+    if app.json {
+        for source in &sources {
+            json_line(&SourceView::new(source))?;
+        }
+        return Ok(Exit::Ok);
+    }
+    if sources.is_empty() {
+        line("No sources yet. Start with: gleaner crawl https://…")?;
+    }
+    let paint = Paint::stdout();
+    for source in &sources {
+        let last = source.last_crawl.as_ref().map_or_else(
+            || "never crawled".to_owned(),
+            |crawl| format!("{} {}", crawl.status.code(), rfc3339(crawl.started_at)),
+        );
+        line(format!(
+            "{:>4}  {}  {} pages  {}{}",
+            source.id,
+            paint.bold(&source.seeds.join(" ")),
+            thousands(source.page_count),
+            paint.dim(&last),
+            source
+                .trouble
+                .as_ref()
+                .map_or_else(String::new, |_| paint.red("  in trouble")),
+        ))?;
+    }
     Ok(Exit::Ok)
+}
+
+fn show(app: &App, id: SourceId) -> Result<Exit> {
+    let store = app.open_store(Access::Read)?;
+    let source = find(app, &store, id)?;
+    let crawls = store.crawls(Some(source.id), CRAWLS_SHOWN)?;
+    if app.json {
+        let crawls: Vec<CrawlView> = crawls.iter().map(CrawlView::new).collect();
+        json_line(&serde_json::json!({
+            "source": SourceView::new(&source),
+            "policy": json(&source.policy),
+            "crawls": crawls,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    let paint = Paint::stdout();
+    line(paint.bold(&format!("Source {}: {}", source.id, source.name)))?;
+    for seed in &source.seeds {
+        line(format!("  start     {seed}"))?;
+    }
+    line(format!("  pages     {}", thousands(source.page_count)))?;
+    line(format!("  settings  {}", source.settings))?;
+    line(format!("  schedule  {}", schedule_text(&source)))?;
+    if source.failures_in_a_row > 0 {
+        line(format!("  failures  {} in a row", source.failures_in_a_row))?;
+    }
+    if let Some(trouble) = &source.trouble {
+        line(format!("  {}   {trouble}", paint.red("trouble")))?;
+    }
+    line("  crawls")?;
+    for crawl in &crawls {
+        let counts = crawl.counts;
+        line(format!(
+            "    {:>4}  {}  {:<11} found {}, added {}, updated {}, unchanged {}, failed {}, skipped {}",
+            crawl.id,
+            rfc3339(crawl.started_at),
+            crawl.status.code(),
+            counts.found,
+            counts.added,
+            counts.updated,
+            counts.unchanged,
+            counts.failed,
+            counts.skipped,
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
+    let seeds = args
+        .urls
+        .iter()
+        .map(|url| parse_seed(url))
+        .collect::<Result<Vec<_>>>()?;
+    let schedule = parse_schedule(&args.schedule)?.unwrap_or_default();
+    let settings = changed(&SourceSettings::default(), &args.schedule);
+    let crawl = settings.over(&app.config.crawl);
+    // Says now what a crawl would say later.
+    start::scope_of(&seeds, &crawl)?;
+    let now = app.clock.now();
+    // Due at once: the first crawl should not wait a whole interval.
+    let scheduled = tasks::next_due(&schedule, None, now)?
+        .map(|due| if schedule.cron.is_some() { due } else { now });
+    let store = app.open_store(Access::Write)?;
+    let name = args.name.clone();
+    let id = store.add_source(NewSourceSpec {
+        source: NewSource {
+            tenant: app.tenant,
+            name: name.unwrap_or_else(|| seeds[0].host().to_owned()),
+            seeds: seeds.iter().map(ToString::to_string).collect(),
+            policy: start::policy_json(&crawl),
+        },
+        kind: "web".to_owned(),
+        active: true,
+        schedule,
+        settings: settings.to_json()?,
+        next_due_at: scheduled,
+    })?;
+    if app.json {
+        json_line(&SourceView::new(&find(app, &store, id)?))?;
+        return Ok(Exit::Ok);
+    }
+    line(format!("Source {id} is added."))?;
+    let flag = super::crawl::data_dir_flag(app);
+    match scheduled {
+        Some(due) => line(format!(
+            "  due {}, as soon as `gleaner scheduler{flag}` and `gleaner worker{flag}` run",
+            rfc3339(due)
+        ))?,
+        None => line(format!("  crawl it: gleaner source crawl{flag} {id}"))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn edit(app: &App, args: &SourceEditArgs) -> Result<Exit> {
+    let store = app.open_store(Access::Write)?;
+    let old = find(app, &store, SourceId(args.id))?;
+    let schedule = if args.no_schedule {
+        Some(SourceSchedule::default())
+    } else {
+        parse_schedule(&args.schedule)?
+    };
+    let old_settings = SourceSettings::from_json(&old.settings)?;
+    let settings = changed(&old_settings, &args.schedule);
+    let seeds = old
+        .seeds
+        .iter()
+        .map(|seed| parse_seed(seed))
+        .collect::<Result<Vec<_>>>()?;
+    start::scope_of(&seeds, &settings.over(&app.config.crawl))?;
+    let row = store.edit_source(
+        old.id,
+        SourceEdit {
+            name: args.name.clone(),
+            active: args.active,
+            settings: (settings != old_settings)
+                .then(|| settings.to_json())
+                .transpose()?,
+            schedule: schedule.clone(),
+            ..SourceEdit::default()
+        },
+    )?;
+    if let Some(schedule) = &schedule {
+        let due = tasks::next_due(schedule, None, app.clock.now())?;
+        store.set_next_due(row.id, due)?;
+    }
+    let row = find(app, &store, row.id)?;
+    if app.json {
+        json_line(&SourceView::new(&row))?;
+    } else {
+        line(format!("Source {}: {}", row.id, schedule_text(&row)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn remove(app: &App, id: SourceId, keep_pages: bool) -> Result<Exit> {
+    let store = app.open_store(Access::Write)?;
+    let source = find(app, &store, id)?;
+    let pages = store.remove_source(source.id, keep_pages)?;
+    let services = Services::start(app, store, Arc::default())?;
+    services.flush_index()?;
+    services.close()?;
+    if app.json {
+        json_line(&serde_json::json!({
+            "id": id.0, "status": "removed", "pages_deleted": pages,
+        }))?;
+    } else if keep_pages {
+        line(format!("Source {id} is removed; its pages stay."))?;
+    } else {
+        line(format!(
+            "Source {id} is removed, with {} pages.",
+            thousands(pages)
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Settings with what was typed now.
+fn changed(old: &SourceSettings, args: &SourceScheduleArgs) -> SourceSettings {
+    let list = |typed: &[String]| (!typed.is_empty()).then(|| typed.to_vec());
+    let old = old.clone();
+    SourceSettings {
+        scope: args.scope.clone().or(old.scope),
+        include: list(&args.include).or(old.include),
+        exclude: list(&args.exclude).or(old.exclude),
+        depth_max: args.max_depth.or(old.depth_max),
+        pages_max: args.max_pages.or(old.pages_max),
+        concurrency: args.concurrency.or(old.concurrency),
+        delay_ms: args.delay_ms.or(old.delay_ms),
+    }
+}
+
+/// `None` when nothing was typed about it.
+fn parse_schedule(args: &SourceScheduleArgs) -> Result<Option<SourceSchedule>> {
+    if args.every.is_none() && args.cron.is_none() && args.adaptive.is_none() {
+        return Ok(None);
+    }
+    if let Some(cron) = &args.cron {
+        frontier::Cron::parse(cron).map_err(|error| UsageError(error.to_string()))?;
+    }
+    let adaptive = args
+        .adaptive
+        .as_deref()
+        .map(|text| {
+            let (min, max) = text
+                .split_once("..")
+                .ok_or_else(|| UsageError(format!("`{text}` is no range; write 1h..30d")))?;
+            let bounds = IntervalBounds {
+                min: parse_time(min)?,
+                max: parse_time(max)?,
+            };
+            if bounds.min > bounds.max {
+                bail!(UsageError(format!(
+                    "`{text}`: the first time is the longer one"
+                )));
+            }
+            Ok(bounds)
+        })
+        .transpose()?;
+    Ok(Some(SourceSchedule {
+        every: args.every.as_deref().map(parse_time).transpose()?,
+        cron: args.cron.clone(),
+        adaptive,
+    }))
+}
+
+/// `90m`, `6h`, `2d`; a bare number is hours, as the systems we replace had it.
+fn parse_time(text: &str) -> Result<Duration> {
+    let text = text.trim();
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, unit @ ('s' | 'm' | 'h' | 'd'))) => (&text[..at], unit),
+        _ => (text, 'h'),
+    };
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'd' => 24 * 3600,
+        _ => 3600,
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .filter(|number| *number > 0)
+        .and_then(|number| number.checked_mul(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            UsageError(format!(
+                "`{text}` is no time; write for example 90m, 6h or 2d"
+            ))
+            .into()
+        })
+}
+
+fn schedule_text(source: &SourceRow) -> String {
+    let schedule = &source.schedule;
+    let mut text = match (&schedule.cron, source.interval.or(schedule.every)) {
+        (Some(cron), _) => format!("at {cron} (UTC)"),
+        (None, Some(every)) => format!("every {}", time_text(every)),
+        (None, None) => "only when asked".to_owned(),
+    };
+    if let Some(bounds) = schedule.adaptive {
+        text.push_str(&format!(
+            ", adapting between {} and {}",
+            time_text(bounds.min),
+            time_text(bounds.max)
+        ));
+    }
+    if !source.active {
+        text.push_str(", not active");
+    } else if let Some(due) = source.next_due_at {
+        text.push_str(&format!(", due {}", rfc3339(due)));
+    }
+    text
+}
+
+fn time_text(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        s if s > 0 && s.is_multiple_of(24 * 3600) => format!("{} d", s / (24 * 3600)),
+        s if s > 0 && s.is_multiple_of(3600) => format!("{} h", s / 3600),
+        s if s >= 7200 => format!("{:.1} h", s as f64 / 3600.0),
+        s if s >= 60 => format!("{:.0} min", s as f64 / 60.0),
+        s => format!("{s} s"),
+    }
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +364,17 @@ struct SourceView {
     seeds: Vec<String>,
     pages: u64,
     created_at: String,
+    active: bool,
+    every_s: Option<u64>,
+    cron: Option<String>,
+    adaptive_s: Option<(u64, u64)>,
+    /// What an adaptive interval has arrived at.
+    interval_s: Option<u64>,
+    next_due_at: Option<String>,
+    last_crawled_at: Option<String>,
+    failures_in_a_row: u32,
+    trouble: Option<String>,
+    settings: serde_json::Value,
     last_crawl: Option<CrawlView>,
 }
 
@@ -119,6 +404,19 @@ impl SourceView {
             seeds: source.seeds.clone(),
             pages: source.page_count,
             created_at: rfc3339(source.created_at),
+            active: source.active,
+            every_s: source.schedule.every.map(|every| every.as_secs()),
+            cron: source.schedule.cron.clone(),
+            adaptive_s: source
+                .schedule
+                .adaptive
+                .map(|bounds| (bounds.min.as_secs(), bounds.max.as_secs())),
+            interval_s: source.interval.map(|interval| interval.as_secs()),
+            next_due_at: source.next_due_at.map(rfc3339),
+            last_crawled_at: source.last_crawled_at.map(rfc3339),
+            failures_in_a_row: source.failures_in_a_row,
+            trouble: source.trouble.clone(),
+            settings: json(&source.settings),
             last_crawl: source.last_crawl.as_ref().map(CrawlView::new),
         }
     }

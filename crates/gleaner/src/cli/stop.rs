@@ -7,6 +7,15 @@ use super::output::note;
 
 /// A receiver that turns true at the first Ctrl-C (or SIGTERM).
 pub fn on_ctrl_c() -> Result<watch::Receiver<bool>> {
+    listen(true)
+}
+
+/// The same for a command that has nothing to finish.
+pub fn on_ctrl_c_quietly() -> Result<watch::Receiver<bool>> {
+    listen(false)
+}
+
+fn listen(says_so: bool) -> Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -19,7 +28,9 @@ pub fn on_ctrl_c() -> Result<watch::Receiver<bool>> {
                 if wait_for_signal().await.is_err() {
                     return;
                 }
-                note("\nstopping: finishing what is under way (Ctrl-C again to end at once)");
+                if says_so {
+                    note("\nstopping: finishing what is under way (Ctrl-C again to end at once)");
+                }
                 sender.send_replace(true);
                 if wait_for_signal().await.is_ok() {
                     std::process::exit(130);

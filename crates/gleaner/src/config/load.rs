@@ -17,6 +17,7 @@ pub const DEFAULT_TOML: &str = include_str!("../../../../config/default.toml");
 const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
     ("SCRAPING_CONCURRENCY", "crawl.concurrency"),
     ("SCRAPING_DELAY_MS", "crawl.delay_ms"),
+    ("TASK_QUEUE_WORKERS", "worker.slots_max"),
     ("RETRY_MAX_ATTEMPTS", "crawl.attempts_max"),
     ("CIRCUIT_BREAKER_THRESHOLD", "crawl.breaker_failures"),
     ("CIRCUIT_BREAKER_TIMEOUT", "crawl.breaker_open_s"),

@@ -25,6 +25,8 @@ pub struct Config {
     pub store: StoreConfig,
     pub index: IndexConfig,
     pub search: SearchConfig,
+    pub worker: WorkerConfig,
+    pub scheduler: SchedulerConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -166,4 +168,20 @@ pub struct IndexConfig {
 pub struct SearchConfig {
     pub mode: String,
     pub limit: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerConfig {
+    pub slots_max: usize,
+    pub slots_min: usize,
+    pub cpu_max: f64,
+    pub memory_mb: u64,
+    pub grace_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchedulerConfig {
+    pub check_s: u64,
 }

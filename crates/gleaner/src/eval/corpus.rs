@@ -73,8 +73,7 @@ impl Loader<'_> {
         // Until everything is stored the source says that it is not.
         let source = self.ensure_source(if is_current { &fingerprint } else { "{}" })?;
         if let Some(unfinished) = self.store.unfinished_crawl(source)? {
-            self.store
-                .finish_crawl(unfinished.id, CrawlStatus::Cancelled, None)?;
+            self.store.cancel_crawl(unfinished.id)?;
         }
         let mut stored = self.stored(source)?;
         let crawl = self.store.start_crawl(source, &fingerprint, Vec::new())?;
@@ -290,6 +289,7 @@ impl Batches<'_> {
         store.commit_batch(CrawlBatch {
             crawl: self.crawl,
             visits,
+            follow_ups: Vec::new(),
         })?;
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
 use embed::Embedder;
-use search::{IndexMode, KeywordIndex};
 use store::Store;
+use tokio::sync::watch;
 
 use super::corpus::{LoadReport, Loader};
 use super::query_set::QuerySet;
@@ -65,17 +65,7 @@ pub fn load(
         thousands(report.loaded as u64)
     ));
     let progress = Arc::new(Progress::default());
-    let mut indexer = Indexer {
-        store: store.clone(),
-        index: KeywordIndex::open_with(
-            &app.index_dir(),
-            IndexMode::Write,
-            app.config.index.heap_mb * 1024 * 1024,
-        )?,
-        commit_every: Duration::from_millis(app.config.index.commit_ms),
-        progress: progress.clone(),
-    };
-    indexer.catch_up()?;
+    Indexer::start(store, app.index_plan(), progress.clone())?.flush()?;
     if let Some(embedder) = embedder {
         start::use_model(store, embedder)?;
         store.retry_failed_chunks()?;
@@ -85,7 +75,7 @@ pub fn load(
 }
 
 fn embed_backlog(store: &Store, embedder: &Embedder, progress: &Arc<Progress>) -> Result<()> {
-    let stop = AtomicBool::new(false);
+    let (_going_on, stop) = watch::channel(false);
     let backlog = Backlog {
         store,
         embedder,

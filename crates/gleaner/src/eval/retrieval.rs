@@ -63,7 +63,7 @@ pub fn run(app: &App, args: &EvalRetrievalArgs) -> Result<Exit> {
     } else {
         app.embedder()?
     };
-    let store = eval_app.open_store(Access::Write)?;
+    let store = eval_app.open_store(Access::WriteAlone)?;
     let loaded = load(&eval_app, &store, embedder.as_ref(), &set, &args.dir)?;
     let setup = Setup {
         app: &eval_app,

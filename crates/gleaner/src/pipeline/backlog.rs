@@ -6,13 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use embed::{EmbedErrorKind, Embedder};
 use store::{ChunkVectors, PendingChunk, Store, StoredVector};
+use tokio::sync::watch;
 use types::TextHash;
 
 use super::progress::{Progress, Stage};
@@ -35,35 +34,20 @@ pub struct Backlog<'a> {
     pub store: &'a Store,
     pub embedder: &'a Embedder,
     pub progress: Arc<Progress>,
-    /// Set: finish the round and return.
-    pub stop: &'a AtomicBool,
+    /// True: finish the round and return.
+    pub stop: &'a watch::Receiver<bool>,
 }
 
 impl Backlog<'_> {
     /// Works until nothing is pending, or until stopped.
     pub fn drain(&self) -> Result<BacklogReport> {
         let mut total = BacklogReport::default();
-        while !self.stop.load(Ordering::Relaxed) {
+        while !*self.stop.borrow() {
             if !self.round(&mut total)? {
                 break;
             }
         }
         self.show()?;
-        Ok(total)
-    }
-
-    /// Works beside a crawl: after each ring of the bell, until it is gone.
-    pub fn follow(&self, bell: &Receiver<()>) -> Result<BacklogReport> {
-        let mut total = BacklogReport::default();
-        while !self.stop.load(Ordering::Relaxed) {
-            if self.round(&mut total)? {
-                continue;
-            }
-            match bell.recv_timeout(Duration::from_millis(200)) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
         Ok(total)
     }
 
@@ -99,11 +83,15 @@ impl Backlog<'_> {
             .into_iter()
             .collect();
         total.cached += known.len() as u64;
+        let cached = &self.progress.texts_cached;
+        cached.fetch_add(known.len() as u64, Ordering::Relaxed);
 
         let mut queued: HashSet<TextHash> = HashSet::new();
         wanted.retain(|(hash, _)| !known.contains_key(hash) && queued.insert(*hash));
         let to_embed: Vec<String> = wanted.iter().map(|(_, text)| (*text).to_owned()).collect();
         total.embedded += to_embed.len() as u64;
+        let embedded = &self.progress.texts_embedded;
+        embedded.fetch_add(to_embed.len() as u64, Ordering::Relaxed);
         let results = self
             .progress
             .timed(Stage::Embed, || self.embedder.embed_passages(to_embed));

@@ -13,28 +13,34 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use frontier::{Dispatcher, Next, PacePolicy, QueuedUrl, UrlKind};
-use store::{CrawlRow, CrawlStatus, FrontierKind, FrontierRow, NewUrl, Store, Visit, VisitResult};
+use store::{
+    CrawlControl, CrawlRow, CrawlStatus, FrontierKind, FrontierRow, NewTask, NewUrl, Store, Visit,
+    VisitResult,
+};
 use tokio::sync::{mpsc, watch};
-use types::{CanonicalUrl, Clock, CrawlId, FailReason, HostKey, SkipReason};
+use types::{CanonicalUrl, Clock, CrawlId, FailReason, HostKey, SkipReason, Timestamp};
 
 use super::fetching::{Fetching, Job, Response, Signal};
+use super::lease::{HostLease, keep_leases, stopped};
 use super::links::{LeftOut, Links};
+use super::permits::CpuPermits;
 use super::progress::{Progress, Stage};
 use super::robots::{HostRules, RobotsReader};
 use super::visit::Visitor;
 use super::write::{Ending, Visited, Writer, Written};
 
-/// The embedded engine's lock admits one writing process, so its leases have
-/// one owner; a lease left by a killed run is taken over at once.
-const LEASE_OWNER: &str = "embedded";
-const LEASE_FOR: Duration = Duration::from_secs(60);
+/// How soon a crawl that waits for a slow host hears that it should pause or end.
+const CONTROL_EVERY: Duration = Duration::from_secs(1);
 
 /// What a crawl needs to know besides its stages.
 #[derive(Debug)]
 pub struct CrawlPlan {
     pub crawl: CrawlId,
+    /// Holder of this run's host leases; begins with the store's instance, so
+    /// that the leases of a killed process are known to be nobody's.
+    pub lease_owner: String,
     pub seeds: Vec<CanonicalUrl>,
     pub pace: PacePolicy,
     /// Pages stored at most; 0: no limit.
@@ -45,6 +51,8 @@ pub struct CrawlPlan {
     pub batch_pages: usize,
     /// Read sitemaps of the seeds' hosts.
     pub sitemaps: bool,
+    /// Enqueued with each batch that added chunks.
+    pub follow_ups: Vec<NewTask>,
 }
 
 /// The stages of a crawl, made by the application.
@@ -54,6 +62,7 @@ pub struct CrawlStages {
     pub robots: RobotsReader,
     pub visitor: Visitor,
     pub links: Arc<Links>,
+    pub permits: Arc<CpuPermits>,
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<Progress>,
 }
@@ -62,7 +71,9 @@ pub struct CrawlStages {
 #[derive(Debug)]
 pub struct CrawlReport {
     pub row: CrawlRow,
+    /// Stopped with work left, by the caller or by the crawl's control.
     pub interrupted: bool,
+    pub control: CrawlControl,
     pub left_out: LeftOut,
     /// Start pages that were not stored, and why.
     pub seed_endings: Vec<(CanonicalUrl, Ending)>,
@@ -81,12 +92,11 @@ enum Event {
     Written(Written),
 }
 
-/// Runs a crawl to its end, or until `stop` is set. `bells` are rung after
-/// each commit; they are dropped when nothing more will be committed.
+/// Runs a crawl to its end, or until `stop` is set or it is asked to pause or
+/// to end. What is under way is finished and stored in any case.
 pub fn run(
     plan: &CrawlPlan,
     stages: &CrawlStages,
-    bells: Vec<Sender<()>>,
     stop: watch::Receiver<bool>,
 ) -> Result<CrawlReport> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -97,7 +107,6 @@ pub fn run(
     let (jobs_in, jobs) = crossbeam_channel::bounded::<Job>(plan.pipeline_pages_max + 1);
     let (visits_in, visits) = crossbeam_channel::bounded::<Visited>(plan.pipeline_pages_max + 1);
     let body_bytes = Arc::new(AtomicU64::new(0));
-    let started = Instant::now();
     let leases_done = AtomicBool::new(false);
     let (lease_bell, lease_timer) = crossbeam_channel::bounded::<()>(1);
 
@@ -105,10 +114,11 @@ pub fn run(
         for worker in 0..plan.cpu_threads {
             let (jobs, visits_in) = (jobs.clone(), visits_in.clone());
             let (visitor, body_bytes) = (&stages.visitor, body_bytes.clone());
+            let permits = &stages.permits;
             std::thread::Builder::new()
                 .name(format!("extract-{worker}"))
                 .spawn_scoped(scope, move || {
-                    visit_all(visitor, &jobs, &visits_in, &body_bytes);
+                    visitor.visit_all(permits, &jobs, &visits_in, &body_bytes);
                 })
                 .context("start an extraction thread")?;
         }
@@ -118,7 +128,7 @@ pub fn run(
             crawl: plan.crawl,
             batch_pages: plan.batch_pages,
             progress: stages.progress.clone(),
-            bells,
+            follow_ups: plan.follow_ups.clone(),
         };
         let written = events_in.clone();
         std::thread::Builder::new()
@@ -133,7 +143,13 @@ pub fn run(
         std::thread::Builder::new()
             .name("leases".into())
             .spawn_scoped(scope, move || {
-                keep_leases(&store, clock.as_ref(), &lease_timer, leases_done);
+                keep_leases(
+                    &store,
+                    &plan.lease_owner,
+                    clock.as_ref(),
+                    &lease_timer,
+                    leases_done,
+                );
             })
             .context("start the lease thread")?;
 
@@ -148,6 +164,8 @@ pub fn run(
             body_bytes: body_bytes.clone(),
             seed_rows: HashMap::new(),
             seed_endings: Vec::new(),
+            control: CrawlControl::Run,
+            stop: stop.clone(),
             events_in,
             jobs_in,
             visits_in,
@@ -160,9 +178,13 @@ pub fn run(
         coordinated
     })?;
 
-    stages.store.release_host_leases(LEASE_OWNER)?;
-    let active_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-    stages.store.add_active_ms(plan.crawl, active_ms)?;
+    let now = stages.clock.now();
+    for (host, rest_until) in &outcome.resting {
+        stages
+            .store
+            .release_host_lease(host, &plan.lease_owner, *rest_until)?;
+    }
+    stages.store.release_host_leases(&plan.lease_owner, now)?;
     let row = if outcome.interrupted {
         stages.store.crawl(plan.crawl)?
     } else {
@@ -178,54 +200,21 @@ pub fn run(
     };
     stages.progress.set_counts(&row.counts);
     Ok(CrawlReport {
-        row,
         interrupted: outcome.interrupted,
+        control: row.control,
         left_out: stages.links.left_out(),
         seed_endings: outcome.seed_endings,
+        row,
     })
-}
-
-fn visit_all(
-    visitor: &Visitor,
-    jobs: &Receiver<Job>,
-    visits: &Sender<Visited>,
-    body_bytes: &AtomicU64,
-) {
-    while let Ok(job) = jobs.recv() {
-        let (bytes, kind) = (job_bytes(&job), job.url.kind);
-        let visit = visitor.visit(job);
-        body_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if visits.send(Visited { kind, visit }).is_err() {
-            return;
-        }
-    }
-}
-
-fn job_bytes(job: &Job) -> u64 {
-    match &job.response {
-        Response::Body(body) => body.bytes.len() as u64,
-        _ => 0,
-    }
-}
-
-/// Renews host leases from a thread that neither requests nor CPU work can starve.
-fn keep_leases(store: &Store, clock: &dyn Clock, timer: &Receiver<()>, done: &AtomicBool) {
-    while !done.load(Ordering::Relaxed) {
-        if timer.recv_timeout(LEASE_FOR / 3)
-            == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
-        {
-            return;
-        }
-        if let Err(error) = store.renew_host_leases(LEASE_OWNER, clock.now().plus(LEASE_FOR)) {
-            tracing::warn!(%error, "could not renew host leases");
-        }
-    }
 }
 
 struct Coordinated {
     interrupted: bool,
     limit_reached: bool,
     seed_endings: Vec<(CanonicalUrl, Ending)>,
+    /// Hosts asked a moment ago, and when they may be asked again (P1 holds
+    /// from one crawl to the next).
+    resting: Vec<(HostKey, Timestamp)>,
 }
 
 struct Coordinator<'a> {
@@ -241,6 +230,8 @@ struct Coordinator<'a> {
     body_bytes: Arc<AtomicU64>,
     seed_rows: HashMap<i64, CanonicalUrl>,
     seed_endings: Vec<(CanonicalUrl, Ending)>,
+    control: CrawlControl,
+    stop: watch::Receiver<bool>,
     events_in: mpsc::UnboundedSender<Event>,
     jobs_in: Sender<Job>,
     visits_in: Sender<Visited>,
@@ -255,6 +246,7 @@ impl Coordinator<'_> {
         let row = self.stages.store.crawl(self.plan.crawl)?;
         self.stages.progress.set_counts(&row.counts);
         self.count_stored(&row.counts);
+        self.control = row.control;
         for host in self.stages.store.queued_hosts(self.plan.crawl)? {
             self.dispatcher.add_work(&host);
         }
@@ -264,6 +256,7 @@ impl Coordinator<'_> {
             while let Ok(event) = events.try_recv() {
                 self.hear(event)?;
             }
+            interrupted |= self.control != CrawlControl::Run;
             if interrupted {
                 self.dispatcher.stop();
             }
@@ -298,25 +291,39 @@ impl Coordinator<'_> {
                 None
             };
             let now = self.stages.clock.now();
-            let pause = wait_until.map_or(Duration::from_secs(3600), |until| until.since(now));
+            // With nothing to hear of, the crawl's control is looked up.
+            let pause = wait_until.map_or(CONTROL_EVERY, |until| until.since(now));
+            let pause = pause.min(CONTROL_EVERY);
             tokio::select! {
                 event = events.recv() => {
                     let event = event.context("bug: the event channel closed")?;
                     self.hear(event)?;
                 }
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause) => {
+                    if pause == CONTROL_EVERY {
+                        self.control = self.stages.store.crawl_control(self.plan.crawl)?;
+                    }
+                }
                 changed = stop.changed(), if stoppable && !interrupted => {
                     stoppable = changed.is_ok();
                     interrupted = *stop.borrow();
                 }
             }
         }
+        let now = self.stages.clock.now();
+        let resting = self
+            .dispatcher
+            .hosts()
+            .filter(|host| host.next_allowed > now)
+            .map(|host| (host.host.clone(), host.next_allowed))
+            .collect();
         // Interrupted only counts when work is left.
         let queued = self.stages.store.crawl(self.plan.crawl)?.queued;
         Ok(Coordinated {
             interrupted: interrupted && queued > 0 && !self.limit_reached(),
             limit_reached: self.limit_reached(),
             seed_endings: self.seed_endings,
+            resting,
         })
     }
 
@@ -359,6 +366,7 @@ impl Coordinator<'_> {
             }) => {
                 self.outstanding -= visits;
                 self.outstanding_pages -= pages;
+                self.control = report.control;
                 self.count_stored(&report.counts);
                 for (host, _) in &report.queued {
                     self.dispatcher.add_work(host);
@@ -387,6 +395,7 @@ impl Coordinator<'_> {
             .progress
             .in_flight
             .fetch_add(1, Ordering::Relaxed);
+        self.stages.progress.set_current(url.url.as_str());
         let fetching = self.stages.fetching.clone();
         let progress = self.stages.progress.clone();
         let (events, jobs) = (self.events_in.clone(), self.jobs_in.clone());
@@ -396,7 +405,7 @@ impl Coordinator<'_> {
             let start = Instant::now();
             let (job, signal) = fetching.run(url).await;
             progress.add_time(Stage::Fetch, start.elapsed());
-            body_bytes.fetch_add(job_bytes(&job), Ordering::Relaxed);
+            body_bytes.fetch_add(job.bytes(), Ordering::Relaxed);
             // The channel holds as many jobs as may be outstanding, so this
             // never blocks; it fails only while the crawl is ending in an error.
             let _ = jobs.send(job);
@@ -406,26 +415,21 @@ impl Coordinator<'_> {
 
     fn read_robots(&mut self, host: HostKey) {
         let (robots, events) = (self.stages.robots.clone(), self.events_in.clone());
-        let (store, clock) = (self.stages.store.clone(), self.stages.clock.clone());
+        let lease = HostLease {
+            store: self.stages.store.clone(),
+            clock: self.stages.clock.clone(),
+            owner: self.plan.lease_owner.clone(),
+            host: host.clone(),
+        };
+        let mut stop = self.stop.clone();
         tokio::spawn(async move {
-            let lease_host = host.clone();
-            let lease = tokio::task::spawn_blocking(move || {
-                store.acquire_host_lease(&lease_host, LEASE_OWNER, clock.now().plus(LEASE_FOR))
-            });
-            let rules = match lease.await {
-                Ok(Ok(true)) => robots.rules(&host).await,
-                Ok(Ok(false)) => {
-                    let detail = "another worker holds the lease of this host".to_owned();
-                    Ok((
-                        HostRules::Unreachable {
-                            reason: FailReason::BreakerOpen,
-                            detail,
-                        },
-                        false,
-                    ))
-                }
-                Ok(Err(error)) => Err(error.into()),
-                Err(error) => Err(error.into()),
+            let rules = tokio::select! {
+                // Only stopped crawls give up; their rows stay queued.
+                () = stopped(&mut stop) => Ok((unleased(), false)),
+                leased = lease.wait() => match leased {
+                    Ok(()) => robots.rules(&host).await,
+                    Err(error) => Err(error),
+                },
             };
             let _ = events.send(Event::Robots { host, rules });
         });
@@ -551,6 +555,13 @@ impl Coordinator<'_> {
         self.visits_in
             .send(Visited { kind, visit })
             .context("bug: the writer ended before the crawl")
+    }
+}
+
+fn unleased() -> HostRules {
+    HostRules::Unreachable {
+        reason: FailReason::BreakerOpen,
+        detail: "stopped while another crawl was at this host".to_owned(),
     }
 }
 

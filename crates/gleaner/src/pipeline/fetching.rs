@@ -52,6 +52,16 @@ pub struct Job {
     pub response: Response,
 }
 
+impl Job {
+    /// Of the body it carries.
+    pub fn bytes(&self) -> u64 {
+        match &self.response {
+            Response::Body(body) => body.bytes.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
 /// What the dispatcher learns from a request.
 #[derive(Debug)]
 pub struct Signal {

@@ -1,71 +1,262 @@
 //! The index stage: committed pages become searchable by keyword.
 //!
 //! The index is derived: it replays the store's change sequence from where it
-//! stopped last, so a crash between the two loses nothing.
+//! stopped last, so a crash between the two loses nothing. One process at a
+//! time writes it. Whoever finds it taken waits for the other, which sees our
+//! commits, and takes over should it go away.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use search::KeywordIndex;
-use store::Store;
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use search::{IndexMode, KeywordIndex, SearchErrorKind};
+use store::{Store, Subscription};
 
 use super::progress::{Progress, Stage};
 
 /// Pages read from the store per step.
 const PAGES_PER_STEP: usize = 200;
+/// How often commits of other processes are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// An idle writer gives the index, and its memory, back after this long.
+const KEPT_OPEN: Duration = Duration::from_secs(5);
 
-pub struct Indexer {
-    pub store: Store,
-    pub index: KeywordIndex,
+/// How the index is kept.
+#[derive(Clone, Debug)]
+pub struct IndexPlan {
+    pub dir: PathBuf,
+    pub heap_bytes: usize,
     /// Longest time that indexed pages wait to become visible to searches.
     pub commit_every: Duration,
-    pub progress: Arc<Progress>,
+}
+
+/// A thread that keeps the keyword index up with the store.
+pub struct Indexer {
+    orders: Option<Sender<Order>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    bell: Option<Subscription>,
+}
+
+enum Order {
+    /// Something was committed.
+    Rung,
+    /// Make everything committed so far searchable, then answer.
+    Flush(Sender<Result<()>>),
 }
 
 impl Indexer {
-    /// Follows the store until the bell is gone, then catches up and commits.
-    pub fn follow(mut self, bell: &Receiver<()>) -> Result<()> {
-        let mut last_commit = Instant::now();
+    pub fn start(store: &Store, plan: IndexPlan, progress: Arc<Progress>) -> Result<Indexer> {
+        let (orders, queue) = bounded(64);
+        let bell = orders.clone();
+        let subscription = store.on_commit(Arc::new(move || {
+            // A full queue wakes the thread anyway.
+            let _ = bell.try_send(Order::Rung);
+        }));
+        let keeper = Keeper {
+            store: store.clone(),
+            plan,
+            progress,
+            open: None,
+            looked_at: 0,
+            trouble: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("indexer".into())
+            .spawn(move || keeper.run(&queue))
+            .context("start the index thread")?;
+        Ok(Indexer {
+            orders: Some(orders),
+            thread: Some(thread),
+            bell: Some(subscription),
+        })
+    }
+
+    /// Returns once all that is committed now can be found by keyword.
+    pub fn flush(&self) -> Result<()> {
+        let (reply, answer) = bounded(1);
+        let orders = self.orders.as_ref().context("bug: the indexer has ended")?;
+        orders
+            .send(Order::Flush(reply))
+            .ok()
+            .context("bug: the indexer has ended")?;
+        answer
+            .recv()
+            .context("bug: the indexer has ended")?
+            .context("update the keyword index; `gleaner reindex` rebuilds it")
+    }
+}
+
+impl Drop for Indexer {
+    fn drop(&mut self) {
+        // The thread ends when nobody can send to it any more.
+        self.bell = None;
+        self.orders = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the index thread panicked");
+        }
+    }
+}
+
+/// The thread's own state.
+struct Keeper {
+    store: Store,
+    plan: IndexPlan,
+    progress: Arc<Progress>,
+    open: Option<Open>,
+    /// The store's change sequence when it was last looked at.
+    looked_at: i64,
+    trouble: Option<String>,
+}
+
+struct Open {
+    index: KeywordIndex,
+    last_commit: Instant,
+    last_change: Instant,
+}
+
+impl Keeper {
+    fn run(mut self, queue: &Receiver<Order>) {
+        let mut data_version = 0;
         loop {
-            let rung = bell.recv_timeout(self.commit_every);
-            self.step()?;
-            if last_commit.elapsed() >= self.commit_every {
-                self.commit()?;
-                last_commit = Instant::now();
+            match queue.recv_timeout(LOOK_EVERY) {
+                Ok(Order::Rung) => {}
+                Ok(Order::Flush(reply)) => {
+                    let flushed = self.flush(queue);
+                    let _ = reply.send(flushed);
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let version = self.store.data_version().unwrap_or(data_version);
+                    if version == data_version && self.open.is_none() {
+                        continue;
+                    }
+                    data_version = version;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            if rung == Err(RecvTimeoutError::Disconnected) {
-                break;
+            let kept = self.keep_up();
+            self.report(kept);
+        }
+        let closed = match self.open.take() {
+            Some(mut open) => self.catch_up(&mut open).and_then(|()| close(open)),
+            None => Ok(()),
+        };
+        self.report(closed);
+    }
+
+    /// One step and, when due, a commit; gives the index back when idle.
+    fn keep_up(&mut self) -> Result<()> {
+        let Some(mut open) = self.opened()? else {
+            return Ok(());
+        };
+        let more = self.step(&mut open)?;
+        if more {
+            open.last_change = Instant::now();
+        }
+        if open.last_commit.elapsed() >= self.plan.commit_every {
+            self.commit(&mut open)?;
+        }
+        if open.last_change.elapsed() >= KEPT_OPEN {
+            self.catch_up(&mut open)?;
+            return close(open);
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Waits for another process when that one writes the index.
+    fn flush(&mut self, queue: &Receiver<Order>) -> Result<()> {
+        let wanted = self.store.pages_change_seq()?;
+        loop {
+            if let Some(mut open) = self.opened()? {
+                self.catch_up(&mut open)?;
+                self.open = Some(open);
+                return Ok(());
+            }
+            if self.looked_at >= wanted {
+                return Ok(());
+            }
+            if matches!(
+                queue.recv_timeout(LOOK_EVERY),
+                Err(RecvTimeoutError::Disconnected)
+            ) {
+                anyhow::bail!("stopped while another process was indexing");
             }
         }
-        self.catch_up()?;
-        // Merges under way end before the folder is left.
-        Ok(self.index.close()?)
+    }
+
+    /// The index for writing, if there is anything to write; `None` also when
+    /// another process has it.
+    fn opened(&mut self) -> Result<Option<Open>> {
+        if let Some(open) = self.open.take() {
+            return Ok(Some(open));
+        }
+        let seq = self.store.pages_change_seq()?;
+        if seq <= self.looked_at {
+            return Ok(None);
+        }
+        let committed = KeywordIndex::open(&self.plan.dir, IndexMode::Read)
+            .map_or(-1, |index| index.committed_seq());
+        if committed == seq {
+            self.looked_at = seq;
+            return Ok(None);
+        }
+        match KeywordIndex::open_with(&self.plan.dir, IndexMode::Write, self.plan.heap_bytes) {
+            Ok(index) => Ok(Some(Open {
+                index,
+                last_commit: Instant::now(),
+                last_change: Instant::now(),
+            })),
+            Err(error) if error.kind() == SearchErrorKind::Busy => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Applies everything the store holds and makes it visible.
-    pub fn catch_up(&mut self) -> Result<()> {
-        while self.step()? {}
-        self.commit()
+    fn catch_up(&mut self, open: &mut Open) -> Result<()> {
+        while self.step(open)? {}
+        self.commit(open)
     }
 
     /// One step; true when there is more to do.
-    fn step(&mut self) -> Result<bool> {
-        let (store, index) = (&self.store, &mut self.index);
+    fn step(&mut self, open: &mut Open) -> Result<bool> {
         let report = self.progress.timed(Stage::Index, || {
-            index.sync_uncommitted(store, PAGES_PER_STEP)
+            open.index.sync_uncommitted(&self.store, PAGES_PER_STEP)
         })?;
         self.progress
             .indexed
             .fetch_add(report.pages as u64, Ordering::Relaxed);
+        if report.pages > 0 {
+            open.last_change = Instant::now();
+        }
         Ok(report.more)
     }
 
-    fn commit(&mut self) -> Result<()> {
-        let index = &mut self.index;
-        self.progress.timed(Stage::Index, || index.commit())?;
+    fn commit(&mut self, open: &mut Open) -> Result<()> {
+        self.progress.timed(Stage::Index, || open.index.commit())?;
+        open.last_commit = Instant::now();
+        self.looked_at = self.looked_at.max(open.index.committed_seq());
         Ok(())
     }
+
+    /// Trouble is said once, and again when it changes: the thread tries on.
+    fn report(&mut self, result: Result<()>) {
+        let trouble = result.err().map(|error| format!("{error:#}"));
+        if let Some(text) = &trouble
+            && self.trouble.as_ref() != Some(text)
+        {
+            tracing::error!(error = %text, "could not update the keyword index; `gleaner reindex` rebuilds it");
+        }
+        self.trouble = trouble;
+    }
+}
+
+/// Merges under way end before the folder is left.
+fn close(open: Open) -> Result<()> {
+    Ok(open.index.close()?)
 }

@@ -2,6 +2,7 @@
 //! bump, and how long each stage was busy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A stage of the pipeline, for timing.
@@ -52,6 +53,10 @@ pub struct Progress {
     pub indexed: AtomicU64,
     pub vectors_done: AtomicU64,
     pub vectors_pending: AtomicU64,
+    /// Texts whose vector was computed in this run, and found in the cache.
+    pub texts_embedded: AtomicU64,
+    pub texts_cached: AtomicU64,
+    current: Mutex<Option<String>>,
     stage_nanos: [AtomicU64; Stage::ALL.len()],
     fetch_times: Histogram,
 }
@@ -72,6 +77,21 @@ impl Progress {
         if stage == Stage::Fetch {
             self.fetch_times.add(elapsed);
         }
+    }
+
+    /// The URL asked for last.
+    pub fn current(&self) -> Option<String> {
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub fn set_current(&self, url: &str) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = current.get_or_insert_default();
+        text.clear();
+        text.push_str(url);
     }
 
     /// The time that the given share of all requests did not exceed.

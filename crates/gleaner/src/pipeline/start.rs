@@ -1,27 +1,21 @@
-//! A crawl as a person asks for it: settings become stages, an unfinished
-//! crawl of the same seeds is taken up again, and indexing and embedding run
-//! beside it.
+//! Settings become the stages of a crawl, which then runs until its pages are
+//! searchable.
 
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chunk::ChunkConfig;
-use crossbeam_channel::bounded;
 use embed::Embedder;
 use extract::ExtractLimits;
 use frontier::{BreakerPolicy, PacePolicy, RetryPolicy, Scope, ScopeKind, ScopeRules, UrlPolicy};
-use search::{IndexMode, KeywordIndex};
-use store::{EmbeddingProgress, FrontierKind, ModelChange, NewSource, NewUrl, Store};
+use store::{FrontierKind, ModelChange, NewTask, NewUrl, Store};
 use tokio::sync::watch;
-use types::{CanonicalUrl, SourceId, Timestamp};
+use types::{CanonicalUrl, CrawlId, Timestamp};
 
-use super::backlog::{Backlog, BacklogReport};
 use super::crawl::{self, CrawlPlan, CrawlReport, CrawlStages};
 use super::fetching::Fetching;
-use super::index::Indexer;
 use super::links::Links;
 use super::pdf::PdfLimits;
 use super::progress::Progress;
@@ -29,6 +23,7 @@ use super::robots::RobotsReader;
 use super::visit::{Depth, Visitor};
 use crate::app::{App, is_loopback, threads};
 use crate::config::CrawlConfig;
+use crate::services::Services;
 
 /// URLs per host held in memory; the rest waits in the store.
 const WINDOW_PER_HOST: usize = 256;
@@ -38,81 +33,59 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
 const CRAWLS_KEPT: usize = 2;
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// A crawl to run.
+/// A crawl to run: it exists in the store, with its seeds queued.
 #[derive(Clone, Debug)]
-pub struct CrawlRequest {
+pub struct CrawlOrder {
+    pub crawl: CrawlId,
     pub seeds: Vec<CanonicalUrl>,
-    /// Set on the command line: they win over the loopback defaults.
-    pub concurrency: Option<u32>,
-    pub delay_ms: Option<u64>,
-    pub allow_private: Vec<String>,
-    /// Embed beside and after the crawl.
-    pub embedder: Option<Embedder>,
+    pub settings: CrawlConfig,
+    /// Whether links, sitemaps and feeds lead on from the seeds.
+    pub follow: bool,
     /// Benchmarks switch stages off.
     pub depth: Depth,
-    pub index: bool,
+    /// Enqueued with each batch of pages.
+    pub follow_ups: Vec<NewTask>,
 }
 
-/// A crawl that ran.
-#[derive(Debug)]
-pub struct CrawlResult {
-    pub source: SourceId,
-    pub resumed: bool,
-    pub report: CrawlReport,
-    /// From start to searchable by keyword, this run alone.
-    pub searchable_after: Duration,
-    /// What of that the crawl itself took, over all its runs.
-    pub backlog: Option<BacklogReport>,
-    pub embedding: EmbeddingProgress,
-    pub chunks: u64,
-}
-
-/// Runs a crawl until it is searchable and, with an embedder, until its backlog
-/// is done. `on_searchable` is called between the two.
-pub fn crawl(
-    app: &App,
-    store: &Store,
-    request: &CrawlRequest,
+/// Runs a crawl until it is searchable, or stopped.
+pub fn run(
+    services: &Services,
+    order: &CrawlOrder,
     progress: &Arc<Progress>,
-    stop: &watch::Receiver<bool>,
-    on_searchable: impl FnOnce(),
-) -> Result<CrawlResult> {
-    let settings = &app.config.crawl;
-    let rules = scope_rules(settings)?;
-    let mut scope = Scope::new(&request.seeds, &rules).context("read the crawl's scope")?;
-    let source = store.ensure_source(NewSource {
-        tenant: app.tenant,
-        name: request
-            .seeds
-            .first()
-            .map_or_else(String::new, |seed| seed.host().to_owned()),
-        seeds: request
-            .seeds
-            .iter()
-            .map(|seed| seed.as_str().to_owned())
-            .collect(),
-        policy: policy_json(settings, request),
-    })?;
-    let unfinished = store.unfinished_crawl(source)?;
-    let resumed = unfinished.is_some();
-    let crawl_id = match unfinished {
-        Some(row) => {
-            for target in store.seed_redirects(row.id)? {
-                if let Ok(seed) = CanonicalUrl::parse(&target) {
-                    scope.add_seed(&seed);
-                }
-            }
-            row.id
-        }
-        None => store.start_crawl(source, &policy_json(settings, request), seed_urls(request))?,
-    };
-    if let Some(embedder) = &request.embedder {
-        use_model(store, embedder)?;
-    }
+    stop: watch::Receiver<bool>,
+) -> Result<CrawlReport> {
+    let start = Instant::now();
+    let (plan, stages) = plan(services, order, progress)?;
+    let report = crawl::run(&plan, &stages, stop);
+    // Also after a failure: what was stored can be found.
+    let flushed = services.flush_index();
+    let active_ms = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
+    services.store.add_active_ms(order.crawl, active_ms)?;
+    let mut report = report?;
+    flushed?;
+    report.row = services.store.crawl(order.crawl)?;
+    Ok(report)
+}
 
-    let url_policy = url_policy(app);
-    let links = Arc::new(Links::new(url_policy, scope, settings.redirects_max));
-    let fetcher = app.fetcher(&request.seeds, &request.allow_private)?;
+fn plan(
+    services: &Services,
+    order: &CrawlOrder,
+    progress: &Arc<Progress>,
+) -> Result<(CrawlPlan, CrawlStages)> {
+    let (app, store, settings) = (&services.app, &services.store, &order.settings);
+    let mut rules = scope_rules(settings)?;
+    if !order.follow {
+        rules.depth_max = Some(0);
+    }
+    let mut scope = Scope::new(&order.seeds, &rules).context("read the crawl's scope")?;
+    // What the seeds of a crawl taken up again redirected to is in scope too.
+    for target in store.seed_redirects(order.crawl)? {
+        if let Ok(seed) = CanonicalUrl::parse(&target) {
+            scope.add_seed(&seed);
+        }
+    }
+    let links = Arc::new(Links::new(url_policy(app), scope, settings.redirects_max));
+    let fetcher = app.fetcher(&services.typed_seeds, &[])?;
     let extract_limits = ExtractLimits {
         links_max: app.config.extract.links_max,
         text_bytes_max: app.config.extract.text_bytes_max,
@@ -151,100 +124,28 @@ pub fn crawl(
                 text_bytes_max: app.config.extract.text_bytes_max,
             }),
             follow_nofollow: settings.follow_nofollow,
-            read_feeds: settings.feeds,
-            depth: request.depth,
+            read_feeds: settings.feeds && order.follow,
+            depth: order.depth,
         },
         links,
+        permits: services.permits.clone(),
         clock: app.clock.clone(),
         progress: progress.clone(),
     };
     let plan = CrawlPlan {
-        crawl: crawl_id,
-        seeds: request.seeds.clone(),
-        pace: pace(settings, request),
+        crawl: order.crawl,
+        lease_owner: format!("{}:crawl{}", store.instance(), order.crawl),
+        seeds: order.seeds.clone(),
+        pace: pace(settings, &order.seeds),
         pages_max: settings.pages_max,
         pipeline_pages_max: settings.pipeline_pages_max,
         pipeline_bytes_max: settings.pipeline_bytes_max,
         cpu_threads: threads(settings.cpu_threads),
         batch_pages: settings.batch_pages,
-        sitemaps: settings.sitemaps,
+        sitemaps: settings.sitemaps && order.follow,
+        follow_ups: order.follow_ups.clone(),
     };
-
-    let start = Instant::now();
-    let stop_backlog = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let mut bells = Vec::new();
-        let indexer = if request.index {
-            let (bell, rung) = bounded(1);
-            bells.push(bell);
-            let heap_bytes = app.config.index.heap_mb * 1024 * 1024;
-            let index = KeywordIndex::open_with(&app.index_dir(), IndexMode::Write, heap_bytes)?;
-            let indexer = Indexer {
-                store: store.clone(),
-                index,
-                commit_every: Duration::from_millis(app.config.index.commit_ms),
-                progress: progress.clone(),
-            };
-            Some(scope.spawn(move || indexer.follow(&rung)))
-        } else {
-            None
-        };
-        let backlog = request.embedder.as_ref().map(|embedder| {
-            let (bell, rung) = bounded(1);
-            bells.push(bell);
-            let stop_backlog = &stop_backlog;
-            let progress = progress.clone();
-            scope.spawn(move || {
-                Backlog {
-                    store,
-                    embedder,
-                    progress,
-                    stop: stop_backlog,
-                }
-                .follow(&rung)
-            })
-        });
-        let report = crawl::run(&plan, &stages, bells, stop.clone());
-        let failed = report.is_err();
-        if failed || *stop.borrow() {
-            stop_backlog.store(true, Ordering::Relaxed);
-        }
-        let indexed = indexer.map(|handle| handle.join().expect("bug: the indexer panicked"));
-        let report = report?;
-        indexed
-            .transpose()
-            .context("update the keyword index; `gleaner reindex` rebuilds it")?;
-        let searchable_after = start.elapsed();
-
-        let backlog = match backlog {
-            None => None,
-            Some(handle) => {
-                on_searchable();
-                while !handle.is_finished() {
-                    if *stop.borrow() {
-                        stop_backlog.store(true, Ordering::Relaxed);
-                    }
-                    std::thread::park_timeout(Duration::from_millis(50));
-                }
-                Some(
-                    handle
-                        .join()
-                        .expect("bug: the backlog panicked")
-                        .context("embed chunks")?,
-                )
-            }
-        };
-        clean_up(app, store)?;
-        Ok(CrawlResult {
-            source,
-            resumed,
-            report,
-            searchable_after,
-            backlog,
-            embedding: store.embedding_progress()?,
-            chunks: store.stats()?.chunks,
-        })
-    })
+    Ok((plan, stages))
 }
 
 /// Drops what has done its service: URL rows of crawls long finished, and
@@ -298,6 +199,11 @@ fn url_policy(app: &App) -> UrlPolicy {
     }
 }
 
+/// The scope of a crawl, or what is wrong with its settings.
+pub fn scope_of(seeds: &[CanonicalUrl], settings: &CrawlConfig) -> Result<Scope> {
+    Scope::new(seeds, &scope_rules(settings)?).context("read the crawl's scope")
+}
+
 fn scope_rules(settings: &CrawlConfig) -> Result<ScopeRules> {
     let kind: ScopeKind = settings.scope.parse().map_err(|_| {
         anyhow::anyhow!("scope is host, domain or subpath, not `{}`", settings.scope)
@@ -310,8 +216,8 @@ fn scope_rules(settings: &CrawlConfig) -> Result<ScopeRules> {
     })
 }
 
-fn pace(settings: &CrawlConfig, request: &CrawlRequest) -> PacePolicy {
-    let local = request.seeds.iter().all(is_loopback);
+fn pace(settings: &CrawlConfig, seeds: &[CanonicalUrl]) -> PacePolicy {
+    let local = seeds.iter().all(is_loopback);
     let (per_host, delay_ms) = if local {
         (
             settings.loopback_concurrency_per_host,
@@ -321,9 +227,9 @@ fn pace(settings: &CrawlConfig, request: &CrawlRequest) -> PacePolicy {
         (settings.concurrency_per_host, settings.delay_ms)
     };
     PacePolicy {
-        delay: Duration::from_millis(request.delay_ms.unwrap_or(delay_ms)),
-        concurrency_per_host: request.concurrency.unwrap_or(per_host),
-        concurrency: request.concurrency.unwrap_or(settings.concurrency),
+        delay: Duration::from_millis(delay_ms),
+        concurrency_per_host: per_host,
+        concurrency: settings.concurrency,
         crawl_delay_max: Duration::from_millis(settings.crawl_delay_max_ms),
         breaker: BreakerPolicy {
             failures: settings.breaker_failures,
@@ -334,9 +240,9 @@ fn pace(settings: &CrawlConfig, request: &CrawlRequest) -> PacePolicy {
     }
 }
 
-fn seed_urls(request: &CrawlRequest) -> Vec<NewUrl> {
-    request
-        .seeds
+/// Seeds as rows of the frontier.
+pub fn seed_urls(seeds: &[CanonicalUrl]) -> Vec<NewUrl> {
+    seeds
         .iter()
         .map(|url| NewUrl {
             url: url.clone(),
@@ -360,17 +266,16 @@ fn seed_kind(url: &CanonicalUrl) -> FrontierKind {
     }
 }
 
-/// What the crawl was asked to do, kept with it for the record.
-fn policy_json(settings: &CrawlConfig, request: &CrawlRequest) -> String {
+/// What a crawl was asked to do, kept with it for the record.
+pub fn policy_json(settings: &CrawlConfig) -> String {
     serde_json::json!({
         "scope": settings.scope,
         "include": settings.include,
         "exclude": settings.exclude,
         "depth_max": settings.depth_max,
         "pages_max": settings.pages_max,
-        "delay_ms": request.delay_ms.unwrap_or(settings.delay_ms),
+        "delay_ms": settings.delay_ms,
         "robots": settings.robots,
-        "allow_private": request.allow_private,
     })
     .to_string()
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chunk::ChunkConfig;
+use crossbeam_channel::{Receiver, Sender};
 use extract::{ExtractInput, ExtractLimits, Extracted, Sitemap};
 use frontier::{QueuedUrl, UrlKind};
 use store::{FrontierKind, NewUrl, PageVisit, Store, Visit, VisitResult};
@@ -12,7 +14,9 @@ use types::{CanonicalUrl, FailReason, Link, Page, SkipReason, TenantId};
 use super::fetching::{Body, Job, Response};
 use super::links::{Links, RedirectVerdict};
 use super::pdf::{self, PdfLimits};
+use super::permits::CpuPermits;
 use super::progress::{Progress, Stage};
+use super::write::Visited;
 
 /// Children of sitemap indexes nest at most this deep.
 const SITEMAP_DEPTH_MAX: u32 = 3;
@@ -45,6 +49,27 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Visits what comes in until nothing more can.
+    pub fn visit_all(
+        &self,
+        permits: &CpuPermits,
+        jobs: &Receiver<Job>,
+        visits: &Sender<Visited>,
+        body_bytes: &AtomicU64,
+    ) {
+        while let Ok(job) = jobs.recv() {
+            let (bytes, kind) = (job.bytes(), job.url.kind);
+            let visit = {
+                let _permit = permits.take();
+                self.visit(job)
+            };
+            body_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            if visits.send(Visited { kind, visit }).is_err() {
+                return;
+            }
+        }
+    }
+
     pub fn visit(&self, job: Job) -> Visit {
         let Job {
             url: queued,

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use frontier::UrlKind;
-use store::{BatchReport, CrawlBatch, Store, StoreError, Visit, VisitResult};
+use store::{BatchReport, CrawlBatch, NewTask, Store, StoreError, Visit, VisitResult};
 use types::CrawlId;
 
 use super::progress::{Progress, Stage};
@@ -47,8 +47,8 @@ pub struct Writer {
     pub crawl: CrawlId,
     pub batch_pages: usize,
     pub progress: Arc<Progress>,
-    /// Rings once after each commit; full means a ring is already waiting.
-    pub bells: Vec<Sender<()>>,
+    /// Enqueued with each batch, in its transaction.
+    pub follow_ups: Vec<NewTask>,
 }
 
 impl Writer {
@@ -76,6 +76,7 @@ impl Writer {
             let batch = CrawlBatch {
                 crawl: self.crawl,
                 visits: visits_only,
+                follow_ups: self.follow_ups.clone(),
             };
             let committed = self
                 .progress
@@ -92,9 +93,6 @@ impl Writer {
                         pages,
                         endings,
                     });
-                    for bell in &self.bells {
-                        let _ = bell.try_send(());
-                    }
                 }
                 Err(error) => {
                     report(Written::Failed(error));

@@ -1,6 +1,6 @@
 //! Writing and opening the index files.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use store::{IndexDoc, Store};
@@ -47,6 +47,8 @@ pub struct KeywordIndex {
     fields: Fields,
     reader: IndexReader,
     writer: Option<IndexWriter>,
+    /// Released after the writer is gone.
+    _lock: Option<WriteLock>,
     analyzer: Analyzer,
     /// Applied, maybe not yet committed.
     seq: i64,
@@ -56,7 +58,9 @@ pub struct KeywordIndex {
 impl KeywordIndex {
     /// Opens the index below `dir`. For writing, an index that is missing,
     /// broken or of another version starts empty, and the next
-    /// [`KeywordIndex::sync`] fills it from the store.
+    /// [`KeywordIndex::sync`] fills it from the store. While another process
+    /// writes it the error is [`crate::SearchErrorKind::Busy`], and nothing is
+    /// touched.
     pub fn open(dir: &Path, mode: Mode) -> Result<KeywordIndex, SearchError> {
         KeywordIndex::open_with(dir, mode, WRITER_HEAP_BYTES)
     }
@@ -76,10 +80,11 @@ impl KeywordIndex {
                 }
                 guarded(|| {
                     let index = Index::open_in_dir(&versioned)?;
-                    KeywordIndex::assemble(versioned.clone(), index, fields, None)
+                    KeywordIndex::assemble(versioned.clone(), index, fields, None, None)
                 })
             }
             Mode::Write => {
+                let lock = WriteLock::acquire(dir)?;
                 remove_other_versions(dir, &versioned)?;
                 let opened = guarded(|| open_for_writing(&versioned, &wanted, heap_bytes));
                 let (index, writer) = match opened {
@@ -98,7 +103,7 @@ impl KeywordIndex {
                         open_for_writing(&versioned, &wanted, heap_bytes)?
                     }
                 };
-                KeywordIndex::assemble(versioned, index, fields, Some(writer))
+                KeywordIndex::assemble(versioned, index, fields, Some(writer), Some(lock))
             }
         }
     }
@@ -108,6 +113,7 @@ impl KeywordIndex {
         mut index: Index,
         fields: Fields,
         writer: Option<IndexWriter>,
+        lock: Option<WriteLock>,
     ) -> Result<KeywordIndex, SearchError> {
         index.set_tokenizers(schema::tokenizers());
         let reader = index
@@ -121,6 +127,7 @@ impl KeywordIndex {
             fields,
             reader,
             writer,
+            _lock: lock,
             analyzer: Analyzer::new(),
             seq: committed_seq,
             committed_seq,
@@ -339,6 +346,40 @@ impl std::fmt::Debug for KeywordIndex {
             .field("dir", &self.dir)
             .field("seq", &self.seq)
             .finish_non_exhaustive()
+    }
+}
+
+/// Held as long as an index is open for writing. tantivy has a lock of its own,
+/// but inside the folder that is removed when it cannot be read, and reading
+/// it while another process merges segments may fail.
+struct WriteLock(File);
+
+impl WriteLock {
+    fn acquire(dir: &Path) -> Result<WriteLock, SearchError> {
+        fs::create_dir_all(dir)
+            .map_err(|e| SearchError::io("create search index directory", dir.to_owned(), e))?;
+        let path = dir.join("write.lock");
+        let opened = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let file = opened.map_err(|e| SearchError::io("open", path.clone(), e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(WriteLock(file)),
+            Err(TryLockError::WouldBlock) => Err(SearchError::busy()),
+            Err(TryLockError::Error(e)) => Err(SearchError::io("lock", path, e)),
+        }
+    }
+}
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        // A child process that is just being started may have a copy of the
+        // file, so closing it would not do.
+        if let Err(error) = self.0.unlock() {
+            warn!(%error, "failed to release the search index");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The index and the store stay the same pages and chunks.
 
 use std::fs;
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 use search::{IndexMode, KeywordIndex, SearchErrorKind, VectorIndex};
@@ -31,6 +32,12 @@ fn check_s1(world: &World, index: &KeywordIndex) {
         .pages_changed_since(None, index.committed_seq(), 1)
         .unwrap();
     assert!(missed.is_empty(), "{missed:?}");
+}
+
+fn index_folder(world: &World) -> PathBuf {
+    let mut entries = fs::read_dir(world.dir.path()).unwrap();
+    let folder = entries.find(|entry| entry.as_ref().unwrap().path().is_dir());
+    folder.unwrap().unwrap().path()
 }
 
 fn catch_up(index: &mut KeywordIndex, world: &World, pages_max: usize) {
@@ -124,12 +131,7 @@ fn an_index_ahead_of_its_store_is_rebuilt() {
 fn a_damaged_index_is_rebuilt_from_the_store() {
     for victim in ["meta.json", "segments"] {
         let world = World::with(&(0..5).map(|n| numbered(n, 0)).collect::<Vec<_>>());
-        let versioned = fs::read_dir(world.dir.path())
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path();
+        let versioned = index_folder(&world);
         for entry in fs::read_dir(&versioned).unwrap().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_segment =
@@ -148,12 +150,7 @@ fn a_damaged_index_is_rebuilt_from_the_store() {
 #[test]
 fn an_index_of_another_version_is_replaced() {
     let world = World::with(&[numbered(1, 0)]);
-    let versioned = fs::read_dir(world.dir.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let versioned = index_folder(&world);
     fs::rename(&versioned, world.dir.path().join("keyword-v0")).unwrap();
     let mut index = world.index();
     assert_eq!(index.num_docs(), 0);
@@ -171,6 +168,24 @@ fn two_writers_are_refused_and_a_missing_index_is_named() {
     let second = KeywordIndex::open(world.dir.path(), IndexMode::Write).unwrap_err();
     assert_eq!(second.kind(), SearchErrorKind::Busy);
     drop(first);
+    world.index();
+}
+
+#[test]
+fn a_refused_writer_leaves_even_a_broken_index_to_the_one_that_has_it() {
+    let world = World::with(&[numbered(1, 0)]);
+    let mut first = world.index();
+    catch_up(&mut first, &world, 100);
+    // What a second process may see of files that are just being replaced.
+    let versioned = index_folder(&world);
+    let meta = fs::read(versioned.join("meta.json")).unwrap();
+    fs::write(versioned.join("meta.json"), &meta[..meta.len() / 2]).unwrap();
+    let second = KeywordIndex::open(world.dir.path(), IndexMode::Write).unwrap_err();
+    assert_eq!(second.kind(), SearchErrorKind::Busy, "{second}");
+    fs::write(versioned.join("meta.json"), &meta).unwrap();
+    world.save(&[numbered(2, 0)]);
+    catch_up(&mut first, &world, 100);
+    check_s1(&world, &first);
 }
 
 #[test]

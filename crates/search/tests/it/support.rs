@@ -104,7 +104,11 @@ impl World {
             }
         }
         self.store
-            .commit_batch(CrawlBatch { crawl, visits })
+            .commit_batch(CrawlBatch {
+                crawl,
+                visits,
+                follow_ups: Vec::new(),
+            })
             .unwrap();
         self.store
             .finish_crawl(crawl, CrawlStatus::Completed, None)

@@ -10,39 +10,43 @@ use crate::counters::Counters;
 use crate::crawls::{OpenCrawl, open_crawl};
 use crate::error::Failure;
 use crate::frontier::Queue;
-use crate::model::{BatchReport, CrawlCounts, FrontierKind};
+use crate::model::{BatchReport, CrawlControl, CrawlCounts, FrontierKind, NewTask};
 use crate::reasons::Reasons;
-use crate::rows::{crawl_counts, execute, first, kind_code, kind_from_code};
+use crate::rows::{
+    crawl_control, crawl_counts, crawl_status, execute, first, kind_code, kind_from_code,
+};
+use crate::tasks;
 
 pub(crate) fn apply(
     connection: &Connection,
     crawl: CrawlId,
     visits: Vec<PreparedVisit>,
+    follow_ups: &[NewTask],
     now: Timestamp,
 ) -> Result<BatchReport, Failure> {
-    let mut session = Session {
-        connection,
-        crawl: open_crawl(connection, crawl)?,
-        now,
-        counters: Counters::load(connection)?,
-        source_pages: HashMap::new(),
-        chunks_pending_added: 0,
-    };
+    let mut session = Session::new(connection, open_crawl(connection, crawl)?, now)?;
     let mut log = CrawlLog::default();
     let mut queue = Queue::new(session.crawl, now);
     for visit in &visits {
         log.visit(&mut session, &mut queue, visit)?;
     }
     let queued = queue.save_counts(connection)?;
-    let counts = log.save(connection, crawl)?;
+    let (counts, control) = log.save(connection, crawl)?;
     let chunks_pending_added = session.chunks_pending_added;
     let change_seq = session.save()?;
+    let enqueued = if log.visits_applied > 0 {
+        tasks::enqueue(connection, follow_ups, now)?
+    } else {
+        Vec::new()
+    };
     Ok(BatchReport {
         outcomes: log.outcomes,
         queued,
         change_seq,
         counts,
+        control,
         chunks_pending_added,
+        enqueued: enqueued.into_iter().map(|task| task.id).collect(),
     })
 }
 
@@ -57,8 +61,24 @@ pub(crate) struct Session<'c> {
     pub(crate) chunks_pending_added: u64,
 }
 
-impl Session<'_> {
-    fn save(self) -> Result<i64, Failure> {
+impl<'c> Session<'c> {
+    pub(crate) fn new(
+        connection: &'c Connection,
+        crawl: OpenCrawl,
+        now: Timestamp,
+    ) -> Result<Session<'c>, Failure> {
+        Ok(Session {
+            connection,
+            crawl,
+            now,
+            counters: Counters::load(connection)?,
+            source_pages: HashMap::new(),
+            chunks_pending_added: 0,
+        })
+    }
+
+    /// Writes what was counted; the last change number given out. Call it last.
+    pub(crate) fn save(self) -> Result<i64, Failure> {
         for (source, difference) in self.source_pages {
             execute(
                 self.connection,
@@ -76,6 +96,8 @@ struct CrawlLog {
     outcomes: Vec<(i64, UrlOutcome)>,
     added: CrawlCounts,
     rows_ended: i64,
+    /// Visits of rows that were still queued.
+    visits_applied: u64,
     bytes: i64,
     reasons: Reasons,
 }
@@ -96,6 +118,7 @@ impl CrawlLog {
         let Some(row) = queued_row(session, visit.row)? else {
             return Ok(());
         };
+        self.visits_applied += 1;
         self.bytes = self.bytes.saturating_add(visit.wire_bytes);
         for new in &visit.discovered {
             queue.add(session.connection, new)?;
@@ -195,8 +218,12 @@ impl CrawlLog {
         Ok(())
     }
 
-    /// Adds to the crawl's counts and returns them.
-    fn save(&mut self, connection: &Connection, crawl: CrawlId) -> Result<CrawlCounts, Failure> {
+    /// Adds to the crawl's counts and returns them, with what it is asked to do.
+    fn save(
+        &mut self,
+        connection: &Connection,
+        crawl: CrawlId,
+    ) -> Result<(CrawlCounts, CrawlControl), Failure> {
         std::mem::take(&mut self.reasons).save(connection, crawl)?;
         let added = &self.added;
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -206,7 +233,8 @@ impl CrawlLog {
                updated = updated + ?5, unchanged = unchanged + ?6, failed = failed + ?7,
                skipped = skipped + ?8, queued = queued - ?9, bytes = bytes + ?10
              WHERE id = ?1
-             RETURNING found, fetched, added, updated, unchanged, failed, skipped",
+             RETURNING found, fetched, added, updated, unchanged, failed, skipped, status,
+               cancel_requested",
             params![
                 crawl.0,
                 number(added.found),
@@ -219,7 +247,10 @@ impl CrawlLog {
                 self.rows_ended,
                 self.bytes
             ],
-            |row| crawl_counts(row, 0),
+            |row| {
+                let control = crawl_control(crawl_status(row, 7)?, row.get(8)?);
+                Ok((crawl_counts(row, 0)?, control))
+            },
         )?;
         counts.ok_or_else(|| Failure::bug(format!("crawl {crawl} vanished")))
     }
@@ -274,6 +305,7 @@ fn page_outcome<'v>(
                 | SkipReason::ContentType
                 | SkipReason::Listing
                 | SkipReason::PageLimit
+                | SkipReason::Cancelled
                 | SkipReason::Empty => false,
             };
             if gone {

@@ -94,17 +94,19 @@ impl Session<'_> {
         Ok(changed)
     }
 
-    pub(crate) fn delete_chunks(&mut self, page_id: i64) -> Result<(), Failure> {
+    /// How many there were.
+    pub(crate) fn delete_chunks(&mut self, page_id: i64) -> Result<usize, Failure> {
         let chunks = collect(
             self.connection,
             "SELECT id, embed_state FROM chunks WHERE page_id = ?1",
             [page_id],
             |row| Ok((row.get(0)?, embed_state_index(row.get(1)?)?)),
         )?;
+        let deleted = chunks.len();
         for (id, state) in chunks {
             self.delete_chunk(id, state)?;
         }
-        Ok(())
+        Ok(deleted)
     }
 
     /// Gives a page's chunks with their vectors to another page; their number.

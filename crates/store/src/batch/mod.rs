@@ -6,9 +6,15 @@
 
 mod apply;
 mod chunks;
+mod delete;
 mod near;
 mod page;
 mod prepare;
+mod rechunk;
+
+pub(crate) use delete::delete_pages;
+#[cfg(test)]
+pub(crate) use {delete::DELETE_CONTENT, page::PAGES_BELOW};
 
 use crate::{BatchReport, CrawlBatch, Store, StoreError};
 
@@ -27,10 +33,12 @@ impl Store {
     /// - A stored page goes (loses its chunks, keeps its versions) when it is
     ///   not found, asks not to be indexed, names another URL as canonical or
     ///   redirects permanently. Other failures leave it as it was.
+    /// - Follow-ups are queued only when at least one row was not done before.
     /// - A `NotModified` without a stored live page counts as a failed visit.
     pub fn commit_batch(&self, batch: CrawlBatch) -> Result<BatchReport, StoreError> {
         let now = self.now();
         let crawl = batch.crawl;
+        let follow_ups = batch.follow_ups;
         let visits = batch
             .visits
             .into_iter()
@@ -38,7 +46,7 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|failure| failure.into_store_error("prepare the batch", "memory"))?;
         self.write("save the batch", move |connection| {
-            apply::apply(connection, crawl, visits, now)
+            apply::apply(connection, crawl, visits, &follow_ups, now)
         })
     }
 }

@@ -6,7 +6,7 @@ use types::Change;
 use super::apply::Session;
 use super::prepare::PreparedPage;
 use crate::error::Failure;
-use crate::rows::{as_i64, execute, first, small};
+use crate::rows::{as_i64, collect, execute, first, small};
 
 /// A page row as far as its next visit depends on it.
 #[derive(Debug)]
@@ -29,6 +29,19 @@ struct Content {
     id: i64,
     is_holder: bool,
 }
+
+macro_rules! select_stored {
+    ($ending:literal) => {
+        concat!(
+            "SELECT id, source_id, content_id, content_hash, status, simhash, version, ",
+            "near_duplicate_of, meta_hash, links_hash FROM pages ",
+            $ending
+        )
+    };
+}
+
+pub(crate) const PAGES_BELOW: &str =
+    select_stored!("WHERE source_id = ?1 AND id < ?2 AND version > 0 ORDER BY id DESC LIMIT ?3");
 
 impl Session<'_> {
     pub(crate) fn store_page(
@@ -86,12 +99,16 @@ impl Session<'_> {
     fn find_page(&self, url: &str) -> Result<Option<StoredPage>, Failure> {
         first(
             self.connection,
-            "SELECT id, source_id, content_id, content_hash, status, simhash, version,
-                    near_duplicate_of, meta_hash, links_hash
-             FROM pages WHERE tenant_id = ?1 AND url = ?2",
+            select_stored!("WHERE tenant_id = ?1 AND url = ?2"),
             params![self.crawl.tenant.0, url],
             stored_page,
         )
+    }
+
+    /// Pages of the session's source with ids under `below`, newest first.
+    pub(crate) fn pages_below(&self, below: i64, limit: usize) -> Result<Vec<StoredPage>, Failure> {
+        let parameters = [self.crawl.source.0, below, as_i64(limit)];
+        collect(self.connection, PAGES_BELOW, parameters, stored_page)
     }
 
     fn insert_page(&mut self, url: &str, host: &str, page: &PreparedPage) -> Result<(), Failure> {
@@ -172,10 +189,14 @@ impl Session<'_> {
         };
         self.save_details(stored.id, page)?;
         self.update_page(stored.id, source_id, version, content, near, page)?;
+        // One that was deleted begins anew.
+        let was_deleted = stored.version == 0;
+        self.counters.pages += i64::from(was_deleted);
         execute(
             self.connection,
-            "UPDATE pages SET changed_at = ?2 WHERE id = ?1",
-            [stored.id, self.now.0],
+            "UPDATE pages SET changed_at = ?2, first_seen_at = iif(?3, ?2, first_seen_at)
+             WHERE id = ?1",
+            params![stored.id, self.now.0, was_deleted],
         )?;
         Ok(())
     }
@@ -312,7 +333,7 @@ impl Session<'_> {
     /// Takes a live page off its content, before it gets another or goes. If
     /// it held the chunks, the oldest duplicate takes them over; without one
     /// they are left for the caller to compare or delete.
-    fn release_content(&mut self, stored: &StoredPage) -> Result<(), Failure> {
+    pub(crate) fn release_content(&mut self, stored: &StoredPage) -> Result<(), Failure> {
         let holder: Option<Option<i64>> = first(
             self.connection,
             "SELECT holder_page_id FROM contents WHERE id = ?1",

@@ -188,7 +188,7 @@ fn meta_hash(page: &Page, facts: Option<&[u8]>) -> i64 {
     codec::hash_to_i64(&hasher.finalize())
 }
 
-fn prepare_chunk(chunk: Chunk) -> Result<PreparedChunk, Failure> {
+pub(crate) fn prepare_chunk(chunk: Chunk) -> Result<PreparedChunk, Failure> {
     let offset = |at: usize| {
         i64::try_from(at).map_err(|_| Failure::bug(format!("chunk offset {at} is too large")))
     };

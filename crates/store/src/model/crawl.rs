@@ -1,33 +1,11 @@
-//! Sources, crawls, the frontier and the batches that fill the store.
+//! Crawls, the frontier and the batches that fill the store.
 
 use types::{
-    CanonicalUrl, Chunk, CrawlId, FailReason, HostKey, Page, PageId, SkipReason, SourceId,
-    TenantId, Timestamp, UrlOutcome,
+    CanonicalUrl, Chunk, CrawlId, FailReason, HostKey, Page, PageId, SkipReason, SourceId, TaskId,
+    Timestamp, UrlOutcome,
 };
 
-/// A place to crawl. The set of seeds is its identity within a tenant.
-#[derive(Clone, Debug)]
-pub struct NewSource {
-    pub tenant: TenantId,
-    pub name: String,
-    pub seeds: Vec<String>,
-    /// JSON, opaque here.
-    pub policy: String,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct SourceRow {
-    pub id: SourceId,
-    pub tenant: TenantId,
-    pub name: String,
-    pub seeds: Vec<String>,
-    pub policy: String,
-    pub created_at: Timestamp,
-    /// Live pages whose content came in through this source.
-    pub page_count: u64,
-    pub last_crawl: Option<CrawlRow>,
-}
-
+use crate::model::NewTask;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CrawlStatus {
     Queued,
@@ -76,7 +54,19 @@ impl CrawlStatus {
     }
 }
 
-/// Invariant Q2: once a crawl is completed,
+/// What a crawl is asked to do. Its coordinator hears of it with every batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CrawlControl {
+    /// Go on, after a pause as well.
+    #[default]
+    Run,
+    /// Finish what is under way and rest; the crawl's status is `paused`.
+    Pause,
+    /// Finish what is under way, then end with [`crate::Store::cancel_crawl`].
+    Cancel,
+}
+
+/// Invariant Q2: once a crawl is completed or cancelled,
 /// `found == added + updated + unchanged + failed + skipped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrawlCounts {
@@ -104,6 +94,7 @@ pub struct CrawlRow {
     pub id: CrawlId,
     pub source: SourceId,
     pub status: CrawlStatus,
+    pub control: CrawlControl,
     pub started_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     pub counts: CrawlCounts,
@@ -169,9 +160,21 @@ pub struct HostRow {
     pub robots_body: Vec<u8>,
     pub robots_fetched_at: Option<Timestamp>,
     pub lease_owner: Option<String>,
+    /// End of the owner's lease; without an owner, of the host's rest.
     pub lease_until: Option<Timestamp>,
     /// Snapshot of the host's circuit breaker; JSON, opaque here.
     pub breaker: Option<String>,
+}
+
+/// The answer to asking for a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    Yours,
+    /// Not before `until`: another owner's, or without one the host rests.
+    Busy {
+        until: Timestamp,
+        owner: Option<String>,
+    },
 }
 
 /// Visits of one crawl that are stored together or not at all.
@@ -179,6 +182,9 @@ pub struct HostRow {
 pub struct CrawlBatch {
     pub crawl: CrawlId,
     pub visits: Vec<Visit>,
+    /// Work that the visits give rise to, queued with them. When none of them
+    /// is new, as in a batch that is replayed, nothing is queued.
+    pub follow_ups: Vec<NewTask>,
 }
 
 /// What came of fetching one frontier row.
@@ -241,5 +247,9 @@ pub struct BatchReport {
     pub change_seq: i64,
     /// The crawl's counts after the batch.
     pub counts: CrawlCounts,
+    /// What the crawl is asked to do, as of this batch.
+    pub control: CrawlControl,
     pub chunks_pending_added: u64,
+    /// The batch's follow-ups, or the pending tasks that stand for them.
+    pub enqueued: Vec<TaskId>,
 }

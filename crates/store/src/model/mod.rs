@@ -3,10 +3,12 @@
 mod crawl;
 mod embedding;
 mod page;
+mod source;
+mod task;
 
 pub use crawl::{
-    BatchReport, CrawlBatch, CrawlCounts, CrawlRow, CrawlStatus, FrontierKind, FrontierRow,
-    HostRow, NewSource, NewUrl, PageVisit, ReasonCount, SourceRow, Visit, VisitResult,
+    BatchReport, CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, FrontierKind,
+    FrontierRow, HostRow, Lease, NewUrl, PageVisit, ReasonCount, Visit, VisitResult,
 };
 pub use embedding::{
     ChunkVectors, EmbeddingModel, EmbeddingProgress, ModelChange, PendingChunk, StoredVector,
@@ -14,5 +16,13 @@ pub use embedding::{
 };
 pub use page::{
     ChunkRow, EmbedState, IndexDoc, PageChange, PageContent, PageDetail, PageFilter, PageRow,
-    PageStatus, StoreStats, VersionRow,
+    PageStatus, RechunkReport, Rechunked, StoreStats, VersionRow,
+};
+pub use source::{
+    IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,
+};
+pub use task::{
+    Cancelled, Claim, ClaimedTask, EnqueueRunning, Enqueued, EverCount, Finish, Finished,
+    HousekeepReport, KindLimit, NewTask, PausedQueue, QueueCount, RescueReport, Retention, Signal,
+    TaskEnd, TaskFilter, TaskRef, TaskRow,
 };

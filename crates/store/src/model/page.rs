@@ -158,3 +158,21 @@ pub struct StoreStats {
     /// Database and write-ahead log.
     pub disk_bytes: u64,
 }
+
+/// New chunks of a page whose content stays.
+#[derive(Clone, Debug)]
+pub struct Rechunked {
+    pub page: PageId,
+    /// Of the page as it was read: a later change makes the chunks stale.
+    pub change_seq: i64,
+    pub chunks: Vec<Chunk>,
+}
+
+/// Pages by what came of their new chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RechunkReport {
+    pub changed: u64,
+    pub same: u64,
+    /// Changed meanwhile, gone, or without chunks of their own.
+    pub passed_over: u64,
+}

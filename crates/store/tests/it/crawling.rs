@@ -89,6 +89,7 @@ fn replaying_a_batch_changes_nothing() {
             first,
             visit(&rows[1], failed(FailReason::Dns)),
         ],
+        follow_ups: Vec::new(),
     };
     let report = site.store.commit_batch(batch.clone()).unwrap();
     assert_eq!(report.outcomes.len(), 2);
@@ -118,7 +119,11 @@ fn a_batch_with_an_unknown_row_is_refused_whole() {
     ];
     let error = site
         .store
-        .commit_batch(CrawlBatch { crawl, visits })
+        .commit_batch(CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        })
         .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotFound);
     assert_eq!(site.queued(crawl).len(), 1);
@@ -135,7 +140,11 @@ fn a_chunk_outside_its_text_is_refused() {
     let visits = vec![visit(&row, stored(broken))];
     let error = site
         .store
-        .commit_batch(CrawlBatch { crawl, visits })
+        .commit_batch(CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        })
         .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Bug);
 }
@@ -154,7 +163,11 @@ fn reasons_are_counted_with_five_examples() {
         };
         let visits = vec![visit(&row, result)];
         site.store
-            .commit_batch(CrawlBatch { crawl, visits })
+            .commit_batch(CrawlBatch {
+                crawl,
+                visits,
+                follow_ups: Vec::new(),
+            })
             .unwrap();
     }
     let reasons = site.store.crawl_reasons(crawl).unwrap();
@@ -200,7 +213,11 @@ fn sitemaps_and_feeds_do_not_count_as_pages() {
     ];
     let report = site
         .store
-        .commit_batch(CrawlBatch { crawl, visits })
+        .commit_batch(CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        })
         .unwrap();
     assert_eq!(report.outcomes.len(), 2);
     let row = site
@@ -261,7 +278,7 @@ proptest! {
                 visit.discovered = vec![page_url(&discovered.to_string())];
                 visit.fetched = visit.row % 2 == 0;
                 let visits = vec![visit];
-                let report = site.store.commit_batch(CrawlBatch { crawl, visits }).unwrap();
+                let report = site.store.commit_batch(CrawlBatch { crawl, visits, follow_ups: Vec::new() }).unwrap();
                 let row = site.store.crawl(crawl).unwrap();
                 prop_assert_eq!(report.counts, row.counts);
                 prop_assert_eq!(row.queued, site.queued(crawl).len() as u64);
@@ -281,7 +298,7 @@ proptest! {
 
 /// Counters equal a scan; every distinct live content has its chunks exactly
 /// once, and they rebuild its text (S1 and S2 as far as the store goes).
-fn check_store(site: &Site) {
+pub(crate) fn check_store(site: &Site) {
     let pages = site.store.pages(&store::PageFilter::default()).unwrap();
     let live: Vec<_> = pages
         .iter()

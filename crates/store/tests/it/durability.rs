@@ -71,22 +71,25 @@ fn a_copy_taken_in_mid_flight_opens_with_every_committed_batch() {
 }
 
 #[test]
-fn a_second_writer_is_refused_and_a_reader_is_not() {
+fn who_writes_alone_refuses_others_and_readers_are_no_others() {
     let dir = tempfile::tempdir().unwrap();
     let none = open(dir.path(), Access::Read).unwrap_err();
     assert_eq!(none.kind(), StoreErrorKind::NotFound);
-    let site = site_in(dir.path());
-    let locked = open(dir.path(), Access::Write).unwrap_err();
+    let alone = open(dir.path(), Access::WriteAlone).unwrap();
     let pid = Some(std::process::id());
-    assert_eq!(locked.kind(), StoreErrorKind::Locked { pid });
-    assert!(locked.to_string().contains("stop it"), "{locked}");
+    for access in [Access::Write, Access::WriteAlone] {
+        let locked = open(dir.path(), access).unwrap_err();
+        assert_eq!(locked.kind(), StoreErrorKind::Locked { pid });
+        assert!(locked.to_string().contains("stop it"), "{locked}");
+    }
 
     let reader = open(dir.path(), Access::Read).unwrap();
+    let site = Site::on(alone, clock());
     site.visit(vec![("a", stored(page("T", &["one"])))]);
     let url = page_url("a").url;
     let seen = reader.page_by_url(TenantId::DEFAULT, url.as_str()).unwrap();
     assert_eq!(seen.unwrap(), site.page("a"));
-    let refused = reader.release_host_leases("x").unwrap_err();
+    let refused = reader.release_host_leases("x", Timestamp(0)).unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::NotWritable);
     let clone = site.store.clone();
     site.store.close().unwrap();
@@ -95,7 +98,12 @@ fn a_second_writer_is_refused_and_a_reader_is_not() {
         "a clone still writes"
     );
     drop(clone);
+    let first = open(dir.path(), Access::Write).unwrap();
+    let alone = open(dir.path(), Access::WriteAlone).unwrap_err();
+    assert_eq!(alone.kind(), StoreErrorKind::Locked { pid });
     open(dir.path(), Access::Write).unwrap();
+    drop(first);
+    open(dir.path(), Access::WriteAlone).unwrap();
     assert!(reader.stats().unwrap().pages == 1);
 }
 
@@ -120,7 +128,7 @@ fn check_refused(sql: &str, expected: StoreErrorKind) {
 
 #[test]
 fn databases_we_do_not_know_are_refused() {
-    let (found, supported) = (99, 1);
+    let (found, supported) = (99, 3);
     let newer = StoreErrorKind::NewerVersion { found, supported };
     check_refused("PRAGMA user_version = 99", newer);
     check_refused("PRAGMA application_id = 7", StoreErrorKind::Corrupt);
@@ -166,7 +174,11 @@ fn a_full_disk_is_named_and_loses_nothing_committed() {
     let rows = site.queued(crawl);
     let commit = |row, page| {
         let visits = vec![visit(row, stored(page))];
-        site.store.commit_batch(CrawlBatch { crawl, visits })
+        site.store.commit_batch(CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        })
     };
     commit(&rows[0], page("A", &["one"])).unwrap();
     // Two megabytes that do not compress.
@@ -201,7 +213,11 @@ fn sixteen_threads_saving_one_page_leave_one_set_of_chunks() {
                 let text = format!("only {}", n % 4);
                 let visits = vec![visit(&row, stored(page("T", &["same", &text])))];
                 start.wait();
-                let report = site.store.commit_batch(CrawlBatch { crawl, visits });
+                let report = site.store.commit_batch(CrawlBatch {
+                    crawl,
+                    visits,
+                    follow_ups: Vec::new(),
+                });
                 report.unwrap().counts.added
             }
         };
@@ -280,7 +296,7 @@ fn a_version_1_database_opens() {
     assert_eq!((unfinished.queued, unfinished.counts.found), (2, 2));
 }
 
-const GOLDEN_V1: &[u8] = include_bytes!("../data/v1.db.zst");
+pub(crate) const GOLDEN_V1: &[u8] = include_bytes!("../data/v1.db.zst");
 
 #[test]
 #[ignore = "writes the golden file of the newest schema: run once, before its first release"]

@@ -63,7 +63,11 @@ fn a_retry_stays_queued_with_its_time() {
     let visits = vec![visit(&row, retry)];
     let report = site
         .store
-        .commit_batch(CrawlBatch { crawl, visits })
+        .commit_batch(CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        })
         .unwrap();
     assert_eq!((report.outcomes.len(), report.counts.fetched), (0, 0));
     let again = site.queued(crawl).remove(0);
@@ -129,45 +133,6 @@ fn pruning_forgets_urls_of_old_finished_crawls_only() {
     assert_eq!(site.store.prune_frontier(0).unwrap(), 1);
     assert_eq!(site.queued(open).len(), 1);
     assert_eq!(site.store.crawl(old).unwrap().counts.skipped, 1);
-}
-
-#[test]
-fn one_owner_leases_a_host_until_the_lease_ends() {
-    let site = Site::new();
-    let host = page_url("a").url.host_key();
-    let now = 1_000_000;
-    let acquire = |owner, until| {
-        let until = Timestamp(until);
-        site.store.acquire_host_lease(&host, owner, until).unwrap()
-    };
-    assert!(acquire("x", now + 10));
-    assert!(acquire("x", now + 20));
-    assert!(!acquire("y", now + 50));
-    assert_eq!(
-        site.store
-            .renew_host_leases("x", Timestamp(now + 30))
-            .unwrap(),
-        1
-    );
-    assert_eq!(
-        site.store
-            .renew_host_leases("y", Timestamp(now + 30))
-            .unwrap(),
-        0
-    );
-    site.clock.set(Timestamp(now + 30));
-    assert!(acquire("y", now + 50));
-    assert_eq!(
-        site.store
-            .renew_host_leases("x", Timestamp(now + 90))
-            .unwrap(),
-        0
-    );
-    assert_eq!(site.store.release_host_leases("y").unwrap(), 1);
-    assert!(acquire("x", now + 60));
-    let row = site.store.host(&host).unwrap().unwrap();
-    assert_eq!(row.lease_owner.as_deref(), Some("x"));
-    assert_eq!(row.lease_until, Some(Timestamp(now + 60)));
 }
 
 #[test]

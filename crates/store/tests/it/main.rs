@@ -5,10 +5,15 @@
     reason = "helpers of tests; clippy exempts only the test functions themselves"
 )]
 
+mod control;
 mod crawling;
 mod duplicates;
 mod durability;
 mod embedding;
 mod frontier;
+mod leases;
 mod pages;
+mod processes;
+mod sources;
 mod support;
+mod tasks;

@@ -153,7 +153,11 @@ fn check_gone(result: VisitResult, status: Option<u16>, expected: PageStatus) {
     visit.status = status;
     let visits = vec![visit];
     site.store
-        .commit_batch(store::CrawlBatch { crawl, visits })
+        .commit_batch(store::CrawlBatch {
+            crawl,
+            visits,
+            follow_ups: Vec::new(),
+        })
         .unwrap();
     assert_eq!(site.page("a").status, expected);
     let chunks_left = site.chunk_ids("a").len();

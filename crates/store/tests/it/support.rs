@@ -189,7 +189,11 @@ impl Site {
             })
             .collect();
         self.store
-            .commit_batch(CrawlBatch { crawl, visits })
+            .commit_batch(CrawlBatch {
+                crawl,
+                visits,
+                follow_ups: Vec::new(),
+            })
             .expect("the batch commits")
     }
 

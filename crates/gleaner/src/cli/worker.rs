@@ -1,0 +1,101 @@
+//! `gleaner worker` and `gleaner scheduler`: the roles that run unattended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use store::Access;
+
+use super::args::{SchedulerArgs, WorkerArgs};
+use super::output::{Exit, json_line, line};
+use super::stop;
+use crate::app::{App, UsageError};
+use crate::scheduler::Scheduler;
+use crate::services::Services;
+use crate::tasks::{self, KINDS, Worker};
+
+/// How often Ctrl-C is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// `gleaner worker`
+pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
+    let claims = claims(&args.kind)?;
+    let mut app = app.clone();
+    let allowed = args.allow_private.iter().cloned();
+    app.config.fetch.allow_private.extend(allowed);
+    let stop = stop::on_ctrl_c()?;
+    let store = app.open_store(Access::Write)?;
+    tasks::rechunk_if_needed(&app, &store)?;
+    let services = Arc::new(Services::start(&app, store, Arc::default())?);
+    let worker = Worker::start(&services, tasks::options(&app, &claims))?;
+    let instance = services.store.instance().to_owned();
+    if app.json {
+        json_line(&serde_json::json!({"worker": instance, "kinds": claims}))?;
+    } else {
+        line(format!(
+            "Worker {instance} on {}: {}, {} to {} at once. Ctrl-C lets running tasks end.",
+            app.data_dir().display(),
+            claims.join(", "),
+            app.config.worker.slots_min,
+            app.config.worker.slots_max,
+        ))?;
+    }
+    while !*stop.borrow() {
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+    let left = worker.running();
+    worker.join()?;
+    if let Ok(services) = Arc::try_unwrap(services) {
+        services.close()?;
+    }
+    if !app.json {
+        line(format!(
+            "Stopped; {left} running tasks ended or went back into the queue."
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// All kinds, unless some are named.
+fn claims(named: &[String]) -> Result<Vec<&'static str>> {
+    if named.is_empty() {
+        return Ok(KINDS.to_vec());
+    }
+    named
+        .iter()
+        .map(|name| {
+            KINDS.into_iter().find(|kind| kind == name).ok_or_else(|| {
+                let known = KINDS.join(", ");
+                UsageError(format!("there is no task kind `{name}`; there are {known}")).into()
+            })
+        })
+        .collect()
+}
+
+/// `gleaner scheduler`
+pub fn schedule(app: &App, args: &SchedulerArgs) -> Result<Exit> {
+    let stop = stop::on_ctrl_c()?;
+    let store = app.open_store(Access::Write)?;
+    let mut scheduler = Scheduler::new(app, &store);
+    loop {
+        let checked = scheduler.check()?;
+        if app.json {
+            json_line(&checked)?;
+        } else if args.once || checked.enqueued > 0 {
+            line(format!(
+                "{} crawls enqueued, {} waiting already",
+                checked.enqueued, checked.waiting
+            ))?;
+        }
+        let next = Instant::now() + scheduler.pause();
+        while !args.once && !*stop.borrow() && Instant::now() < next {
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+        if args.once || *stop.borrow() {
+            break;
+        }
+    }
+    drop(scheduler);
+    store.close()?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,67 @@
+//! What one source's crawls do differently from the configuration.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::config::CrawlConfig;
+
+/// Settings of a source, stored with it as JSON; `None` means as configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Vec<String>>,
+    /// Links away from a seed; 0: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth_max: Option<u32>,
+    /// Pages stored per crawl; 0: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pages_max: Option<u64>,
+    /// Requests in flight, over all hosts and per host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Least time between two requests to one host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+}
+
+impl SourceSettings {
+    pub fn from_json(json: &str) -> Result<SourceSettings> {
+        serde_json::from_str(json).context("read the source's settings")
+    }
+
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
+
+    /// The configuration with these settings laid over it.
+    pub fn over(&self, config: &CrawlConfig) -> CrawlConfig {
+        let mut crawl = config.clone();
+        let set = |to: &mut Vec<String>, from: &Option<Vec<String>>| {
+            if let Some(from) = from {
+                to.clone_from(from);
+            }
+        };
+        set(&mut crawl.include, &self.include);
+        set(&mut crawl.exclude, &self.exclude);
+        if let Some(scope) = &self.scope {
+            crawl.scope.clone_from(scope);
+        }
+        crawl.depth_max = self.depth_max.unwrap_or(crawl.depth_max);
+        crawl.pages_max = self.pages_max.unwrap_or(crawl.pages_max);
+        if let Some(requests) = self.concurrency {
+            crawl.concurrency = requests;
+            crawl.concurrency_per_host = requests;
+            crawl.loopback_concurrency_per_host = requests;
+        }
+        if let Some(delay_ms) = self.delay_ms {
+            crawl.delay_ms = delay_ms;
+            crawl.loopback_delay_ms = delay_ms;
+        }
+        crawl
+    }
+}

@@ -1,0 +1,98 @@
+//! What one process has once, however many crawls and tasks it runs: the
+//! store, the index thread, the embedder and the CPU permits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use embed::Embedder;
+use store::Store;
+use types::CanonicalUrl;
+
+use crate::app::{App, threads};
+use crate::config::EmbedProvider;
+use crate::pipeline::index::Indexer;
+use crate::pipeline::permits::CpuPermits;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::start::use_model;
+
+pub struct Services {
+    pub app: App,
+    pub store: Store,
+    pub permits: Arc<CpuPermits>,
+    /// Counts and times of indexing and embedding, which no single task owns.
+    pub progress: Arc<Progress>,
+    /// Seeds typed on the command line: a literal loopback one opens its own
+    /// host and port in the address guard.
+    pub typed_seeds: Vec<CanonicalUrl>,
+    indexer: Option<Indexer>,
+    /// Started when first asked for; `Some(None)`: embedding is off.
+    embedder: Mutex<Option<Option<Embedder>>>,
+}
+
+impl Services {
+    pub fn start(app: &App, store: Store, progress: Arc<Progress>) -> Result<Services> {
+        let indexer = Indexer::start(&store, app.index_plan(), progress.clone())?;
+        let mut services = Services::without_index(app, store, progress);
+        services.indexer = Some(indexer);
+        Ok(services)
+    }
+
+    /// For benchmarks of the stages before the index.
+    pub fn without_index(app: &App, store: Store, progress: Arc<Progress>) -> Services {
+        Services {
+            app: app.clone(),
+            store,
+            permits: Arc::new(CpuPermits::new(threads(app.config.crawl.cpu_threads))),
+            progress,
+            typed_seeds: Vec::new(),
+            indexer: None,
+            embedder: Mutex::new(None),
+        }
+    }
+
+    #[must_use]
+    pub fn with_typed_seeds(mut self, seeds: Vec<CanonicalUrl>) -> Services {
+        self.typed_seeds = seeds;
+        self
+    }
+
+    /// True when chunks are to get vectors at all.
+    pub fn embeds(&self) -> bool {
+        self.app.config.embed.provider != EmbedProvider::Off
+    }
+
+    /// The embedder, started now if it was not; `None` when embedding is off.
+    pub fn embedder(&self) -> Result<Option<Embedder>> {
+        let mut embedder = self.embedder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(started) = &*embedder {
+            return Ok(started.clone());
+        }
+        let started = self.app.embedder()?;
+        if let Some(started) = &started {
+            use_model(&self.store, started)?;
+        }
+        *embedder = Some(started.clone());
+        Ok(started)
+    }
+
+    /// Returns once everything committed can be found by keyword.
+    pub fn flush_index(&self) -> Result<()> {
+        match &self.indexer {
+            Some(indexer) => indexer.flush(),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the index thread and the embedder, then closes the store.
+    pub fn close(self) -> Result<()> {
+        drop(self.indexer);
+        let embedder = self
+            .embedder
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(embedder)) = embedder {
+            embedder.stop();
+        }
+        Ok(self.store.close()?)
+    }
+}

@@ -1,0 +1,443 @@
+//! Crawling a source: the same code for a person's `gleaner crawl`, a
+//! worker's scheduled run and a list of URLs to scrape.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use store::{CrawlControl, CrawlRow, NewSource, NewTask};
+use types::{CanonicalUrl, CrawlId, FailReason, SourceId};
+
+use super::kind::{Outcome, RetryDelay, StopReason, TaskContext, TaskFailure, TaskKind};
+use super::new::{self, CRAWL, SCRAPE, SCRAPE_BATCH};
+use crate::app::parse_seed;
+use crate::pipeline::crawl::CrawlReport;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::settings::SourceSettings;
+use crate::pipeline::start::{self, CrawlOrder, clean_up, policy_json, seed_urls};
+use crate::pipeline::visit::Depth;
+
+/// Payload of [`CRAWL`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrawlPayload {
+    pub source: i64,
+    /// False: chunks are left pending for whoever embeds next.
+    #[serde(default = "yes")]
+    pub embed: bool,
+    /// Only these URLs, and nothing they link to: a recrawl of known pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+}
+
+/// Payload of [`SCRAPE`] and [`SCRAPE_BATCH`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScrapePayload {
+    pub urls: Vec<String>,
+    /// Kept with the task, for whoever groups pages by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Result of all three kinds, and the object that `crawl --json` is built on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CrawlOutcome {
+    pub crawl_id: i64,
+    pub source_id: i64,
+    pub status: String,
+    pub resumed: bool,
+    pub pages: Pages,
+    pub queued: u64,
+    pub bytes: u64,
+    /// Until searchable by keyword, over all runs of this crawl.
+    pub duration_ms: u64,
+    pub pages_per_s: f64,
+    pub left_out: LeftOutCounts,
+    /// Start pages, or scraped URLs, that were not stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<UrlProblem>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Pages {
+    pub found: u64,
+    pub fetched: u64,
+    pub added: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub failed: u64,
+    pub skipped: u64,
+}
+
+impl Pages {
+    pub fn stored(&self) -> u64 {
+        self.added + self.updated + self.unchanged
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct LeftOutCounts {
+    pub out_of_scope: u64,
+    pub too_deep: u64,
+    pub traps: u64,
+    pub malformed: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UrlProblem {
+    pub url: String,
+    pub reason: String,
+    pub detail: String,
+}
+
+/// Crawls a source: takes an unfinished crawl of it up again, or begins one.
+#[derive(Debug)]
+pub struct CrawlSource;
+
+impl TaskKind for CrawlSource {
+    fn name(&self) -> &'static str {
+        CRAWL
+    }
+
+    fn retry(&self) -> RetryDelay {
+        RetryDelay::Crawl
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
+        let payload: CrawlPayload = context.payload()?;
+        let services = &context.services;
+        let source = SourceId(payload.source);
+        let row = services
+            .store
+            .source(source)?
+            .filter(|row| row.tenant == context.task.tenant && row.removed_at.is_none())
+            .ok_or_else(|| permanent(format!("there is no source {source}")))?;
+        let settings = SourceSettings::from_json(&row.settings)
+            .map_err(TaskFailure::Permanent)?
+            .over(&services.app.config.crawl);
+        let urls = if payload.urls.is_empty() {
+            &row.seeds
+        } else {
+            &payload.urls
+        };
+        let order = Order {
+            source,
+            seeds: seeds(urls)?,
+            follow: payload.urls.is_empty(),
+            policy: policy_json(&settings),
+            settings,
+            embed: payload.embed,
+        };
+        let (report, outcome) = match order.run(context)? {
+            Ended::Finished(finished) => *finished,
+            Ended::Early(outcome) => return Ok(outcome),
+        };
+        super::source_outcome::record(services, &row, &report, &outcome)?;
+        clean_up(&services.app, &services.store)?;
+        finished(context, &outcome, &report)
+    }
+}
+
+/// Stores the pages at given URLs, of whatever hosts, and follows no links.
+#[derive(Debug)]
+pub struct Scrape {
+    name: &'static str,
+}
+
+impl Scrape {
+    pub const ONE: Scrape = Scrape { name: SCRAPE };
+    pub const BATCH: Scrape = Scrape { name: SCRAPE_BATCH };
+}
+
+/// The source that scraped pages belong to.
+const SCRAPED: &str = "gleaner:scraped";
+
+impl TaskKind for Scrape {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
+        let payload: ScrapePayload = context.payload()?;
+        let services = &context.services;
+        let seeds = seeds(&payload.urls)?;
+        let settings = SourceSettings {
+            concurrency: payload.max_concurrent,
+            delay_ms: payload.delay_ms,
+            ..SourceSettings::default()
+        }
+        .over(&services.app.config.crawl);
+        let source = services.store.ensure_source(NewSource {
+            tenant: context.task.tenant,
+            name: "scraped pages".to_owned(),
+            seeds: vec![SCRAPED.to_owned()],
+            policy: "{}".to_owned(),
+        })?;
+        let order = Order {
+            source,
+            seeds,
+            follow: false,
+            policy: policy_json(&settings),
+            settings,
+            embed: true,
+        };
+        let (report, outcome) = match order.run(context)? {
+            Ended::Finished(finished) => *finished,
+            Ended::Early(outcome) => return Ok(outcome),
+        };
+        finished(context, &outcome, &report)
+    }
+}
+
+/// A crawl as a task runs it.
+struct Order {
+    source: SourceId,
+    seeds: Vec<CanonicalUrl>,
+    follow: bool,
+    policy: String,
+    settings: crate::config::CrawlConfig,
+    embed: bool,
+}
+
+enum Ended {
+    Finished(Box<(CrawlReport, CrawlOutcome)>),
+    /// It will go on in another run.
+    Early(Outcome),
+}
+
+/// A paused crawl waits until it is resumed, or for so long.
+const PAUSED_FOR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Order {
+    fn run(self, context: &TaskContext) -> Result<Ended, TaskFailure> {
+        let services = &context.services;
+        let store = &services.store;
+        let (crawl, resumed) = self.crawl(context)?;
+        let follow_ups = if self.embed && services.embeds() {
+            vec![new::embed(context.task.tenant)]
+        } else {
+            Vec::new()
+        };
+        let order = CrawlOrder {
+            crawl,
+            seeds: self.seeds,
+            settings: self.settings,
+            follow: self.follow,
+            depth: Depth::Store,
+            follow_ups,
+        };
+        let progress = match &context.foreground {
+            Some(foreground) => foreground.progress.clone(),
+            None => Arc::default(),
+        };
+        let shown = progress.clone();
+        context.show(move || gauge(&shown));
+        let mut report = start::run(services, &order, &progress, context.stop())?;
+        let cancelled = report.control == CrawlControl::Cancel
+            || context.stop_reason() == Some(StopReason::Cancelled);
+        if report.interrupted && cancelled {
+            report.row = store.cancel_crawl(crawl)?;
+            report.interrupted = false;
+        }
+        let outcome = CrawlOutcome::new(&report, self.source, resumed);
+        if let Some(foreground) = &context.foreground {
+            *foreground
+                .outcome
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(outcome.clone());
+        }
+        if !report.interrupted {
+            return Ok(Ended::Finished(Box::new((report, outcome))));
+        }
+        Ok(Ended::Early(if context.stop_reason().is_some() {
+            Outcome::Stopped
+        } else {
+            Outcome::Later {
+                after: PAUSED_FOR,
+                why: "paused".to_owned(),
+            }
+        }))
+    }
+
+    /// The crawl of this task, or an unfinished one of the source, or a new one.
+    fn crawl(&self, context: &TaskContext) -> Result<(CrawlId, bool), TaskFailure> {
+        let store = &context.services.store;
+        let unfinished = if self.follow {
+            store.unfinished_crawl(self.source)?
+        } else {
+            store.crawl_of_task(context.id())?
+        };
+        if let Some(row) = unfinished.filter(|row| !row.status.is_finished()) {
+            return Ok((row.id, true));
+        }
+        let crawl = store.start_task_crawl(
+            context.id(),
+            self.source,
+            &self.policy,
+            seed_urls(&self.seeds),
+        )?;
+        Ok((crawl, false))
+    }
+}
+
+fn gauge(progress: &Progress) -> types::Progress {
+    types::Progress {
+        completed: progress.done.load(Ordering::Relaxed),
+        total: Some(progress.found.load(Ordering::Relaxed)),
+        current: progress.current(),
+        errors: progress.failed.load(Ordering::Relaxed),
+    }
+}
+
+/// A crawl that stored nothing is a failed task: for another attempt when the
+/// reason may pass, for good otherwise. In the foreground the person decides.
+fn finished(
+    context: &TaskContext,
+    outcome: &CrawlOutcome,
+    report: &CrawlReport,
+) -> Result<Outcome, TaskFailure> {
+    if report.row.status == store::CrawlStatus::Cancelled
+        || outcome.pages.stored() > 0
+        || context.foreground.is_some()
+    {
+        return Outcome::done(outcome);
+    }
+    let Some(problem) = outcome.errors.first() else {
+        return Outcome::done(outcome);
+    };
+    let error = anyhow::anyhow!("{}: {} ({})", problem.url, problem.detail, problem.reason);
+    if may_pass(&problem.reason) {
+        Err(TaskFailure::Transient(error))
+    } else {
+        Err(TaskFailure::Permanent(error))
+    }
+}
+
+fn may_pass(reason: &str) -> bool {
+    use FailReason::{
+        BreakerOpen, Connect, Dns, RobotsUnreachable, ServerError, Throttled, Timeout,
+    };
+    let passing = [
+        Dns,
+        Connect,
+        Timeout,
+        ServerError,
+        Throttled,
+        RobotsUnreachable,
+        BreakerOpen,
+    ];
+    FailReason::from_code(reason).is_some_and(|reason| passing.contains(&reason))
+}
+
+fn seeds(urls: &[String]) -> Result<Vec<CanonicalUrl>, TaskFailure> {
+    urls.iter()
+        .map(|url| parse_seed(url))
+        .collect::<anyhow::Result<Vec<_>>>()
+        .and_then(|seeds| {
+            (!seeds.is_empty())
+                .then_some(seeds)
+                .context("there is no URL to start from")
+        })
+        .map_err(TaskFailure::Permanent)
+}
+
+fn permanent(message: String) -> TaskFailure {
+    TaskFailure::Permanent(anyhow::anyhow!(message))
+}
+
+impl CrawlOutcome {
+    fn new(report: &CrawlReport, source: SourceId, resumed: bool) -> CrawlOutcome {
+        let row: &CrawlRow = &report.row;
+        let counts = row.counts;
+        let duration_ms = u64::try_from(row.active_ms).unwrap_or(0);
+        let seconds = duration_ms as f64 / 1000.0;
+        let pages_per_s = if seconds > 0.0 {
+            (counts.fetched as f64 / seconds * 10.0).round() / 10.0
+        } else {
+            0.0
+        };
+        CrawlOutcome {
+            crawl_id: row.id.0,
+            source_id: source.0,
+            status: if report.interrupted {
+                "interrupted".to_owned()
+            } else {
+                row.status.code().to_owned()
+            },
+            resumed,
+            pages: Pages {
+                found: counts.found,
+                fetched: counts.fetched,
+                added: counts.added,
+                updated: counts.updated,
+                unchanged: counts.unchanged,
+                failed: counts.failed,
+                skipped: counts.skipped,
+            },
+            queued: row.queued,
+            bytes: row.bytes,
+            duration_ms,
+            pages_per_s,
+            left_out: LeftOutCounts {
+                out_of_scope: report.left_out.out_of_scope,
+                too_deep: report.left_out.too_deep,
+                traps: report.left_out.traps,
+                malformed: report.left_out.malformed,
+            },
+            errors: problems(report),
+        }
+    }
+}
+
+/// Start pages that ended neither stored nor leading elsewhere.
+fn problems(report: &CrawlReport) -> Vec<UrlProblem> {
+    report
+        .seed_endings
+        .iter()
+        .filter(|(_, ending)| {
+            !matches!(
+                ending.reason,
+                "redirect" | "canonical" | "noindex" | "listing"
+            )
+        })
+        .map(|(url, ending)| UrlProblem {
+            url: url.to_string(),
+            reason: ending.reason.to_owned(),
+            detail: ending.detail.clone(),
+        })
+        .collect()
+}
+
+/// Tasks that crawl, as they are enqueued.
+pub fn crawl_task(tenant: types::TenantId, payload: &CrawlPayload) -> anyhow::Result<NewTask> {
+    let mut task = new::task(tenant, CRAWL, payload)?;
+    if payload.urls.is_empty() {
+        task.dedupe = Some(crawl_key(SourceId(payload.source)));
+    }
+    task.attempts_max = 4;
+    Ok(task)
+}
+
+/// At most one crawl of a source waits.
+pub fn crawl_key(source: SourceId) -> String {
+    format!("crawl:{source}")
+}

@@ -1,0 +1,77 @@
+//! The embedding backlog as a task.
+
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::kind::{Outcome, TaskContext, TaskFailure, TaskKind};
+use super::new::EMBED;
+use crate::pipeline::backlog::Backlog;
+
+/// Result of [`EMBED`].
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct EmbedOutcome {
+    /// Chunks that got their vectors.
+    pub chunks: u64,
+    /// Texts computed, and texts whose vector was known.
+    pub embedded: u64,
+    pub cached: u64,
+    pub failed: u64,
+}
+
+/// Gives every pending chunk its vectors.
+#[derive(Debug)]
+pub struct EmbedPending;
+
+impl TaskKind for EmbedPending {
+    fn name(&self) -> &'static str {
+        EMBED
+    }
+
+    /// Two would take the same chunks.
+    fn running_max(&self) -> u32 {
+        1
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
+        let services = &context.services;
+        if services.store.embedding_progress()?.pending == 0 {
+            return Outcome::done(EmbedOutcome::default());
+        }
+        let Some(embedder) = services.embedder()? else {
+            return Outcome::done(EmbedOutcome::default());
+        };
+        let progress = services.progress.clone();
+        let shown = progress.clone();
+        context.show(move || {
+            let done = shown.vectors_done.load(Ordering::Relaxed);
+            types::Progress {
+                completed: done,
+                total: Some(done + shown.vectors_pending.load(Ordering::Relaxed)),
+                current: None,
+                errors: 0,
+            }
+        });
+        let stop = context.stop();
+        let backlog = Backlog {
+            store: &services.store,
+            embedder: &embedder,
+            progress,
+            stop: &stop,
+        };
+        let report = backlog.drain()?;
+        if *stop.borrow() {
+            return Ok(Outcome::Stopped);
+        }
+        Outcome::done(EmbedOutcome {
+            chunks: report.chunks,
+            embedded: report.embedded,
+            cached: report.cached,
+            failed: report.failed,
+        })
+    }
+}

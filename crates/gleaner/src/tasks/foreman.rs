@@ -1,0 +1,234 @@
+//! The thread that talks to the store: it claims as many tasks as there are
+//! free slots and finishes what the slots hand back, both in batches.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Result;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use store::{Claim, ClaimedTask, Finish, KindLimit, TaskEnd};
+use types::TaskId;
+
+use super::kind::{Foreground, StopReason, TaskContext};
+use super::worker::{Ending, LEASE_FOR, Message, Running, Shared, lock};
+
+/// Short tasks are claimed ahead for about this long, so that the store is not
+/// asked for each of them; a more urgent task waits no longer for it.
+const AHEAD: Duration = Duration::from_millis(50);
+const AHEAD_MAX: usize = 256;
+/// Runs longer than this are never claimed ahead of.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// The thread that talks to the store.
+pub(super) struct Foreman<'a> {
+    shared: &'a Arc<Shared>,
+    inbox: &'a Receiver<Message>,
+    bell: &'a Receiver<()>,
+    finishes: Vec<(Arc<Running>, Finish)>,
+    /// How long tasks took lately, as a moving mean; `None` before the first.
+    mean: Option<Duration>,
+    adopted: VecDeque<(ClaimedTask, Option<Arc<Foreground>>)>,
+    waited_for: HashSet<TaskId>,
+}
+
+impl<'a> Foreman<'a> {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        inbox: &'a Receiver<Message>,
+        bell: &'a Receiver<()>,
+    ) -> Self {
+        Foreman {
+            shared,
+            inbox,
+            bell,
+            finishes: Vec::new(),
+            mean: None,
+            adopted: VecDeque::new(),
+            waited_for: HashSet::new(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut asleep = Duration::ZERO;
+        loop {
+            match self.inbox.recv_timeout(asleep) {
+                Ok(message) => self.hear(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while let Ok(message) = self.inbox.try_recv() {
+                self.hear(message);
+            }
+            // Before looking, so that what is committed while looking rings again.
+            while self.bell.try_recv().is_ok() {}
+            let worked = self.finish().and_then(|()| self.start());
+            asleep = match worked {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => self.until_due(),
+                Err(error) => {
+                    tracing::error!(error = %format!("{error:#}"), "the worker could not reach the store; trying again");
+                    Duration::from_secs(1)
+                }
+            };
+            if self.shared.stopping.load(Ordering::SeqCst)
+                && self.finishes.is_empty()
+                && lock(&self.shared.running).is_empty()
+            {
+                break;
+            }
+        }
+        if let Err(error) = self
+            .shared
+            .services
+            .store
+            .release_tasks(self.shared.owner())
+        {
+            *lock(&self.shared.trouble) = Some(format!("give tasks back: {error:#}"));
+        }
+        self.shared.ended.store(true, Ordering::SeqCst);
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Wake => {}
+            Message::Adopt(task, foreground) => {
+                self.waited_for.insert(task.id);
+                self.adopted.push_back((task, foreground));
+            }
+            Message::Ended {
+                running,
+                end,
+                follow_ups,
+                took,
+            } => {
+                let mean = self.mean.unwrap_or(took);
+                self.mean = Some((mean * 7 + took) / 8);
+                let finish = Finish {
+                    task: running.context.task.task_ref(),
+                    end,
+                    follow_ups,
+                };
+                self.finishes.push((running, finish));
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if self.finishes.is_empty() {
+            return Ok(());
+        }
+        let finishes = self.finishes.iter().map(|(_, f)| f.clone()).collect();
+        self.shared.services.store.finish_tasks(finishes)?;
+        let mut running = lock(&self.shared.running);
+        for (was, finish) in self.finishes.drain(..) {
+            let id = finish.task.id;
+            // The same task may run again already, under a later epoch.
+            if running.get(&id).is_some_and(|now| Arc::ptr_eq(now, &was)) {
+                running.remove(&id);
+            }
+            if self.waited_for.remove(&id) {
+                let ending = ending(&finish);
+                lock(&self.shared.ends).insert(id, ending);
+                self.shared.ended_one.notify_all();
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the slots. True when there may be more to claim at once.
+    fn start(&mut self) -> Result<bool> {
+        while let Some((task, foreground)) = self.adopted.pop_front() {
+            self.give(task, foreground);
+        }
+        if self.shared.stopping.load(Ordering::SeqCst) || self.shared.options.claims.is_empty() {
+            return Ok(false);
+        }
+        let slots = self.shared.slots.load(Ordering::SeqCst);
+        let ahead = self.ahead(slots);
+        let busy = lock(&self.shared.running).len();
+        // Claims come in batches: not one for each task that ends.
+        if busy > slots.saturating_sub(1) + ahead / 2 {
+            return Ok(false);
+        }
+        let limit = (slots + ahead).saturating_sub(busy);
+        let store = &self.shared.services.store;
+        if limit == 0 || !store.may_claim(&self.shared.options.claims)? {
+            return Ok(false);
+        }
+        let claim = Claim {
+            owner: self.shared.owner().to_owned(),
+            lease_until: self.shared.services.app.clock.now().plus(LEASE_FOR),
+            limit,
+            kinds: self
+                .shared
+                .options
+                .kinds
+                .iter()
+                .filter(|kind| self.shared.options.claims.contains(&kind.name()))
+                .map(|kind| KindLimit {
+                    kind: kind.name().to_owned(),
+                    running_max: kind.running_max(),
+                })
+                .collect(),
+            only: None,
+        };
+        let claimed = store.claim_tasks(&claim)?;
+        let full = claimed.len() == limit;
+        for task in claimed {
+            self.give(task, None);
+        }
+        Ok(full && ahead > 0)
+    }
+
+    fn give(&self, task: ClaimedTask, foreground: Option<Arc<Foreground>>) {
+        let id = task.id;
+        let running = Arc::new(Running {
+            context: TaskContext::new(task, self.shared.services.clone(), foreground),
+            begun: Mutex::default(),
+            told: Mutex::default(),
+            abandoned: AtomicBool::new(false),
+            shown: Mutex::default(),
+        });
+        if self.shared.stopping.load(Ordering::SeqCst) {
+            running.tell(StopReason::Shutdown);
+        }
+        lock(&self.shared.running).insert(id, running.clone());
+        // The receiving end lives as long as `shared`.
+        let _ = self.shared.work.send(running);
+    }
+
+    /// How many tasks to claim beyond the free slots.
+    fn ahead(&self, slots: usize) -> usize {
+        match self.mean {
+            Some(mean) if mean < SHORT => {
+                let each = mean.max(Duration::from_micros(10)).as_secs_f64();
+                let fits = (AHEAD.as_secs_f64() / each) as usize * slots;
+                fits.min(AHEAD_MAX)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Until the next scheduled task is due. Commits of this process wake the
+    /// foreman, the watch tells it of those of others.
+    fn until_due(&self) -> Duration {
+        const LONG: Duration = Duration::from_secs(3600);
+        let now = self.shared.services.app.clock.now();
+        match self.shared.services.store.next_run_at() {
+            Ok(Some(at)) if at > now => at.since(now).min(LONG),
+            // Due, but kept back by a limit or a pause: an end or a commit wakes us.
+            _ => LONG,
+        }
+    }
+}
+
+fn ending(finish: &Finish) -> Ending {
+    let error = match &finish.end {
+        TaskEnd::Failed { error } | TaskEnd::Retry { error, .. } => Some(error.clone()),
+        TaskEnd::Snooze { why, .. } => Some(why.clone()),
+        TaskEnd::Succeeded { .. } | TaskEnd::Released | TaskEnd::Cancelled => None,
+    };
+    Ending { error }
+}

@@ -1,0 +1,69 @@
+//! Durable work: everything that may take long or fail is a task in the store.
+//!
+//! [`worker`] claims and runs tasks, [`watch`] looks after those that run,
+//! [`slots`] decides how many, [`kind`] says what a task is and [`new`] how it
+//! is enqueued. Each kind of task has a file of its own; `gleaner crawl` runs
+//! the same ones in the foreground.
+
+mod crawl;
+mod embed;
+mod foreman;
+mod housekeeping;
+mod kind;
+mod new;
+mod rechunk;
+mod run;
+mod slots;
+mod source_outcome;
+mod watch;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use store::Store;
+
+pub use crawl::{
+    CrawlOutcome, CrawlPayload, LeftOutCounts, Pages, ScrapePayload, UrlProblem, crawl_task,
+};
+pub use kind::{Foreground, TaskKind};
+pub use new::{EMBED, KINDS, SCRAPE, SCRAPE_BATCH, embed, housekeeping, task};
+pub use rechunk::rechunk_if_needed;
+pub use slots::SlotPolicy;
+pub use source_outcome::next_due;
+pub use worker::{Ending, LEASE_FOR, Worker, WorkerOptions};
+
+use crate::app::App;
+
+/// A worker that knows every kind and takes `claims` from the queue.
+pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
+    let settings = &app.config.worker;
+    let kinds: Vec<Arc<dyn TaskKind>> = vec![
+        Arc::new(crawl::CrawlSource),
+        Arc::new(crawl::Scrape::ONE),
+        Arc::new(crawl::Scrape::BATCH),
+        Arc::new(embed::EmbedPending),
+        Arc::new(rechunk::Rechunk),
+        Arc::new(housekeeping::Housekeeping),
+    ];
+    WorkerOptions {
+        kinds,
+        claims: claims.to_vec(),
+        slots: SlotPolicy {
+            min: settings.slots_min.max(1),
+            max: settings.slots_max.max(1),
+            cpu_max: settings.cpu_max,
+            memory_bytes_max: settings.memory_mb * 1024 * 1024,
+        },
+        grace: Duration::from_secs(settings.grace_s),
+    }
+}
+
+/// True while a task of the kind waits or runs.
+pub fn is_at_work(store: &Store, kind: &str) -> Result<bool> {
+    let counts = store.queue_status(None)?;
+    Ok(counts
+        .iter()
+        .any(|count| count.kind == kind && count.scheduled + count.queued + count.running > 0))
+}

@@ -1,0 +1,158 @@
+//! The worker's watch: a thread that no task can hold up. It renews leases,
+//! saves progress, passes on cancellations, ends what takes too long, takes
+//! over what dead processes left behind, and fits the slots to the load.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use store::Signal;
+use types::{Progress, TaskId};
+
+use super::kind::StopReason;
+use super::slots::{LoadMeter, STEP_EVERY};
+use super::worker::{LEASE_FOR, Running, Shared, lock, task_ref};
+
+/// How often there is a look around. A look at an idle worker is one read of
+/// SQLite's change counter.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(LEASE_FOR.as_secs() / 3);
+
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+    meter: LoadMeter,
+    last_heartbeat: Instant,
+    last_step: Instant,
+    data_version: u64,
+    trouble: Option<String>,
+}
+
+impl Watch {
+    pub(super) fn new(shared: Arc<Shared>) -> Watch {
+        Watch {
+            shared,
+            meter: LoadMeter::default(),
+            last_heartbeat: Instant::now(),
+            last_step: Instant::now(),
+            data_version: 0,
+            trouble: None,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        while !self.shared.ended.load(Ordering::SeqCst) {
+            std::thread::park_timeout(LOOK_EVERY);
+            let trouble = self.look().err().map(|error| format!("{error:#}"));
+            // Said once, and again when it changes.
+            if let Some(text) = &trouble
+                && self.trouble.as_ref() != Some(text)
+            {
+                tracing::error!(error = %text, "the worker's watch could not reach the store");
+            }
+            self.trouble = trouble;
+        }
+    }
+
+    fn look(&mut self) -> Result<()> {
+        let running: Vec<Arc<Running>> = lock(&self.shared.running).values().cloned().collect();
+        self.end_overdue(&running);
+        self.fit_slots(running.len());
+        let store = &self.shared.services.store;
+        let changed = {
+            let version = store.data_version()?;
+            std::mem::replace(&mut self.data_version, version) != version
+        };
+        if changed {
+            // Perhaps by another process, which cannot ring our bell.
+            self.shared.wake();
+        }
+        let heartbeat_due = self.last_heartbeat.elapsed() >= HEARTBEAT_EVERY;
+        if heartbeat_due {
+            self.last_heartbeat = Instant::now();
+            self.shared.rescue()?;
+        }
+        if !running.is_empty() {
+            let mut signals = self.save_progress(&running)?;
+            if heartbeat_due {
+                let until = self.shared.services.app.clock.now().plus(LEASE_FOR);
+                signals.extend(store.heartbeat(self.shared.owner(), until)?);
+            } else if changed {
+                signals.extend(store.task_signals(self.shared.owner())?);
+            }
+            pass_on(&running, &signals);
+        }
+        Ok(())
+    }
+
+    fn save_progress(&self, running: &[Arc<Running>]) -> Result<Vec<(TaskId, Signal)>> {
+        let mut changed: Vec<(store::TaskRef, Progress)> = Vec::new();
+        for running in running {
+            if running.abandoned.load(Ordering::SeqCst) {
+                continue;
+            }
+            if let Some(now) = running.context.progress() {
+                let mut shown = lock(&running.shown);
+                if *shown != now {
+                    shown.clone_from(&now);
+                    changed.push((task_ref(running), now));
+                }
+            }
+        }
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.shared.services.store.update_progress(changed)?)
+    }
+
+    /// Tells runs whose time is up to stop, and gives up on those that do not.
+    fn end_overdue(&self, running: &[Arc<Running>]) {
+        let grace = self.shared.options.grace;
+        for running in running {
+            let begun = *lock(&running.begun);
+            // A person at a terminal has Ctrl-C and wants no time limit.
+            let timed = running.context.foreground.is_none();
+            if timed && begun.is_some_and(|begun| begun.elapsed() >= running.context.task.timeout) {
+                running.tell(StopReason::TimedOut);
+            }
+            let told = *lock(&running.told);
+            if told.is_some_and(|told| told.elapsed() >= grace) {
+                self.shared.abandon(running);
+            }
+        }
+    }
+
+    fn fit_slots(&mut self, running: usize) {
+        if self.last_step.elapsed() < STEP_EVERY
+            || (running == 0 && self.last_step.elapsed() < 5 * STEP_EVERY)
+        {
+            return;
+        }
+        self.last_step = Instant::now();
+        let slots = self.shared.slots.load(Ordering::SeqCst);
+        let load = self.meter.read(running);
+        let next = self.shared.options.slots.step(slots, load);
+        if next != slots {
+            tracing::debug!(
+                slots = next,
+                cpu = load.cpu,
+                memory_bytes = load.memory_bytes,
+                running,
+                "fitted the worker's slots"
+            );
+            self.shared.slots.store(next, Ordering::SeqCst);
+            self.shared.wake();
+        }
+    }
+}
+
+fn pass_on(running: &[Arc<Running>], signals: &[(TaskId, Signal)]) {
+    for (task, signal) in signals {
+        for running in running.iter().filter(|r| r.context.task.id == *task) {
+            running.tell(match signal {
+                Signal::Cancel => StopReason::Cancelled,
+                Signal::Lost => StopReason::Lost,
+            });
+        }
+    }
+}

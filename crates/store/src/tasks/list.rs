@@ -1,0 +1,157 @@
+//! Tasks to look at.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Row, params};
+use types::{TaskId, TaskState, TenantId, Timestamp};
+
+use super::step::{priority, progress};
+use super::{no_task, state_code, state_from_code};
+use crate::error::Failure;
+use crate::rows::{as_i64, collect, count, first, small};
+use crate::{Store, StoreError, TaskFilter, TaskRow};
+
+/// Payloads and results of a page of them stay far below the usual body limit
+/// unless they are unusually large.
+const LISTED_MAX: usize = 500;
+
+impl Store {
+    /// Fails with not-found also for another tenant's task.
+    pub fn task(&self, tenant: TenantId, id: TaskId) -> Result<TaskRow, StoreError> {
+        self.read("read the task", |connection| {
+            read_task(connection, id)?
+                .filter(|task| task.tenant == tenant)
+                .ok_or_else(|| no_task(id))
+        })
+    }
+
+    /// A tenant's tasks, newest first.
+    pub fn tasks(&self, tenant: TenantId, filter: &TaskFilter) -> Result<Vec<TaskRow>, StoreError> {
+        self.read("list tasks", |connection| {
+            let ids = match filter.parent {
+                Some(parent) => children(connection, tenant, parent, filter)?,
+                None => newest(connection, tenant, filter)?,
+            };
+            let read = |id: &i64| read_task(connection, TaskId(*id)).transpose();
+            ids.iter().filter_map(read).collect()
+        })
+    }
+}
+
+pub(crate) const LISTED: &str = "
+    SELECT id FROM tasks WHERE tenant_id = ?1 AND kind = ?2 AND state = ?3 AND id < ?4
+    ORDER BY id DESC LIMIT ?5";
+
+/// Walks the children of one task, which are as many as it was given.
+pub(crate) const CHILDREN: &str = "
+    SELECT id FROM tasks
+    WHERE parent_id = ?1 AND id < ?2 AND tenant_id = ?3 AND (?4 >> state) & 1
+      AND (?5 IS NULL OR kind = ?5)
+    ORDER BY id DESC LIMIT ?6";
+
+/// Merges the newest of each kind and state: a handful of index ranges.
+fn newest(
+    connection: &Connection,
+    tenant: TenantId,
+    filter: &TaskFilter,
+) -> Result<Vec<i64>, Failure> {
+    let limit = filter.limit.min(LISTED_MAX);
+    let kinds: Vec<String> = match &filter.kind {
+        Some(kind) => vec![kind.clone()],
+        None => {
+            let sql = "SELECT kind FROM task_counts WHERE tenant_id = ?1";
+            collect(connection, sql, [tenant.0], |row| Ok(row.get(0)?))?
+        }
+    };
+    let before = before(filter);
+    let mut ids: Vec<i64> = Vec::new();
+    for kind in &kinds {
+        for state in wanted(filter) {
+            let parameters = params![tenant.0, kind, state_code(state), before, as_i64(limit)];
+            ids.extend(collect(connection, LISTED, parameters, |row| {
+                Ok(row.get::<_, i64>(0)?)
+            })?);
+        }
+    }
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.truncate(limit);
+    Ok(ids)
+}
+
+fn children(
+    connection: &Connection,
+    tenant: TenantId,
+    parent: TaskId,
+    filter: &TaskFilter,
+) -> Result<Vec<i64>, Failure> {
+    let states = wanted(filter).fold(0i64, |states, state| states | 1 << state_code(state));
+    let parameters = params![
+        parent.0,
+        before(filter),
+        tenant.0,
+        states,
+        filter.kind,
+        as_i64(filter.limit.min(LISTED_MAX))
+    ];
+    collect(connection, CHILDREN, parameters, |row| Ok(row.get(0)?))
+}
+
+fn wanted(filter: &TaskFilter) -> impl Iterator<Item = TaskState> {
+    let is_wanted = |state: &&TaskState| filter.states.is_empty() || filter.states.contains(state);
+    TaskState::ALL.iter().filter(is_wanted).copied()
+}
+
+fn before(filter: &TaskFilter) -> i64 {
+    filter.before.map_or(i64::MAX, |task| task.0)
+}
+
+fn read_task(connection: &Connection, id: TaskId) -> Result<Option<TaskRow>, Failure> {
+    first(
+        connection,
+        "SELECT t.id, t.tenant_id, t.kind, t.payload, t.state, t.rank, t.run_at, t.enqueued_at,
+           t.started_at, t.finished_at, t.attempt, t.attempts_max, t.timeout_ms, t.dedupe,
+           t.parent_id, t.owner, l.lease_until, t.epoch, t.cancel_requested, t.rescues, t.error,
+           t.waiting_for, t.result, coalesce(p.completed, 0), p.total, p.current,
+           coalesce(p.errors, 0), coalesce(p.seq, 0)
+         FROM tasks t
+         LEFT JOIN task_progress p ON p.task_id = t.id
+         LEFT JOIN task_leases l ON l.owner = t.owner AND t.state = 2
+         WHERE t.id = ?1",
+        [id.0],
+        task_row,
+    )
+}
+
+fn task_row(row: &Row<'_>) -> Result<TaskRow, Failure> {
+    let time = |index| -> Result<Option<Timestamp>, Failure> {
+        Ok(row.get::<_, Option<i64>>(index)?.map(Timestamp))
+    };
+    let parent: Option<i64> = row.get(14)?;
+    Ok(TaskRow {
+        id: TaskId(row.get(0)?),
+        tenant: TenantId(row.get(1)?),
+        kind: row.get(2)?,
+        payload: row.get(3)?,
+        state: state_from_code(row.get(4)?)?,
+        priority: priority(row, 5)?,
+        run_at: Timestamp(row.get(6)?),
+        enqueued_at: Timestamp(row.get(7)?),
+        started_at: time(8)?,
+        finished_at: time(9)?,
+        attempt: small(row, 10)?,
+        attempts_max: small(row, 11)?,
+        timeout: Duration::from_millis(count(row, 12)?),
+        dedupe: row.get(13)?,
+        parent: parent.map(TaskId),
+        worker: row.get(15)?,
+        lease_until: time(16)?,
+        epoch: count(row, 17)?,
+        cancel_requested: row.get(18)?,
+        rescues: small(row, 19)?,
+        error: row.get(20)?,
+        waiting_for: row.get(21)?,
+        result: row.get(22)?,
+        progress: progress(row, 23)?,
+        progress_seq: count(row, 27)?,
+    })
+}

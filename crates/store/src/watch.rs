@@ -1,0 +1,142 @@
+//! How others learn that something was written.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rusqlite::Connection;
+
+use crate::connection::open_reader;
+use crate::error::Failure;
+use crate::options::StoreOptions;
+use crate::rows::first;
+use crate::{Store, StoreError};
+
+type Listener = Arc<dyn Fn() + Send + Sync>;
+
+impl Store {
+    /// Calls `listener` after each group that this process commits, before the
+    /// writes in it return, until the subscription is dropped. It runs on the
+    /// writer's thread: it must be quick, and must not use the store itself.
+    /// A store opened for reading never calls it.
+    #[must_use = "dropping the subscription ends it"]
+    pub fn on_commit(&self, listener: Listener) -> Subscription {
+        let bell = self.bell();
+        let id = bell.add(listener);
+        Subscription {
+            bell: Arc::downgrade(bell),
+            id,
+        }
+    }
+
+    /// A number that differs from the last one asked of this handle if anybody,
+    /// in this process or another, changed anything meanwhile. It says nothing
+    /// else. Cheap enough to be polled.
+    pub fn data_version(&self) -> Result<u64, StoreError> {
+        self.watcher().version(self)
+    }
+}
+
+/// Keeps a listener of [`Store::on_commit`] listening.
+pub struct Subscription {
+    bell: Weak<Bell>,
+    id: u64,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(bell) = self.bell.upgrade() {
+            bell.remove(self.id);
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All who listen to one writer.
+#[derive(Default)]
+pub(crate) struct Bell {
+    listeners: Mutex<Listeners>,
+}
+
+#[derive(Default)]
+struct Listeners {
+    last_id: u64,
+    /// Shared, so that ringing holds no lock: a listener may unsubscribe.
+    all: Arc<Vec<(u64, Listener)>>,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        let all = self.lock().all.clone();
+        for (_, listener) in all.iter() {
+            if catch_unwind(AssertUnwindSafe(|| listener())).is_err() {
+                tracing::error!("a listener to commits panicked");
+            }
+        }
+    }
+
+    fn add(&self, listener: Listener) -> u64 {
+        let mut listeners = self.lock();
+        listeners.last_id += 1;
+        let id = listeners.last_id;
+        Arc::make_mut(&mut listeners.all).push((id, listener));
+        id
+    }
+
+    fn remove(&self, id: u64) {
+        Arc::make_mut(&mut self.lock().all).retain(|(other, _)| *other != id);
+    }
+
+    /// A panic elsewhere leaves the list consistent.
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection of its own: the number only compares within one connection,
+/// and leaves out what that connection writes itself.
+#[derive(Default)]
+pub(crate) struct Watcher {
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Watcher {
+    fn version(&self, store: &Store) -> Result<u64, StoreError> {
+        let mut slot = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut read = || -> Result<u64, Failure> {
+            let connection = match slot.take() {
+                Some(connection) => connection,
+                None => {
+                    let options = StoreOptions {
+                        mmap_mb: 0,
+                        ..StoreOptions::default()
+                    };
+                    open_reader(store.location(), &options)?
+                }
+            };
+            let version: Option<i64> =
+                first(
+                    &connection,
+                    "PRAGMA data_version",
+                    [],
+                    |row| Ok(row.get(0)?),
+                )?;
+            *slot = Some(connection);
+            let version = version.ok_or_else(|| Failure::bug("no data version"))?;
+            Ok(version.cast_unsigned())
+        };
+        read().map_err(|f| f.into_store_error("look for commits", &store.location().describe()))
+    }
+}
