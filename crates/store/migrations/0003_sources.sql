@@ -18,8 +18,9 @@ CREATE INDEX sources_purging ON sources (id) WHERE purging = 1;
 
 -- Someone wants the crawl to end. That it should rest is its status.
 ALTER TABLE crawls ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;
--- The task that began it.
+-- The task that runs it, or ran it last.
 ALTER TABLE crawls ADD COLUMN task_id INTEGER;
+ALTER TABLE crawls ADD COLUMN listed INTEGER NOT NULL DEFAULT 0;     -- 1: of given URLs, not of the whole source
 CREATE INDEX crawls_task ON crawls (task_id) WHERE task_id IS NOT NULL;
 
 -- A page whose version is 0 was deleted with its source: the row only tells

@@ -10,7 +10,7 @@ use crate::rows::{
     as_i64, collect, count, crawl_control, crawl_row, execute, first, select_crawls,
 };
 use crate::sources::present_source;
-use crate::{CrawlControl, CrawlRow, CrawlStatus, NewUrl, ReasonCount, Store, StoreError};
+use crate::{CrawlControl, CrawlRow, CrawlStatus, NewUrl, ReasonCount, Store, StoreError, TakenUp};
 
 impl Store {
     /// Begins a crawl and queues its seeds.
@@ -20,33 +20,49 @@ impl Store {
         policy: &str,
         seeds: Vec<NewUrl>,
     ) -> Result<CrawlId, StoreError> {
-        self.begin_crawl(source, policy, seeds, None)
+        let now = self.now();
+        let policy = policy.to_owned();
+        let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
+        self.write("start the crawl", move |connection| {
+            start_crawl(connection, source, &policy, seeds, None, now)
+        })
     }
 
-    /// Like [`Store::start_crawl`] for a task, which finds it again by
-    /// [`Store::crawl_of_task`].
-    pub fn start_task_crawl(
+    /// The crawl that a task is to run: its own unfinished one; or, unless only
+    /// `listed` URLs are crawled, the unfinished one of the source; or a new
+    /// one. One task at a time runs a crawl of a whole source.
+    pub fn take_up_crawl(
         &self,
         task: TaskId,
         source: SourceId,
         policy: &str,
         seeds: Vec<NewUrl>,
-    ) -> Result<CrawlId, StoreError> {
-        self.begin_crawl(source, policy, seeds, Some(task))
-    }
-
-    fn begin_crawl(
-        &self,
-        source: SourceId,
-        policy: &str,
-        seeds: Vec<NewUrl>,
-        task: Option<TaskId>,
-    ) -> Result<CrawlId, StoreError> {
+        listed: bool,
+    ) -> Result<TakenUp, StoreError> {
         let now = self.now();
         let policy = policy.to_owned();
         let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
-        self.write("start the crawl", move |connection| {
-            start_crawl(connection, source, &policy, seeds, task, now)
+        self.write("take the crawl up", move |connection| {
+            let unfinished = if listed {
+                first(connection, UNFINISHED_OF_TASK, [task.0], crawl_row)?
+            } else {
+                unfinished_crawl(connection, source)?
+            };
+            let Some(row) = unfinished else {
+                let crawl = start_crawl(connection, source, &policy, seeds, Some(task), now)?;
+                let sql = "UPDATE crawls SET listed = ?2 WHERE id = ?1";
+                execute(connection, sql, params![crawl.0, listed])?;
+                return Ok(TakenUp::Started(crawl));
+            };
+            let runner = first(connection, OTHER_RUNNER, [row.id.0, task.0], |row| {
+                Ok(TaskId(row.get(0)?))
+            })?;
+            if let Some(other) = runner {
+                return Ok(TakenUp::RunBy(other));
+            }
+            let sql = "UPDATE crawls SET task_id = ?2 WHERE id = ?1";
+            execute(connection, sql, [row.id.0, task.0])?;
+            Ok(TakenUp::Resumed(row.id))
         })
     }
 
@@ -189,7 +205,7 @@ pub(crate) fn unfinished_crawl(
     first(
         connection,
         select_crawls!(
-            "WHERE source_id = ?1 AND status IN ('queued', 'running', 'paused')
+            "WHERE source_id = ?1 AND status IN ('queued', 'running', 'paused') AND listed = 0
              ORDER BY id DESC LIMIT 1"
         ),
         [source.0],
@@ -258,6 +274,15 @@ fn cancel_step(
     }
     finish_crawl(connection, id, CrawlStatus::Cancelled, None, now).map(Some)
 }
+
+const UNFINISHED_OF_TASK: &str = select_crawls!(
+    "WHERE task_id = ?1 AND status IN ('queued', 'running', 'paused') ORDER BY id DESC LIMIT 1"
+);
+
+/// Another task that runs (state 2) the crawl.
+const OTHER_RUNNER: &str = "
+    SELECT t.id FROM crawls c JOIN tasks t ON t.id = c.task_id
+    WHERE c.id = ?1 AND t.id <> ?2 AND t.state = 2";
 
 fn no_crawl(id: CrawlId) -> Failure {
     Failure::not_found(format!("no crawl {id}"))

@@ -56,8 +56,8 @@ pub use model::{
     NewSourceSpec, NewTask, NewUrl, PageChange, PageContent, PageDetail, PageFilter, PageRow,
     PageStatus, PageVisit, PausedQueue, PendingChunk, QueueCount, ReasonCount, RechunkReport,
     Rechunked, RescueReport, Retention, Signal, SourceEdit, SourceOutcome, SourceRow,
-    SourceSchedule, StoreStats, StoredVector, TaskEnd, TaskFilter, TaskRef, TaskRow, VectorKind,
-    VectorRow, VersionRow, Visit, VisitResult,
+    SourceSchedule, StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow,
+    VectorKind, VectorRow, VersionRow, Visit, VisitResult,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use store::Store;

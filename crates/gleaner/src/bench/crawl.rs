@@ -180,7 +180,7 @@ fn order(services: &Services, variant: Variant, seeds: Vec<CanonicalUrl>) -> Res
     })
 }
 
-fn fresh_folder(app: &App) -> Result<tempfile::TempDir> {
+pub(super) fn fresh_folder(app: &App) -> Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("gleaner-bench-");
     if !app.data_dir_given {

@@ -9,6 +9,7 @@ mod crawl;
 mod crawl_report;
 mod embed;
 mod extract;
+mod queue;
 mod search;
 
 mod site;
@@ -26,6 +27,7 @@ pub fn run(app: &App, command: &BenchCommand) -> Result<Exit> {
         BenchCommand::Crawl(args) => crawl::run(app, args),
         BenchCommand::Extract { dir } => extract::run(app, dir),
         BenchCommand::Embed { seconds } => embed::run(app, *seconds),
+        BenchCommand::Queue(args) => queue::run(app, args),
         BenchCommand::Search(args) => search::run(app, args),
     }
 }

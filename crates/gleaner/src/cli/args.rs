@@ -241,7 +241,7 @@ A running `gleaner scheduler` queues its crawls, a running `gleaner worker` runs
     Crawl {
         id: i64,
         /// high, default or low, with a level from 0 (first) to 9 as in low:3
-        #[arg(long, default_value = "high")]
+        #[arg(long, default_value = "high", allow_hyphen_values = true)]
         priority: types::Priority,
         /// Only this page, and nothing it links to (repeatable)
         #[arg(long, value_name = "URL")]
@@ -382,7 +382,7 @@ pub struct TaskScrapeArgs {
     #[arg(long, value_name = "N")]
     pub delay_ms: Option<u64>,
     /// high, default or low, with a level from 0 (first) to 9 as in low:3
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = "default", allow_hyphen_values = true)]
     pub priority: types::Priority,
 }
 
@@ -527,6 +527,9 @@ pub enum BenchCommand {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// Enqueue and run tasks that do nothing
+    #[command(after_help = "Example: gleaner bench queue --tasks 20000 --json")]
+    Queue(BenchQueueArgs),
     /// Query the data folder in every mode; latencies and recall
     #[command(after_help = "Example: gleaner bench search --queries queries.jsonl")]
     Search(BenchSearchArgs),
@@ -550,6 +553,15 @@ pub struct BenchCrawlArgs {
     /// Only serve the site, until Ctrl-C, and print its address (to point another crawler at)
     #[arg(long)]
     pub serve_only: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BenchQueueArgs {
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub tasks: usize,
+    /// Measure claims up to a queue of this length
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub queued_max: usize,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -25,7 +25,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use toml::Value;
 
-pub use args::{BenchCommand, BenchCrawlArgs, BenchSearchArgs, EvalCommand, EvalRetrievalArgs};
+pub use args::{
+    BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, EvalCommand, EvalRetrievalArgs,
+};
 use args::{Cli, Command, CrawlArgs, GlobalArgs};
 use output::{Exit, note};
 

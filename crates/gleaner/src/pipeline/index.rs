@@ -21,6 +21,8 @@ use super::progress::{Progress, Stage};
 const PAGES_PER_STEP: usize = 200;
 /// How often commits of other processes are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The same while someone waits for another process to index something.
+const LOOK_WAITING_EVERY: Duration = Duration::from_millis(20);
 /// An idle writer gives the index, and its memory, back after this long.
 const KEPT_OPEN: Duration = Duration::from_secs(5);
 
@@ -61,6 +63,7 @@ impl Indexer {
             progress,
             open: None,
             looked_at: 0,
+            waiting: Vec::new(),
             trouble: None,
         };
         let thread = std::thread::Builder::new()
@@ -108,8 +111,10 @@ struct Keeper {
     plan: IndexPlan,
     progress: Arc<Progress>,
     open: Option<Open>,
-    /// The store's change sequence when it was last looked at.
+    /// The page change up to which the index is known to be committed.
     looked_at: i64,
+    /// Who waits for which change to be searchable.
+    waiting: Vec<(i64, Sender<Result<()>>)>,
     trouble: Option<String>,
 }
 
@@ -123,23 +128,32 @@ impl Keeper {
     fn run(mut self, queue: &Receiver<Order>) {
         let mut data_version = 0;
         loop {
-            match queue.recv_timeout(LOOK_EVERY) {
+            let patience = if self.waiting.is_empty() {
+                LOOK_EVERY
+            } else {
+                LOOK_WAITING_EVERY
+            };
+            match queue.recv_timeout(patience) {
                 Ok(Order::Rung) => {}
-                Ok(Order::Flush(reply)) => {
-                    let flushed = self.flush(queue);
-                    let _ = reply.send(flushed);
-                    continue;
-                }
+                Ok(Order::Flush(reply)) => match self.store.pages_change_seq() {
+                    Ok(wanted) => self.waiting.push((wanted, reply)),
+                    Err(error) => drop(reply.send(Err(error.into()))),
+                },
                 Err(RecvTimeoutError::Timeout) => {
                     let version = self.store.data_version().unwrap_or(data_version);
-                    if version == data_version && self.open.is_none() {
+                    let nothing_new = version == data_version && self.open.is_none();
+                    if nothing_new && self.waiting.is_empty() {
                         continue;
                     }
                     data_version = version;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let kept = self.keep_up();
+            let kept = if self.waiting.is_empty() {
+                self.keep_up()
+            } else {
+                self.flush()
+            };
             self.report(kept);
         }
         let closed = match self.open.take() {
@@ -169,25 +183,32 @@ impl Keeper {
         Ok(())
     }
 
-    /// Waits for another process when that one writes the index.
-    fn flush(&mut self, queue: &Receiver<Order>) -> Result<()> {
-        let wanted = self.store.pages_change_seq()?;
-        loop {
-            if let Some(mut open) = self.opened()? {
-                self.catch_up(&mut open)?;
-                self.open = Some(open);
-                return Ok(());
-            }
-            if self.looked_at >= wanted {
-                return Ok(());
-            }
-            if matches!(
-                queue.recv_timeout(LOOK_EVERY),
-                Err(RecvTimeoutError::Disconnected)
-            ) {
-                anyhow::bail!("stopped while another process was indexing");
+    /// Makes everything visible now and answers whoever waits for it; when
+    /// another process writes the index, those whose changes it has reached.
+    fn flush(&mut self) -> Result<()> {
+        let flushed = self.flush_own();
+        if let Err(error) = &flushed {
+            for (_, reply) in self.waiting.drain(..) {
+                let _ = reply.send(Err(anyhow::anyhow!("{error:#}")));
             }
         }
+        let reached = self.looked_at;
+        self.waiting.retain(|(wanted, reply)| {
+            let waits = *wanted > reached;
+            if !waits {
+                let _ = reply.send(Ok(()));
+            }
+            waits
+        });
+        flushed
+    }
+
+    fn flush_own(&mut self) -> Result<()> {
+        if let Some(mut open) = self.opened()? {
+            self.catch_up(&mut open)?;
+            self.open = Some(open);
+        }
+        Ok(())
     }
 
     /// The index for writing, if there is anything to write; `None` also when
@@ -202,8 +223,10 @@ impl Keeper {
         }
         let committed = KeywordIndex::open(&self.plan.dir, IndexMode::Read)
             .map_or(-1, |index| index.committed_seq());
+        if committed <= seq {
+            self.looked_at = self.looked_at.max(committed);
+        }
         if committed == seq {
-            self.looked_at = seq;
             return Ok(None);
         }
         match KeywordIndex::open_with(&self.plan.dir, IndexMode::Write, self.plan.heap_bytes) {

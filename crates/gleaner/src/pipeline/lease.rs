@@ -12,7 +12,7 @@ use types::{Clock, HostKey};
 
 const LEASE_FOR: Duration = Duration::from_secs(60);
 /// A host that another crawl holds is asked for again this often.
-const LEASE_RETRY: Duration = Duration::from_millis(500);
+const LEASE_RETRY: Duration = Duration::from_millis(50);
 
 /// A host about to be asked for the first time in this crawl.
 pub struct HostLease {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use store::{CrawlControl, CrawlRow, NewSource, NewTask};
-use types::{CanonicalUrl, CrawlId, FailReason, SourceId};
+use store::{CrawlControl, CrawlRow, NewSource, NewTask, TakenUp};
+use types::{CanonicalUrl, FailReason, SourceId};
 
 use super::kind::{Outcome, RetryDelay, StopReason, TaskContext, TaskFailure, TaskKind};
 use super::new::{self, CRAWL, SCRAPE, SCRAPE_BATCH};
@@ -224,6 +224,8 @@ enum Ended {
     Early(Outcome),
 }
 
+/// A source that another task crawls is tried again after so long.
+const BUSY_FOR: Duration = Duration::from_secs(60);
 /// A paused crawl waits until it is resumed, or for so long.
 const PAUSED_FOR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -231,7 +233,23 @@ impl Order {
     fn run(self, context: &TaskContext) -> Result<Ended, TaskFailure> {
         let services = &context.services;
         let store = &services.store;
-        let (crawl, resumed) = self.crawl(context)?;
+        let taken_up = store.take_up_crawl(
+            context.id(),
+            self.source,
+            &self.policy,
+            seed_urls(&self.seeds),
+            !self.follow,
+        )?;
+        let (crawl, resumed) = match taken_up {
+            TakenUp::Started(crawl) => (crawl, false),
+            TakenUp::Resumed(crawl) => (crawl, true),
+            TakenUp::RunBy(other) => {
+                return Ok(Ended::Early(Outcome::Later {
+                    after: BUSY_FOR,
+                    why: format!("task {other} crawls this source"),
+                }));
+            }
+        };
         let follow_ups = if self.embed && services.embeds() {
             vec![new::embed(context.task.tenant)]
         } else {
@@ -258,6 +276,9 @@ impl Order {
             report.row = store.cancel_crawl(crawl)?;
             report.interrupted = false;
         }
+        if context.stop_reason() == Some(StopReason::Cancelled) && context.foreground.is_none() {
+            return Ok(Ended::Early(Outcome::Stopped));
+        }
         let outcome = CrawlOutcome::new(&report, self.source, resumed);
         if let Some(foreground) = &context.foreground {
             *foreground
@@ -276,26 +297,6 @@ impl Order {
                 why: "paused".to_owned(),
             }
         }))
-    }
-
-    /// The crawl of this task, or an unfinished one of the source, or a new one.
-    fn crawl(&self, context: &TaskContext) -> Result<(CrawlId, bool), TaskFailure> {
-        let store = &context.services.store;
-        let unfinished = if self.follow {
-            store.unfinished_crawl(self.source)?
-        } else {
-            store.crawl_of_task(context.id())?
-        };
-        if let Some(row) = unfinished.filter(|row| !row.status.is_finished()) {
-            return Ok((row.id, true));
-        }
-        let crawl = store.start_task_crawl(
-            context.id(),
-            self.source,
-            &self.policy,
-            seed_urls(&self.seeds),
-        )?;
-        Ok((crawl, false))
     }
 }
 

@@ -27,8 +27,8 @@ use store::Store;
 pub use crawl::{
     CrawlOutcome, CrawlPayload, LeftOutCounts, Pages, ScrapePayload, UrlProblem, crawl_task,
 };
-pub use kind::{Foreground, TaskKind};
-pub use new::{EMBED, KINDS, SCRAPE, SCRAPE_BATCH, embed, housekeeping, task};
+pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
+pub use new::{EMBED, KINDS, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
 pub use rechunk::rechunk_if_needed;
 pub use slots::SlotPolicy;
 pub use source_outcome::next_due;

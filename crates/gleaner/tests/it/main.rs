@@ -11,4 +11,5 @@ mod recrawl;
 mod resume;
 mod search;
 mod support;
+mod tasks;
 mod tidy;

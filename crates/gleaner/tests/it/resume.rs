@@ -9,7 +9,7 @@ use crate::support::{check_q2, command, counts, crawl, gleaner, page, paragraphs
 const PAGES: usize = 40;
 
 /// A start page linking to pages; from `closed` on they wait at the gate.
-fn gated_site(web: &FakeWeb, closed: usize, gate: &Gate) {
+pub fn gated_site(web: &FakeWeb, closed: usize, gate: &Gate) {
     let links: String = (0..PAGES)
         .map(|n| format!("<a href=/p{n}>p{n}</a> "))
         .collect();
@@ -29,7 +29,7 @@ fn gated_site(web: &FakeWeb, closed: usize, gate: &Gate) {
 }
 
 /// Waits, without sleeping, until `path` has been requested.
-fn until_requested(web: &FakeWeb, path: &str) {
+pub fn until_requested(web: &FakeWeb, path: &str) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while web.hits(path) == 0 {
         assert!(

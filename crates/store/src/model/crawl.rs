@@ -253,3 +253,12 @@ pub struct BatchReport {
     /// The batch's follow-ups, or the pending tasks that stand for them.
     pub enqueued: Vec<TaskId>,
 }
+
+/// The crawl that a task is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenUp {
+    Started(CrawlId),
+    Resumed(CrawlId),
+    /// Another task runs it.
+    RunBy(TaskId),
+}

@@ -8,7 +8,7 @@ mod task;
 
 pub use crawl::{
     BatchReport, CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, FrontierKind,
-    FrontierRow, HostRow, Lease, NewUrl, PageVisit, ReasonCount, Visit, VisitResult,
+    FrontierRow, HostRow, Lease, NewUrl, PageVisit, ReasonCount, TakenUp, Visit, VisitResult,
 };
 pub use embedding::{
     ChunkVectors, EmbeddingModel, EmbeddingProgress, ModelChange, PendingChunk, StoredVector,
