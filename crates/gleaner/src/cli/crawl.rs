@@ -99,6 +99,7 @@ pub struct WatchedCrawl {
 /// progress view, and embeds what it found unless told otherwise.
 pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     let store = app.open_store(Access::Write)?;
+    tasks::rechunk_if_needed(app, &store)?;
     let crawl_settings = typed.settings.over(&app.config.crawl);
     let source = store.ensure_source(NewSource {
         tenant: app.tenant,
@@ -133,7 +134,15 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     let foreground = Arc::new(Foreground::default());
     let services = Services::start(app, store, foreground.progress.clone())?
         .with_typed_seeds(typed.seeds.clone());
-    let here = Here::start(app, services, if embeds { &[tasks::EMBED] } else { &[] })?;
+    let here = Here::start(
+        app,
+        services,
+        if embeds {
+            &[tasks::EMBED, tasks::RECHUNK]
+        } else {
+            &[]
+        },
+    )?;
     if embeds {
         // Says at once if the model cannot be used, not after the crawl.
         here.services.embedder()?;

@@ -16,6 +16,7 @@ pub struct Housekeeping;
 #[derive(Debug, Serialize)]
 struct HousekeepingOutcome {
     tasks_deleted: u64,
+    pages_deleted: u64,
 }
 
 impl TaskKind for Housekeeping {
@@ -43,7 +44,12 @@ impl TaskKind for Housekeeping {
                 break;
             }
         }
+        // What a killed `source remove` left behind.
+        let pages_deleted = services.store.finish_removals()?;
         clean_up(&services.app, &services.store)?;
-        Outcome::done(HousekeepingOutcome { tasks_deleted })
+        Outcome::done(HousekeepingOutcome {
+            tasks_deleted,
+            pages_deleted,
+        })
     }
 }

@@ -28,7 +28,7 @@ pub use crawl::{
     CrawlOutcome, CrawlPayload, LeftOutCounts, Pages, ScrapePayload, UrlProblem, crawl_task,
 };
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
-pub use new::{EMBED, KINDS, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
+pub use new::{EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
 pub use rechunk::rechunk_if_needed;
 pub use slots::SlotPolicy;
 pub use source_outcome::next_due;

@@ -204,6 +204,33 @@ fn a_running_crawl_is_paused_resumed_and_cancelled() {
     assert_eq!(count("found"), ended.iter().sum::<u64>(), "Q2: {crawl}");
 }
 
+#[test]
+fn other_chunk_settings_cut_stored_pages_anew() {
+    let web = FakeWeb::start_blocking();
+    let dir = tempfile::tempdir().expect("temp dir");
+    let long: String = (0..40).map(|n| paragraphs(&format!("topic {n}"))).collect();
+    web.route("/", page("Long", &long));
+    crate::support::crawl(dir.path(), &web.url("/"), &[]).ok();
+    let chunks = || {
+        gleaner(dir.path(), &["page", "list", "--json"]).ok().json()["chunks"]
+            .as_u64()
+            .expect("chunks")
+    };
+    let before = chunks();
+    let worker = command(dir.path(), &["worker"])
+        .env("GLEANER__EMBED__PROVIDER", "off")
+        .env("GLEANER__CHUNK__TOKENS_MAX", "96")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the worker starts");
+    let worker = Worker(worker);
+    until("cut anew", || chunks() > before);
+    worker.stop();
+    let hits = gleaner(dir.path(), &["search", "\"topic 39\"", "--json"]).ok();
+    assert_eq!(hits.json()["total"], 1);
+}
+
 /// Scales the two tests below up to what a release is judged by.
 fn scale(name: &str, default: usize) -> usize {
     std::env::var(name)

@@ -14,6 +14,7 @@ mod frontier;
 mod leases;
 mod pages;
 mod processes;
+mod rechunk;
 mod sources;
 mod support;
 mod tasks;
