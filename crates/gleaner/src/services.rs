@@ -10,10 +10,10 @@ use types::CanonicalUrl;
 
 use crate::app::{App, threads};
 use crate::config::EmbedProvider;
+use crate::pipeline::backlog::use_model;
 use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::start::use_model;
 
 pub struct Services {
     pub app: App,

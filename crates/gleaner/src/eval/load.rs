@@ -14,7 +14,7 @@ use super::corpus::{LoadReport, Loader};
 use super::query_set::QuerySet;
 use crate::app::App;
 use crate::cli::output::{note, thousands};
-use crate::pipeline::backlog::Backlog;
+use crate::pipeline::backlog::{Backlog, use_model};
 use crate::pipeline::index::Indexer;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::start;
@@ -67,7 +67,7 @@ pub fn load(
     let progress = Arc::new(Progress::default());
     Indexer::start(store, app.index_plan(), progress.clone())?.flush()?;
     if let Some(embedder) = embedder {
-        start::use_model(store, embedder)?;
+        use_model(store, embedder)?;
         store.retry_failed_chunks()?;
         embed_backlog(store, embedder, &progress)?;
     }

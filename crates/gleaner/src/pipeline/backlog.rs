@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use embed::{EmbedErrorKind, Embedder};
-use store::{ChunkVectors, PendingChunk, Store, StoredVector};
+use store::{ChunkVectors, ModelChange, PendingChunk, Store, StoredVector};
 use tokio::sync::watch;
 use types::TextHash;
 
@@ -137,6 +137,21 @@ impl Backlog<'_> {
         self.store.fail_chunks(failures)?;
         Ok(true)
     }
+}
+
+/// Makes the embedder's model the store's model; other vectors are dropped
+/// and embedded again.
+pub fn use_model(store: &Store, embedder: &Embedder) -> Result<()> {
+    match store.set_embedding_model(embedder.model_id(), embedder.dims())? {
+        ModelChange::Changed { repending } if repending > 0 => {
+            tracing::info!(
+                chunks = repending,
+                "the embedding model changed; embedding again"
+            );
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What is embedded for a chunk: its text below the page's title and its

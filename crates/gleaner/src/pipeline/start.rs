@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chunk::ChunkConfig;
-use embed::Embedder;
 use extract::ExtractLimits;
 use frontier::{BreakerPolicy, PacePolicy, RetryPolicy, Scope, ScopeKind, ScopeRules, UrlPolicy};
-use store::{FrontierKind, ModelChange, NewTask, NewUrl, Store};
+use store::{FrontierKind, NewTask, NewUrl, Store};
 use tokio::sync::watch;
 use types::{CanonicalUrl, CrawlId, Timestamp};
 
@@ -155,21 +154,6 @@ pub fn clean_up(app: &App, store: &Store) -> Result<()> {
     let kept_ms = i64::try_from(app.config.embed.cache_days).unwrap_or(i64::MAX);
     let kept_ms = kept_ms.saturating_mul(24 * 3600 * 1000);
     store.purge_vector_cache(Timestamp(app.clock.now().0.saturating_sub(kept_ms)))?;
-    Ok(())
-}
-
-/// Makes the embedder's model the store's model; other vectors are dropped
-/// and embedded again.
-pub fn use_model(store: &Store, embedder: &Embedder) -> Result<()> {
-    match store.set_embedding_model(embedder.model_id(), embedder.dims())? {
-        ModelChange::Changed { repending } if repending > 0 => {
-            tracing::info!(
-                chunks = repending,
-                "the embedding model changed; embedding again"
-            );
-        }
-        _ => {}
-    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use store::{Claim, ClaimedTask, Finish, KindLimit, TaskEnd};
 use types::TaskId;
 
 use super::kind::{Foreground, StopReason, TaskContext};
-use super::worker::{Ending, LEASE_FOR, Message, Running, Shared, lock};
+use super::shared::{Ending, LEASE_FOR, Message, Running, Shared, lock};
 
 /// Short tasks are claimed ahead for about this long, so that the store is not
 /// asked for each of them; a more urgent task waits no longer for it.

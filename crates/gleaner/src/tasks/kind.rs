@@ -9,7 +9,7 @@ use store::{ClaimedTask, NewTask};
 use tokio::sync::watch;
 use types::{Progress, TaskId};
 
-use super::crawl::CrawlOutcome;
+use super::outcome::CrawlOutcome;
 use crate::pipeline::progress::Progress as CrawlProgress;
 use crate::services::Services;
 

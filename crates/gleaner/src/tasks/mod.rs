@@ -11,8 +11,10 @@ mod foreman;
 mod housekeeping;
 mod kind;
 mod new;
+mod outcome;
 mod rechunk;
 mod run;
+mod shared;
 mod slots;
 mod source_outcome;
 mod watch;
@@ -24,15 +26,15 @@ use std::time::Duration;
 use anyhow::Result;
 use store::Store;
 
-pub use crawl::{
-    CrawlOutcome, CrawlPayload, LeftOutCounts, Pages, ScrapePayload, UrlProblem, crawl_task,
-};
+pub use crawl::{CrawlPayload, ScrapePayload, crawl_task};
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
 pub use new::{EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
+pub use outcome::{CrawlOutcome, LeftOutCounts, Pages, UrlProblem};
 pub use rechunk::rechunk_if_needed;
+pub use shared::{Ending, LEASE_FOR, WorkerOptions};
 pub use slots::SlotPolicy;
 pub use source_outcome::next_due;
-pub use worker::{Ending, LEASE_FOR, Worker, WorkerOptions};
+pub use worker::Worker;
 
 use crate::app::App;
 

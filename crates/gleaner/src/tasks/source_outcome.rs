@@ -7,7 +7,7 @@ use frontier::{ChangeRate, Cron, RecrawlPolicy, failure_delay, is_flagged};
 use store::{CrawlStatus, SourceOutcome, SourceRow, SourceSchedule};
 use types::Timestamp;
 
-use super::crawl::CrawlOutcome;
+use super::outcome::CrawlOutcome;
 use crate::pipeline::crawl::CrawlReport;
 use crate::services::Services;
 

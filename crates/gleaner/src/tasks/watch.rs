@@ -11,8 +11,8 @@ use store::Signal;
 use types::{Progress, TaskId};
 
 use super::kind::StopReason;
+use super::shared::{LEASE_FOR, Running, Shared, lock, task_ref};
 use super::slots::{LoadMeter, STEP_EVERY};
-use super::worker::{LEASE_FOR, Running, Shared, lock, task_ref};
 
 /// How often there is a look around. A look at an idle worker is one read of
 /// SQLite's change counter.

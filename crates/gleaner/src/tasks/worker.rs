@@ -1,41 +1,25 @@
 //! A worker: claims tasks, runs them, and tells the store how they ended.
 //!
-//! Three kinds of thread. The *foreman* talks to the store: it claims as many
-//! tasks as there are free slots and finishes what the slots hand back, both
-//! in batches ([`super::foreman`]). Each *slot* runs one task at a time, on a thread of its own, so
-//! that a task which never yields holds up nobody else. The *watch*
-//! ([`super::watch`]) keeps leases alive and passes on who should stop.
+//! Three kinds of thread. The *foreman* ([`super::foreman`]) talks to the
+//! store. Each *slot* ([`super::shared`]) runs one task at a time, on a thread
+//! of its own, so that a task which never yields holds up nobody else. The
+//! *watch* ([`super::watch`]) keeps leases alive and passes on who should stop.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use store::{ClaimedTask, Subscription, TaskEnd, TaskRef};
+use crossbeam_channel::{bounded, unbounded};
+use store::{ClaimedTask, Subscription};
 use types::TaskId;
 
 use super::foreman::Foreman;
-use super::kind::{Foreground, Outcome, StopReason, TaskContext, TaskKind};
-use super::run::{end_of, run_one};
-use super::slots::SlotPolicy;
+use super::kind::Foreground;
+use super::shared::{Ending, Message, Shared, WorkerOptions, lock};
 use super::watch::Watch;
 use crate::services::Services;
-
-/// How long a lease holds without another heartbeat.
-pub const LEASE_FOR: Duration = Duration::from_secs(60);
-#[derive(Clone)]
-pub struct WorkerOptions {
-    /// What it can run.
-    pub kinds: Vec<Arc<dyn TaskKind>>,
-    /// Which of them it takes from the queue.
-    pub claims: Vec<&'static str>,
-    pub slots: SlotPolicy,
-    /// After being told to stop, a run has so long before it is given up.
-    pub grace: Duration,
-}
 
 /// A running worker; dropping it stops it.
 pub struct Worker {
@@ -43,51 +27,6 @@ pub struct Worker {
     foreman: Option<JoinHandle<()>>,
     watch: Option<JoinHandle<()>>,
     _bell: Subscription,
-}
-
-pub(super) struct Shared {
-    pub(super) services: Arc<Services>,
-    pub(super) options: WorkerOptions,
-    pub(super) running: Mutex<HashMap<TaskId, Arc<Running>>>,
-    pub(super) slots: AtomicUsize,
-    pub(super) stopping: AtomicBool,
-    /// Nothing runs and nothing will: the watch may end.
-    pub(super) ended: AtomicBool,
-    pub(super) messages: Sender<Message>,
-    pub(super) work: Sender<Arc<Running>>,
-    work_out: Receiver<Arc<Running>>,
-    pub(super) ends: Mutex<HashMap<TaskId, Ending>>,
-    pub(super) ended_one: Condvar,
-    pub(super) trouble: Mutex<Option<String>>,
-}
-
-/// A task in one of this worker's slots, or on its way to one.
-pub(super) struct Running {
-    pub(super) context: TaskContext,
-    pub(super) begun: Mutex<Option<Instant>>,
-    /// When it was told to stop.
-    pub(super) told: Mutex<Option<Instant>>,
-    /// Its slot was given up; what it returns is thrown away.
-    pub(super) abandoned: AtomicBool,
-    pub(super) shown: Mutex<types::Progress>,
-}
-
-pub(super) enum Message {
-    /// There may be something to claim.
-    Wake,
-    Ended {
-        running: Arc<Running>,
-        end: TaskEnd,
-        follow_ups: Vec<store::NewTask>,
-        took: Duration,
-    },
-    Adopt(ClaimedTask, Option<Arc<Foreground>>),
-}
-
-/// How a task that was waited for ended.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    pub error: Option<String>,
 }
 
 impl Worker {
@@ -208,117 +147,4 @@ impl Drop for Worker {
             tracing::error!(%error, "the worker ended badly");
         }
     }
-}
-
-impl Shared {
-    pub(super) fn owner(&self) -> &str {
-        self.services.store.instance()
-    }
-
-    pub(super) fn wake(&self) {
-        let _ = self.messages.send(Message::Wake);
-    }
-
-    fn stop(&self) {
-        if !self.stopping.swap(true, Ordering::SeqCst) {
-            for running in lock(&self.running).values() {
-                running.tell(StopReason::Shutdown);
-            }
-        }
-        self.wake();
-    }
-
-    /// Puts the tasks of processes that are gone back into the queue.
-    pub(super) fn rescue(&self) -> Result<()> {
-        let store = &self.services.store;
-        let owners = store.running_owners()?;
-        let lost = store.lost_owners(&owners);
-        if !lost.is_empty() {
-            let report = store.rescue_tasks(&lost, false)?;
-            tracing::info!(
-                queued = report.queued.len(),
-                dead = report.dead.len(),
-                "took over tasks of a worker that is gone"
-            );
-        }
-        let leases = store.host_lease_owners()?;
-        let lost = store.lost_owners(&leases);
-        if !lost.is_empty() {
-            store.drop_host_leases(&lost, self.services.app.clock.now())?;
-        }
-        Ok(())
-    }
-
-    /// A thread that runs one task after the other.
-    pub(super) fn start_slot(self: &Arc<Self>) -> Result<()> {
-        let (work, messages) = (self.work_out.clone(), self.messages.clone());
-        let kinds: HashMap<&'static str, Arc<dyn TaskKind>> = self
-            .options
-            .kinds
-            .iter()
-            .map(|kind| (kind.name(), kind.clone()))
-            .collect();
-        std::thread::Builder::new()
-            .name("slot".into())
-            .spawn(move || {
-                while let Ok(running) = work.recv() {
-                    let start = Instant::now();
-                    *lock(&running.begun) = Some(start);
-                    let (end, follow_ups) = run_one(&kinds, &running.context);
-                    if running.abandoned.load(Ordering::SeqCst) {
-                        // Another thread has this slot's place.
-                        return;
-                    }
-                    let ended = Message::Ended {
-                        running,
-                        end,
-                        follow_ups,
-                        took: start.elapsed(),
-                    };
-                    if messages.send(ended).is_err() {
-                        return;
-                    }
-                }
-            })
-            .context("start a worker thread")?;
-        Ok(())
-    }
-
-    /// Gives up on a run that does not stop: its slot is filled anew and the
-    /// task's end is what it would have been had it stopped.
-    pub(super) fn abandon(self: &Arc<Self>, running: &Arc<Running>) {
-        if running.abandoned.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let task = &running.context.task;
-        tracing::error!(task = %task.id, kind = %task.kind, "the task does not stop; its thread is given up");
-        if !self.stopping.load(Ordering::SeqCst)
-            && let Err(error) = self.start_slot()
-        {
-            tracing::error!(%error, "could not fill the slot anew");
-        }
-        let end = end_of(&running.context, None, Ok(Outcome::Stopped));
-        let _ = self.messages.send(Message::Ended {
-            running: running.clone(),
-            end,
-            follow_ups: Vec::new(),
-            took: task.timeout,
-        });
-    }
-}
-
-impl Running {
-    pub(super) fn tell(&self, reason: StopReason) {
-        self.context.switch.stop(reason);
-        lock(&self.told).get_or_insert_with(Instant::now);
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Needed by the watch to save progress.
-pub(super) fn task_ref(running: &Running) -> TaskRef {
-    running.context.task.task_ref()
 }
