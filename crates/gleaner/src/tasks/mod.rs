@@ -20,6 +20,9 @@ mod source_outcome;
 mod watch;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

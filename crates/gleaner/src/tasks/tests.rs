@@ -1,0 +1,202 @@
+//! The worker with tasks made for the purpose.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use store::{NewTask, Store, TaskRow};
+use types::{Priority, SystemClock, TaskId, TaskState, TenantId};
+
+use super::kind::{Outcome, RetryDelay, TaskContext, TaskFailure, TaskKind};
+use super::shared::{WorkerOptions, lock};
+use super::slots::SlotPolicy;
+use super::worker::Worker;
+use crate::app::App;
+use crate::services::Services;
+
+/// Notes the priority of each of its runs.
+#[derive(Default)]
+struct Notes {
+    runs: Mutex<Vec<Priority>>,
+}
+
+impl TaskKind for Notes {
+    fn name(&self) -> &'static str {
+        "notes"
+    }
+
+    fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
+        lock(&self.runs).push(context.task.priority);
+        Outcome::done(())
+    }
+}
+
+struct Panics;
+
+impl TaskKind for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn run(&self, _: &TaskContext) -> Result<Outcome, TaskFailure> {
+        panic!("as it was told to")
+    }
+}
+
+/// Heeds nothing until the test lets it go.
+struct Deaf {
+    begun: AtomicU64,
+    let_go: Receiver<()>,
+}
+
+impl TaskKind for Deaf {
+    fn name(&self) -> &'static str {
+        "deaf"
+    }
+
+    fn retry(&self) -> RetryDelay {
+        RetryDelay::Crawl
+    }
+
+    fn run(&self, _: &TaskContext) -> Result<Outcome, TaskFailure> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        // Fails once the test is over, which is as good.
+        let _ = self.let_go.recv();
+        Outcome::done("too late")
+    }
+}
+
+fn services() -> Arc<Services> {
+    let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults");
+    let app = App::new(loaded.config, false, false);
+    let store = Store::open_memory(Arc::new(SystemClock)).expect("store");
+    Arc::new(Services::without_index(&app, store, Arc::default()))
+}
+
+fn options(kinds: Vec<Arc<dyn TaskKind>>, slots: usize) -> WorkerOptions {
+    WorkerOptions {
+        claims: kinds.iter().map(|kind| kind.name()).collect(),
+        kinds,
+        slots: SlotPolicy {
+            min: slots,
+            max: slots,
+            cpu_max: 1.0,
+            memory_bytes_max: 0,
+        },
+        grace: Duration::from_millis(1),
+    }
+}
+
+fn new(kind: &str, priority: Priority) -> NewTask {
+    NewTask {
+        tenant: TenantId::DEFAULT,
+        kind: kind.to_owned(),
+        payload: "{}".to_owned(),
+        priority,
+        run_at: None,
+        attempts_max: 1,
+        timeout: Duration::from_secs(3600),
+        dedupe: None,
+        parent: None,
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+fn row(services: &Services, id: TaskId) -> TaskRow {
+    services
+        .store
+        .task(TenantId::DEFAULT, id)
+        .expect("the task is there")
+}
+
+#[test]
+fn an_urgent_task_overtakes_ten_thousand_others() {
+    let services = services();
+    let store = &services.store;
+    for _ in 0..10 {
+        let low = vec![new("notes", Priority::LOW); 1000];
+        store.enqueue_tasks(low).expect("enqueued");
+    }
+    let notes = Arc::new(Notes::default());
+    let worker = Worker::start(&services, options(vec![notes.clone()], 1)).expect("starts");
+    until("begun", || lock(&notes.runs).len() > 100);
+    store
+        .enqueue_tasks(vec![new("notes", Priority::HIGH)])
+        .expect("enqueued");
+    let before = lock(&notes.runs).len();
+    until("run", || lock(&notes.runs).contains(&Priority::HIGH));
+    worker.join().expect("ends");
+    let runs = lock(&notes.runs);
+    let place = runs.iter().position(|priority| *priority == Priority::HIGH);
+    let waited = place.expect("it ran").saturating_sub(before);
+    // At most two batches were claimed ahead of it.
+    assert!(waited <= 2 * 257, "{waited} tasks went before it");
+}
+
+#[test]
+fn a_panic_fails_its_task_only() {
+    let services = services();
+    let notes = Arc::new(Notes::default());
+    let kinds: Vec<Arc<dyn TaskKind>> = vec![Arc::new(Panics), notes.clone()];
+    let worker = Worker::start(&services, options(kinds, 1)).expect("starts");
+    let tasks = vec![
+        new("panics", Priority::HIGH),
+        new("notes", Priority::LOW),
+        new("panics", Priority::HIGH),
+    ];
+    let enqueued = services.store.enqueue_tasks(tasks).expect("enqueued");
+    until("ended", || {
+        enqueued
+            .iter()
+            .all(|task| row(&services, task.id).state.is_finished())
+    });
+    // Stopping twice is as good as once.
+    worker.stop();
+    worker.stop();
+    worker.join().expect("ends");
+    let panicked = row(&services, enqueued[0].id);
+    assert_eq!(panicked.state, TaskState::Dead);
+    let error = panicked.error.expect("error");
+    assert_eq!(error, "the task panicked: as it was told to");
+    assert_eq!(row(&services, enqueued[1].id).state, TaskState::Succeeded);
+}
+
+#[test]
+fn a_task_that_never_yields_is_given_up_and_its_slot_filled_anew() {
+    let services = services();
+    let (hold, let_go): (Sender<()>, Receiver<()>) = bounded(0);
+    let deaf = Arc::new(Deaf {
+        begun: AtomicU64::new(0),
+        let_go,
+    });
+    let notes = Arc::new(Notes::default());
+    let kinds: Vec<Arc<dyn TaskKind>> = vec![deaf.clone(), notes.clone()];
+    let worker = Worker::start(&services, options(kinds, 1)).expect("starts");
+    let mut stubborn = new("deaf", Priority::HIGH);
+    stubborn.timeout = Duration::from_millis(1);
+    stubborn.attempts_max = 2;
+    let tasks = vec![stubborn, new("notes", Priority::LOW)];
+    let enqueued = services.store.enqueue_tasks(tasks).expect("enqueued");
+    until("the other task ran", || {
+        row(&services, enqueued[1].id).state == TaskState::Succeeded
+    });
+    assert_eq!(deaf.begun.load(Ordering::SeqCst), 1);
+    let given_up = row(&services, enqueued[0].id);
+    assert_eq!(given_up.state, TaskState::Scheduled, "{given_up:?}");
+    let error = given_up.error.expect("error");
+    assert!(error.starts_with("timed out after"), "{error}");
+
+    // What it returns in the end changes nothing.
+    drop(hold);
+    worker.join().expect("ends");
+    assert_eq!(row(&services, enqueued[0].id).state, TaskState::Scheduled);
+}
