@@ -33,7 +33,7 @@ pub(crate) use select_sources;
 
 impl Store {
     /// The tenant's source with this set of seeds, created where missing. Its
-    /// name and policy become the given ones. One that was removed is back,
+    /// policy becomes the given one, a name it has stays. One that was removed is back,
     /// with the pages it still has and without its schedule.
     pub fn ensure_source(&self, source: NewSource) -> Result<SourceId, StoreError> {
         let now = self.now();
@@ -47,8 +47,8 @@ impl Store {
                 Some(known) => {
                     execute(
                         connection,
-                        "UPDATE sources SET name = ?2, policy = ?3 WHERE id = ?1",
-                        params![known.id.0, source.name, source.policy],
+                        "UPDATE sources SET policy = ?2 WHERE id = ?1",
+                        params![known.id.0, source.policy],
                     )?;
                     Ok(known.id)
                 }

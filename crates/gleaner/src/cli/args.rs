@@ -115,27 +115,8 @@ pub struct CrawlArgs {
     /// Where to start: pages, sitemaps or feeds
     #[arg(required = true, value_name = "URL", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
-    /// Stop after this many stored pages (0: no limit)
-    #[arg(long, value_name = "N")]
-    pub max_pages: Option<u64>,
-    /// Follow links this far from the start (0: no limit)
-    #[arg(long, value_name = "N")]
-    pub max_depth: Option<u32>,
-    /// host, domain or subpath
-    #[arg(long, value_name = "SCOPE")]
-    pub scope: Option<String>,
-    /// Only URLs whose path matches this glob, or regex:… (repeatable)
-    #[arg(long, value_name = "GLOB")]
-    pub include: Vec<String>,
-    /// Leave out URLs whose path matches this glob, or regex:… (repeatable)
-    #[arg(long, value_name = "GLOB")]
-    pub exclude: Vec<String>,
-    /// Requests in flight, over all hosts and per host
-    #[arg(long, value_name = "N")]
-    pub concurrency: Option<u32>,
-    /// Least time between two requests to one host
-    #[arg(long, value_name = "N")]
-    pub delay_ms: Option<u64>,
+    #[command(flatten)]
+    pub settings: CrawlSettingsArgs,
     /// What to do about vectors
     #[arg(long, value_enum, default_value_t = EmbedWhen::Wait)]
     pub embed: EmbedWhen,
@@ -249,18 +230,9 @@ A running `gleaner scheduler` queues its crawls, a running `gleaner worker` runs
     },
 }
 
-/// How often and how a source is crawled.
-#[derive(Clone, Debug, Args)]
-pub struct SourceScheduleArgs {
-    /// Time from one crawl to the next: 30m, 6h, 2d, or hours as a bare number
-    #[arg(long, value_name = "TIME")]
-    pub every: Option<String>,
-    /// Fixed times in UTC: minute, hour, day of month, month, day of week
-    #[arg(long, value_name = "EXPRESSION", conflicts_with = "every")]
-    pub cron: Option<String>,
-    /// Let the interval follow how much changes, within these bounds
-    #[arg(long, value_name = "MIN..MAX", conflicts_with = "cron")]
-    pub adaptive: Option<String>,
+/// How the crawls of a source differ from the configuration.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CrawlSettingsArgs {
     /// host, domain or subpath
     #[arg(long, value_name = "SCOPE")]
     pub scope: Option<String>,
@@ -284,6 +256,20 @@ pub struct SourceScheduleArgs {
     pub delay_ms: Option<u64>,
 }
 
+/// When a source is crawled.
+#[derive(Clone, Debug, Args)]
+pub struct SourceScheduleArgs {
+    /// Time from one crawl to the next: 30m, 6h, 2d, or hours as a bare number
+    #[arg(long, value_name = "TIME")]
+    pub every: Option<String>,
+    /// Fixed times in UTC: minute, hour, day of month, month, day of week
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "every")]
+    pub cron: Option<String>,
+    /// Let the interval follow how much changes, within these bounds
+    #[arg(long, value_name = "MIN..MAX", conflicts_with = "cron")]
+    pub adaptive: Option<String>,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct SourceAddArgs {
     /// Where its crawls start: pages, sitemaps or feeds
@@ -294,6 +280,8 @@ pub struct SourceAddArgs {
     pub name: Option<String>,
     #[command(flatten)]
     pub schedule: SourceScheduleArgs,
+    #[command(flatten)]
+    pub settings: CrawlSettingsArgs,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -309,6 +297,8 @@ pub struct SourceEditArgs {
     pub no_schedule: bool,
     #[command(flatten)]
     pub schedule: SourceScheduleArgs,
+    #[command(flatten)]
+    pub settings: CrawlSettingsArgs,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use store::{Access, EmbeddingProgress, EnqueueRunning, NewSource, NewTask};
+use store::{
+    Access, EmbeddingProgress, EnqueueRunning, NewSource, NewTask, SourceEdit, SourceSchedule,
+    Store,
+};
 use tokio::sync::watch;
 use types::{CanonicalUrl, Priority, SourceId};
 
-use super::args::{CrawlArgs, EmbedWhen};
+use super::args::{CrawlArgs, CrawlSettingsArgs, EmbedWhen};
 use super::live::LiveView;
 use super::output::{Exit, Paint, bytes, json_line, line, note, thousands};
+use super::source::typed_over;
 use super::stop;
 use crate::app::{App, is_loopback, parse_seed};
 use crate::config::EmbedProvider;
@@ -47,7 +51,7 @@ pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
     app.config.fetch.allow_private.extend(allowed);
     let typed = Typed {
         seeds,
-        settings: settings(&app, args),
+        settings: args.settings.clone(),
         embed: args.embed,
     };
     let watched = watched_crawl(&app, &typed)?;
@@ -59,26 +63,11 @@ pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
     Ok(watched.exit())
 }
 
-/// What was typed wins over the configuration, in this crawl and in those that
-/// a schedule starts later.
-fn settings(app: &App, args: &CrawlArgs) -> SourceSettings {
-    let crawl = &app.config.crawl;
-    SourceSettings {
-        scope: args.scope.clone(),
-        include: (!args.include.is_empty()).then(|| crawl.include.clone()),
-        exclude: (!args.exclude.is_empty()).then(|| crawl.exclude.clone()),
-        depth_max: args.max_depth,
-        pages_max: args.max_pages,
-        concurrency: args.concurrency,
-        delay_ms: args.delay_ms,
-    }
-}
-
 /// A crawl as typed.
 #[derive(Clone, Debug)]
 pub struct Typed {
     pub seeds: Vec<CanonicalUrl>,
-    pub settings: SourceSettings,
+    pub settings: CrawlSettingsArgs,
     pub embed: EmbedWhen,
 }
 
@@ -100,27 +89,7 @@ pub struct WatchedCrawl {
 pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     let store = app.open_store(Access::Write)?;
     tasks::rechunk_if_needed(app, &store)?;
-    let crawl_settings = typed.settings.over(&app.config.crawl);
-    let source = store.ensure_source(NewSource {
-        tenant: app.tenant,
-        name: typed
-            .seeds
-            .first()
-            .map_or_else(String::new, |seed| seed.host().to_owned()),
-        seeds: typed
-            .seeds
-            .iter()
-            .map(|seed| seed.as_str().to_owned())
-            .collect(),
-        policy: policy_json(&crawl_settings),
-    })?;
-    store.edit_source(
-        source,
-        store::SourceEdit {
-            settings: Some(typed.settings.to_json()?),
-            ..store::SourceEdit::default()
-        },
-    )?;
+    let source = source_of(app, &store, typed)?;
     let embeds = typed.embed == EmbedWhen::Wait && app.config.embed.provider != EmbedProvider::Off;
     let mut task = tasks::crawl_task(
         app.tenant,
@@ -177,6 +146,36 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     };
     here.end()?;
     Ok(watched)
+}
+
+/// The source with these seeds. What is typed wins over the configuration. A
+/// source with a schedule keeps the settings that were not typed; any other
+/// one is crawled just as the command says.
+fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<SourceId> {
+    let seeds: Vec<String> = typed.seeds.iter().map(ToString::to_string).collect();
+    let source = store.ensure_source(NewSource {
+        tenant: app.tenant,
+        name: typed
+            .seeds
+            .first()
+            .map_or_else(String::new, |seed| seed.host().to_owned()),
+        seeds,
+        policy: "{}".to_owned(),
+    })?;
+    let known = store.source(source)?.context("bug: the source vanished")?;
+    let before = if known.schedule == SourceSchedule::default() {
+        SourceSettings::default()
+    } else {
+        SourceSettings::from_json(&known.settings)?
+    };
+    let settings = typed_over(&before, &typed.settings);
+    let edit = SourceEdit {
+        settings: Some(settings.to_json()?),
+        policy: Some(policy_json(&settings.over(&app.config.crawl))),
+        ..SourceEdit::default()
+    };
+    store.edit_source(source, edit)?;
+    Ok(source)
 }
 
 fn busy_source(source: SourceId) -> impl Fn(i64, &str) -> String {

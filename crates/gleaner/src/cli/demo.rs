@@ -6,12 +6,11 @@ use anyhow::{Context, Result, bail};
 use rust_embed::RustEmbed;
 use search::{Filters, Mode, SearchRequest};
 
-use super::args::EmbedWhen;
+use super::args::{CrawlSettingsArgs, EmbedWhen};
 use super::crawl::{CrawlView, Typed, watched_crawl};
 use super::output::{Exit, Paint, json_line, line, paragraph, thousands};
 use super::search::{ResponseView, highlight, milliseconds};
 use crate::app::App;
-use crate::pipeline::settings::SourceSettings;
 use crate::site::Site;
 
 /// The bundled site; see `demo/README.md` for what each page is for.
@@ -57,7 +56,7 @@ pub fn run(app: &App) -> Result<Exit> {
     let seed = crate::app::parse_seed(&served.url("/"))?;
     let typed = Typed {
         seeds: vec![seed],
-        settings: SourceSettings::default(),
+        settings: CrawlSettingsArgs::default(),
         embed: EmbedWhen::Wait,
     };
     let watched = watched_crawl(&app, &typed)?;

@@ -28,7 +28,7 @@ use toml::Value;
 pub use args::{
     BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, EvalCommand, EvalRetrievalArgs,
 };
-use args::{Cli, Command, CrawlArgs, GlobalArgs};
+use args::{Cli, Command, GlobalArgs};
 use output::{Exit, note};
 
 use crate::app::{App, UsageError};
@@ -141,9 +141,6 @@ fn load_config(cli: &Cli) -> Result<Loaded> {
             Value::String(log.clone()),
         );
     }
-    if let Command::Crawl(args) = &cli.command {
-        crawl_overrides(args, &mut overrides);
-    }
     if let Command::Search(args) = &cli.command {
         if let Some(mode) = &args.mode {
             push(
@@ -165,54 +162,12 @@ fn load_config(cli: &Cli) -> Result<Loaded> {
     crate::config::load(config.as_deref(), std::env::vars(), &overrides)
 }
 
-fn crawl_overrides(args: &CrawlArgs, overrides: &mut Vec<Override>) {
-    if let Some(pages) = args.max_pages {
-        push(overrides, "crawl.pages_max", "--max-pages", integer(pages));
-    }
-    if let Some(depth) = args.max_depth {
-        push(
-            overrides,
-            "crawl.depth_max",
-            "--max-depth",
-            integer(u64::from(depth)),
-        );
-    }
-    if let Some(scope) = &args.scope {
-        push(
-            overrides,
-            "crawl.scope",
-            "--scope",
-            Value::String(scope.clone()),
-        );
-    }
-    if !args.include.is_empty() {
-        push(
-            overrides,
-            "crawl.include",
-            "--include",
-            strings(&args.include),
-        );
-    }
-    if !args.exclude.is_empty() {
-        push(
-            overrides,
-            "crawl.exclude",
-            "--exclude",
-            strings(&args.exclude),
-        );
-    }
-}
-
 fn push(overrides: &mut Vec<Override>, key: &'static str, flag: &'static str, value: Value) {
     overrides.push(Override { key, value, flag });
 }
 
 fn integer(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn strings(items: &[String]) -> Value {
-    Value::Array(items.iter().cloned().map(Value::String).collect())
 }
 
 fn start_logging(loaded: &Loaded) -> Result<()> {

@@ -11,7 +11,9 @@ use store::{
 };
 use types::SourceId;
 
-use super::args::{SourceAddArgs, SourceCommand, SourceEditArgs, SourceScheduleArgs};
+use super::args::{
+    CrawlSettingsArgs, SourceAddArgs, SourceCommand, SourceEditArgs, SourceScheduleArgs,
+};
 use super::output::{Exit, Paint, json_line, line, rfc3339, thousands};
 use crate::app::{App, UsageError, parse_seed};
 use crate::pipeline::settings::SourceSettings;
@@ -142,7 +144,7 @@ fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
         .map(|url| parse_seed(url))
         .collect::<Result<Vec<_>>>()?;
     let schedule = parse_schedule(&args.schedule)?.unwrap_or_default();
-    let settings = changed(&SourceSettings::default(), &args.schedule);
+    let settings = typed_over(&SourceSettings::default(), &args.settings);
     let crawl = settings.over(&app.config.crawl);
     // Says now what a crawl would say later.
     start::scope_of(&seeds, &crawl)?;
@@ -190,7 +192,7 @@ fn edit(app: &App, args: &SourceEditArgs) -> Result<Exit> {
         parse_schedule(&args.schedule)?
     };
     let old_settings = SourceSettings::from_json(&old.settings)?;
-    let settings = changed(&old_settings, &args.schedule);
+    let settings = typed_over(&old_settings, &args.settings);
     let seeds = old
         .seeds
         .iter()
@@ -245,7 +247,7 @@ fn remove(app: &App, id: SourceId, keep_pages: bool) -> Result<Exit> {
 }
 
 /// Settings with what was typed now.
-fn changed(old: &SourceSettings, args: &SourceScheduleArgs) -> SourceSettings {
+pub fn typed_over(old: &SourceSettings, args: &CrawlSettingsArgs) -> SourceSettings {
     let list = |typed: &[String]| (!typed.is_empty()).then(|| typed.to_vec());
     let old = old.clone();
     SourceSettings {

@@ -124,6 +124,26 @@ fn a_due_source_is_crawled_and_due_again() {
 }
 
 #[test]
+fn a_crawl_by_hand_keeps_the_settings_of_a_scheduled_source() {
+    let web = FakeWeb::start_blocking();
+    let dir = tempfile::tempdir().expect("temp dir");
+    site(&web, 5);
+    let mut typed = vec!["--name", "kites", "--every", "6h"];
+    typed.extend(["--max-pages", "3", "--concurrency", "1"]);
+    add_source(dir.path(), &web.url("/"), &typed);
+    let json = crate::support::crawl(dir.path(), &web.url("/"), &["--concurrency", "2"])
+        .ok()
+        .json();
+    assert_eq!(json["pages"]["added"], 3, "{json}");
+    let shown = gleaner(dir.path(), &["source", "list", "--json"])
+        .ok()
+        .json();
+    assert_eq!(shown["settings"], json!({"pages_max": 3, "concurrency": 2}));
+    assert_eq!(shown["every_s"], 6 * 3600);
+    assert_eq!(shown["name"], "kites");
+}
+
+#[test]
 fn a_source_that_keeps_failing_is_flagged_and_says_why() {
     let web = FakeWeb::start_blocking();
     let dir = tempfile::tempdir().expect("temp dir");
