@@ -177,14 +177,16 @@ impl Field {
                 (range, Some(step))
             }
         };
+        // An open range meets Sunday once: `*/2` means days 0, 2, 4 and 6, and
+        // `5/2` Friday alone, not the Sunday that is also called 7.
+        let last = if self.max == 7 { 6 } else { self.max };
         let (from, to) = if range == "*" {
-            // Sunday once: `*/2` means days 0, 2, 4 and 6.
-            (self.min, if self.max == 7 { 6 } else { self.max })
+            (self.min, last)
         } else if let Some((from, to)) = range.split_once('-') {
             (self.value(from)?, self.value(to)?)
         } else {
             let from = self.value(range)?;
-            (from, if step.is_some() { self.max } else { from })
+            (from, if step.is_some() { last.max(from) } else { from })
         };
         if from > to {
             return Err(format!("`{range}` ends before it begins"));
