@@ -378,7 +378,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
+        #![proptest_config(ProptestConfig::with_cases(60*40))]
 
         #[test]
         fn noise_never_panics_and_never_passes_the_cap(

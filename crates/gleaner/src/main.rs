@@ -5,12 +5,15 @@
     reason = "a binary has no outside: pub says what other modules use"
 )]
 
+mod api;
 mod app;
 mod bench;
 mod cli;
 mod config;
 mod eval;
+mod metrics;
 mod pipeline;
+mod process;
 mod scheduler;
 mod services;
 mod site;

@@ -10,6 +10,7 @@ use types::CanonicalUrl;
 
 use crate::app::{App, threads};
 use crate::config::EmbedProvider;
+use crate::metrics::Metrics;
 use crate::pipeline::backlog::use_model;
 use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
@@ -21,6 +22,7 @@ pub struct Services {
     pub permits: Arc<CpuPermits>,
     /// Counts and times of indexing and embedding, which no single task owns.
     pub progress: Arc<Progress>,
+    pub metrics: Arc<Metrics>,
     /// Seeds typed on the command line: a literal loopback one opens its own
     /// host and port in the address guard.
     pub typed_seeds: Vec<CanonicalUrl>,
@@ -32,22 +34,23 @@ pub struct Services {
 impl Services {
     pub fn start(app: &App, store: Store, progress: Arc<Progress>) -> Result<Services> {
         let indexer = Indexer::start(&store, app.index_plan(), progress.clone())?;
-        let mut services = Services::without_index(app, store, progress);
+        let mut services = Services::without_index(app, store, progress)?;
         services.indexer = Some(indexer);
         Ok(services)
     }
 
     /// For benchmarks of the stages before the index.
-    pub fn without_index(app: &App, store: Store, progress: Arc<Progress>) -> Services {
-        Services {
+    pub fn without_index(app: &App, store: Store, progress: Arc<Progress>) -> Result<Services> {
+        Ok(Services {
             app: app.clone(),
             store,
             permits: Arc::new(CpuPermits::new(threads(app.config.crawl.cpu_threads))),
             progress,
+            metrics: Arc::new(Metrics::new()?),
             typed_seeds: Vec::new(),
             indexer: None,
             embedder: Mutex::new(None),
-        }
+        })
     }
 
     #[must_use]

@@ -62,3 +62,4 @@ pub use model::{
 pub use options::{Access, StoreOptions, Synchronous};
 pub use store::Store;
 pub use watch::Subscription;
+pub use writer::WriteStats;

@@ -17,7 +17,7 @@ use crate::migrate;
 use crate::options::{Access, StoreOptions};
 use crate::readers::Readers;
 use crate::watch::{Bell, Watcher};
-use crate::writer::Writer;
+use crate::writer::{WriteStats, Writer};
 
 /// How long emptying the log waits for readers, while nobody else can write.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(1);
@@ -274,6 +274,12 @@ impl Store {
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer(name)?.write(name, true, work)
+    }
+
+    /// What this process has written; zeros when it only reads.
+    pub fn write_stats(&self) -> WriteStats {
+        let writer = self.inner.writer.as_ref();
+        writer.map_or_else(WriteStats::default, Writer::stats)
     }
 
     fn writer(&self, name: &str) -> Result<&Writer, StoreError> {

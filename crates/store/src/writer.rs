@@ -10,7 +10,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::Connection;
@@ -26,7 +28,35 @@ const GROUP_OPERATIONS_MAX: usize = 256;
 
 pub(crate) struct Writer {
     operations: Option<Sender<Box<dyn Operation>>>,
+    totals: Arc<Totals>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the writer of this process has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteStats {
+    pub commits: u64,
+    /// Several share a commit.
+    pub operations: u64,
+    /// At work, waiting for other processes not counted.
+    pub busy: Duration,
+    /// Waiting for other processes to write.
+    pub lock_wait: Duration,
+    /// Operations that wait now.
+    pub waiting: usize,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    commits: AtomicU64,
+    operations: AtomicU64,
+    busy_ns: AtomicU64,
+    lock_wait_ns: AtomicU64,
+}
+
+fn add_since(total: &AtomicU64, start: Instant) {
+    let ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    total.fetch_add(ns, Ordering::Relaxed);
 }
 
 /// One write, waiting to be run and then to be answered.
@@ -58,11 +88,13 @@ impl Writer {
         place: String,
     ) -> Result<Writer, StoreError> {
         let (operations, waiting) = bounded(queue_max.max(1));
+        let totals: Arc<Totals> = Arc::default();
         let groups = Groups {
             connection,
             turns,
             bell,
             place,
+            totals: totals.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -72,6 +104,7 @@ impl Writer {
             })?;
         Ok(Writer {
             operations: Some(operations),
+            totals,
             thread: Some(thread),
         })
     }
@@ -100,6 +133,20 @@ impl Writer {
         let operations = self.operations.as_ref().ok_or_else(stopped)?;
         operations.send(operation).map_err(|_| stopped())?;
         answer.recv().map_err(|_| stopped())?
+    }
+}
+
+impl Writer {
+    pub(crate) fn stats(&self) -> WriteStats {
+        let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        let totals = &self.totals;
+        WriteStats {
+            commits: read(&totals.commits),
+            operations: read(&totals.operations),
+            busy: Duration::from_nanos(read(&totals.busy_ns)),
+            lock_wait: Duration::from_nanos(read(&totals.lock_wait_ns)),
+            waiting: self.operations.as_ref().map_or(0, Sender::len),
+        }
     }
 }
 
@@ -169,6 +216,7 @@ struct Groups {
     turns: Option<WriteTurns>,
     bell: Arc<Bell>,
     place: String,
+    totals: Arc<Totals>,
 }
 
 impl Groups {
@@ -178,7 +226,10 @@ impl Groups {
             let Some(first) = held_back.take().or_else(|| waiting.recv().ok()) else {
                 break;
             };
-            let turn = match self.take_turn() {
+            let start = Instant::now();
+            let turn = self.take_turn();
+            add_since(&self.totals.lock_wait_ns, start);
+            let turn = match turn {
                 Ok(turn) => turn,
                 Err(error) => {
                     first.answer(Err(&error));
@@ -192,7 +243,9 @@ impl Groups {
                 alone.answer(Ok(()));
                 continue;
             }
+            let start = Instant::now();
             held_back = self.write_group(turn, first, waiting);
+            add_since(&self.totals.busy_ns, start);
         }
         // The last connection empties and removes the log: not while another
         // process is about to write.
@@ -253,8 +306,16 @@ impl Groups {
         }
         match connection.execute_batch("COMMIT") {
             Ok(()) => {
+                self.totals.commits.fetch_add(1, Ordering::Relaxed);
+                let operations = group.len() as u64;
+                self.totals
+                    .operations
+                    .fetch_add(operations, Ordering::Relaxed);
                 drop(turn);
-                self.bell.ring();
+                // Or whoever looks for work in vain at each bell would ring it.
+                if connection.total_changes() != rows_before {
+                    self.bell.ring();
+                }
                 answer_all(group, Ok(()));
             }
             Err(error) => {

@@ -109,7 +109,7 @@ fn special_tokens_in_a_text_are_text() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(64*40))]
 
     #[test]
     fn any_text_is_spelled_by_its_pieces(text in "\\PC{0,60}|[\\x00-\\x20a-c\u{300}-\u{310}\u{1100}-\u{1175}]{0,30}") {

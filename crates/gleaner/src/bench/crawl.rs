@@ -87,7 +87,7 @@ fn run_once(
     let services = if variant.index {
         Services::start(&app, store, progress.clone())?
     } else {
-        Services::without_index(&app, store, progress.clone())
+        Services::without_index(&app, store, progress.clone())?
     };
     let services = Arc::new(services.with_typed_seeds(seeds.clone()));
     let order = order(&services, variant, seeds)?;

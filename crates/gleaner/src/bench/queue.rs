@@ -194,7 +194,7 @@ fn worker(app: &App, store: &Store, slots: usize) -> Result<(Worker, Arc<Noop>, 
         begun_ns: AtomicU64::new(0),
         since: Instant::now(),
     });
-    let services = Arc::new(Services::without_index(app, store.clone(), Arc::default()));
+    let services = Arc::new(Services::without_index(app, store.clone(), Arc::default())?);
     let options = WorkerOptions {
         kinds: vec![noop.clone()],
         claims: vec![NOOP],

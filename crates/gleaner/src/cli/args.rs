@@ -389,6 +389,9 @@ pub struct WorkerArgs {
     /// Allow requests to this private network (repeatable)
     #[arg(long, value_name = "CIDR")]
     pub allow_private: Vec<String>,
+    /// Answer GET /metrics (Prometheus) and GET /health here, e.g. 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<std::net::SocketAddr>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -9,6 +9,7 @@ use store::Access;
 use super::args::{SchedulerArgs, WorkerArgs};
 use super::output::{Exit, json_line, line};
 use super::stop;
+use crate::api::{self, Server};
 use crate::app::{App, UsageError};
 use crate::scheduler::Scheduler;
 use crate::services::Services;
@@ -28,9 +29,14 @@ pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
     tasks::rechunk_if_needed(&app, &store)?;
     let services = Arc::new(Services::start(&app, store, Arc::default())?);
     let worker = Worker::start(&services, tasks::options(&app, &claims))?;
+    let server = args
+        .metrics_listen
+        .map(|listen| Server::start(listen, api::metrics::router(services.clone())))
+        .transpose()?;
     let instance = services.store.instance().to_owned();
     if app.json {
-        json_line(&serde_json::json!({"worker": instance, "kinds": claims}))?;
+        let metrics = server.as_ref().map(|server| server.address().to_string());
+        json_line(&serde_json::json!({"worker": instance, "kinds": claims, "metrics": metrics}))?;
     } else {
         line(format!(
             "Worker {instance} on {}: {}, {} to {} at once. Ctrl-C lets running tasks end.",
@@ -39,12 +45,16 @@ pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
             app.config.worker.slots_min,
             app.config.worker.slots_max,
         ))?;
+        if let Some(server) = &server {
+            line(format!("Metrics: http://{}/metrics", server.address()))?;
+        }
     }
     while !*stop.borrow() {
         std::thread::park_timeout(LOOK_EVERY);
     }
     let left = worker.running();
     worker.join()?;
+    drop(server);
     if let Ok(services) = Arc::try_unwrap(services) {
         services.close()?;
     }

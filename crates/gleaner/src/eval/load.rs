@@ -14,6 +14,7 @@ use super::corpus::{LoadReport, Loader};
 use super::query_set::QuerySet;
 use crate::app::App;
 use crate::cli::output::{note, thousands};
+use crate::metrics::Metrics;
 use crate::pipeline::backlog::{Backlog, use_model};
 use crate::pipeline::index::Indexer;
 use crate::pipeline::progress::Progress;
@@ -80,6 +81,7 @@ fn embed_backlog(store: &Store, embedder: &Embedder, progress: &Arc<Progress>) -
         store,
         embedder,
         progress: progress.clone(),
+        metrics: Arc::new(Metrics::new()?),
         stop: &stop,
     };
     let report = std::thread::scope(|scope| {

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use embed::{EmbedErrorKind, Embedder};
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use types::TextHash;
 
 use super::progress::{Progress, Stage};
+use crate::metrics::Metrics;
 
 /// Chunks taken per round. Bounds memory and what a crash has to redo.
 const CHUNKS_PER_ROUND: usize = 128;
@@ -34,6 +36,7 @@ pub struct Backlog<'a> {
     pub store: &'a Store,
     pub embedder: &'a Embedder,
     pub progress: Arc<Progress>,
+    pub metrics: Arc<Metrics>,
     /// True: finish the round and return.
     pub stop: &'a watch::Receiver<bool>,
 }
@@ -82,9 +85,10 @@ impl Backlog<'_> {
             .cached_vectors(model, &hashes)?
             .into_iter()
             .collect();
-        total.cached += known.len() as u64;
+        let cached_now = known.len() as u64;
+        total.cached += cached_now;
         let cached = &self.progress.texts_cached;
-        cached.fetch_add(known.len() as u64, Ordering::Relaxed);
+        cached.fetch_add(cached_now, Ordering::Relaxed);
 
         let mut queued: HashSet<TextHash> = HashSet::new();
         wanted.retain(|(hash, _)| !known.contains_key(hash) && queued.insert(*hash));
@@ -92,9 +96,10 @@ impl Backlog<'_> {
         total.embedded += to_embed.len() as u64;
         let embedded = &self.progress.texts_embedded;
         embedded.fetch_add(to_embed.len() as u64, Ordering::Relaxed);
-        let results = self
-            .progress
-            .timed(Stage::Embed, || self.embedder.embed_passages(to_embed));
+        let start = Instant::now();
+        let results = self.embedder.embed_passages(to_embed);
+        let took = start.elapsed();
+        self.progress.add_time(Stage::Embed, took);
         let mut errors: HashMap<TextHash, String> = HashMap::new();
         for ((hash, _), result) in wanted.iter().zip(results) {
             match result {
@@ -108,6 +113,12 @@ impl Backlog<'_> {
                 }
             }
         }
+
+        let metrics = &self.metrics.embedding;
+        metrics.duration.observe(took.as_secs_f64());
+        metrics.texts("cached", cached_now);
+        metrics.texts("failed", errors.len() as u64);
+        metrics.texts("embedded", (wanted.len() - errors.len()) as u64);
 
         let mut vectors = Vec::with_capacity(pending.len());
         let mut failures = Vec::new();

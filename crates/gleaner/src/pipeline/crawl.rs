@@ -30,6 +30,7 @@ use super::progress::{Progress, Stage};
 use super::robots::{HostRules, RobotsReader};
 use super::visit::Visitor;
 use super::write::{Ending, Visited, Writer, Written};
+use crate::metrics::Metrics;
 
 /// How soon a crawl that waits for a slow host hears that it should pause or end.
 const CONTROL_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +66,7 @@ pub struct CrawlStages {
     pub permits: Arc<CpuPermits>,
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<Progress>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// How a crawl ended.
@@ -103,6 +105,7 @@ pub fn run(
         .enable_all()
         .build()
         .context("start the network runtime")?;
+    let taken_up = stages.store.crawl(plan.crawl)?;
     let (events_in, events) = mpsc::unbounded_channel();
     let (jobs_in, jobs) = crossbeam_channel::bounded::<Job>(plan.pipeline_pages_max + 1);
     let (visits_in, visits) = crossbeam_channel::bounded::<Visited>(plan.pipeline_pages_max + 1);
@@ -126,8 +129,11 @@ pub fn run(
         let writer = Writer {
             store: stages.store.clone(),
             crawl: plan.crawl,
+            source: taken_up.source,
+            counts: taken_up.counts,
             batch_pages: plan.batch_pages,
             progress: stages.progress.clone(),
+            metrics: stages.metrics.clone(),
             follow_ups: plan.follow_ups.clone(),
         };
         let written = events_in.clone();
@@ -186,8 +192,10 @@ pub fn run(
     }
     stages.store.release_host_leases(&plan.lease_owner, now)?;
     let row = if outcome.interrupted {
+        stages.metrics.crawls.ended("interrupted");
         stages.store.crawl(plan.crawl)?
     } else {
+        stages.metrics.crawls.ended("completed");
         if outcome.limit_reached {
             let detail = format!("more than {} pages", plan.pages_max);
             stages
@@ -398,13 +406,17 @@ impl Coordinator<'_> {
         self.stages.progress.set_current(url.url.as_str());
         let fetching = self.stages.fetching.clone();
         let progress = self.stages.progress.clone();
+        let metrics = self.stages.metrics.clone();
         let (events, jobs) = (self.events_in.clone(), self.jobs_in.clone());
         let body_bytes = self.body_bytes.clone();
         tokio::spawn(async move {
             let host = url.url.host_key();
             let start = Instant::now();
             let (job, signal) = fetching.run(url).await;
-            progress.add_time(Stage::Fetch, start.elapsed());
+            let took = start.elapsed();
+            progress.add_time(Stage::Fetch, took);
+            metrics.crawls.requested(job.status, took);
+            metrics.crawls.body_bytes.inc_by(job.wire_bytes);
             body_bytes.fetch_add(job.bytes(), Ordering::Relaxed);
             // The channel holds as many jobs as may be outstanding, so this
             // never blocks; it fails only while the crawl is ending in an error.
@@ -522,6 +534,7 @@ impl Coordinator<'_> {
             status: None,
             wire_bytes: 0,
             response,
+            received: Instant::now(),
         };
         // Fails only while the crawl is ending in an error.
         let _ = self.jobs_in.send(job);
@@ -553,7 +566,11 @@ impl Coordinator<'_> {
             fetched: false,
         };
         self.visits_in
-            .send(Visited { kind, visit })
+            .send(Visited {
+                kind,
+                visit,
+                received: Instant::now(),
+            })
             .context("bug: the writer ended before the crawl")
     }
 }

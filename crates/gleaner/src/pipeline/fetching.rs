@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fetch::{FetchError, FetchErrorKind, FetchRequest, Fetched, Fetcher, Outcome, Want};
@@ -50,6 +50,8 @@ pub struct Job {
     pub status: Option<u16>,
     pub wire_bytes: u64,
     pub response: Response,
+    /// When the response was complete.
+    pub received: Instant,
 }
 
 impl Job {
@@ -113,6 +115,7 @@ impl Fetching {
             status,
             wire_bytes,
             response,
+            received: Instant::now(),
         };
         let ok = Signal {
             signal: FetchSignal::Ok,
@@ -215,6 +218,7 @@ impl Fetching {
                 status,
                 wire_bytes: 0,
                 response,
+                received: Instant::now(),
             },
             Signal { signal, retry },
         )

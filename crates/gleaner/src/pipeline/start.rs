@@ -115,6 +115,7 @@ fn plan(
             tenant: app.tenant,
             links: links.clone(),
             progress: progress.clone(),
+            metrics: services.metrics.clone(),
             extract_limits,
             chunk_config: chunk_config(app)?,
             pdf: app.config.extract.pdf.then(|| PdfLimits {
@@ -130,6 +131,7 @@ fn plan(
         permits: services.permits.clone(),
         clock: app.clock.clone(),
         progress: progress.clone(),
+        metrics: services.metrics.clone(),
     };
     let plan = CrawlPlan {
         crawl: order.crawl,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use chunk::ChunkConfig;
 use crossbeam_channel::{Receiver, Sender};
@@ -17,6 +18,7 @@ use super::pdf::{self, PdfLimits};
 use super::permits::CpuPermits;
 use super::progress::{Progress, Stage};
 use super::write::Visited;
+use crate::metrics::Metrics;
 
 /// Children of sitemap indexes nest at most this deep.
 const SITEMAP_DEPTH_MAX: u32 = 3;
@@ -40,6 +42,7 @@ pub struct Visitor {
     pub tenant: TenantId,
     pub links: Arc<Links>,
     pub progress: Arc<Progress>,
+    pub metrics: Arc<Metrics>,
     pub extract_limits: ExtractLimits,
     pub chunk_config: ChunkConfig,
     pub pdf: Option<PdfLimits>,
@@ -58,13 +61,18 @@ impl Visitor {
         body_bytes: &AtomicU64,
     ) {
         while let Ok(job) = jobs.recv() {
-            let (bytes, kind) = (job.bytes(), job.url.kind);
+            let (bytes, kind, received) = (job.bytes(), job.url.kind, job.received);
             let visit = {
                 let _permit = permits.take();
                 self.visit(job)
             };
             body_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            if visits.send(Visited { kind, visit }).is_err() {
+            let visited = Visited {
+                kind,
+                visit,
+                received,
+            };
+            if visits.send(visited).is_err() {
                 return;
             }
         }
@@ -76,6 +84,7 @@ impl Visitor {
             status,
             wire_bytes,
             response,
+            ..
         } = job;
         let mut visit = Visit {
             row: queued.row,
@@ -327,9 +336,11 @@ impl Visitor {
         if self.depth == Depth::Extract {
             return skipped(SkipReason::Empty, "extract only");
         }
-        let chunks = self
-            .progress
-            .timed(Stage::Chunk, || chunk::chunk(&page, &self.chunk_config));
+        let start = Instant::now();
+        let chunks = chunk::chunk(&page, &self.chunk_config);
+        let took = start.elapsed();
+        self.progress.add_time(Stage::Chunk, took);
+        self.metrics.crawls.chunked(&chunks, took);
         if self.depth == Depth::Chunk {
             return skipped(SkipReason::Empty, "chunk only");
         }

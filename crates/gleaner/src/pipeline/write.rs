@@ -5,13 +5,15 @@
 //! for nobody.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 use frontier::UrlKind;
-use store::{BatchReport, CrawlBatch, NewTask, Store, StoreError, Visit, VisitResult};
-use types::CrawlId;
+use store::{BatchReport, CrawlBatch, CrawlCounts, NewTask, Store, StoreError, Visit, VisitResult};
+use types::{CrawlId, SourceId};
 
 use super::progress::{Progress, Stage};
+use crate::metrics::Metrics;
 
 /// What the writer tells the crawl.
 #[derive(Debug)]
@@ -39,14 +41,20 @@ pub struct Ending {
 pub struct Visited {
     pub kind: UrlKind,
     pub visit: Visit,
+    /// When its response was complete.
+    pub received: Instant,
 }
 
 #[derive(Debug)]
 pub struct Writer {
     pub store: Store,
     pub crawl: CrawlId,
+    pub source: SourceId,
+    /// As the crawl was taken up.
+    pub counts: CrawlCounts,
     pub batch_pages: usize,
     pub progress: Arc<Progress>,
+    pub metrics: Arc<Metrics>,
     /// Enqueued with each batch, in its transaction.
     pub follow_ups: Vec<NewTask>,
 }
@@ -54,6 +62,7 @@ pub struct Writer {
 impl Writer {
     /// Runs until the channel closes or a commit fails.
     pub fn run(&self, queue: &Receiver<Visited>, report: impl Fn(Written)) {
+        let mut counts = self.counts;
         while let Ok(first) = queue.recv() {
             let mut batch = vec![first];
             while batch.len() < self.batch_pages {
@@ -72,6 +81,11 @@ impl Writer {
                 .filter_map(|visited| ending(&visited.visit))
                 .collect();
             let bytes: u64 = batch.iter().map(|visited| visited.visit.wire_bytes).sum();
+            let received: Vec<Instant> = batch
+                .iter()
+                .filter(|visited| visited.kind == UrlKind::Page)
+                .map(|visited| visited.received)
+                .collect();
             let visits_only = batch.into_iter().map(|visited| visited.visit).collect();
             let batch = CrawlBatch {
                 crawl: self.crawl,
@@ -83,6 +97,14 @@ impl Writer {
                 .timed(Stage::Write, || self.store.commit_batch(batch));
             match committed {
                 Ok(committed) => {
+                    let metrics = &self.metrics.crawls;
+                    metrics.committed(self.source, &counts, &committed.counts);
+                    counts = committed.counts;
+                    for received in received {
+                        metrics
+                            .page_duration
+                            .observe(received.elapsed().as_secs_f64());
+                    }
                     self.progress.set_counts(&committed.counts);
                     self.progress
                         .bytes

@@ -61,6 +61,7 @@ impl TaskKind for EmbedPending {
             store: &services.store,
             embedder: &embedder,
             progress,
+            metrics: services.metrics.clone(),
             stop: &stop,
         };
         let report = backlog.drain()?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use store::{Claim, ClaimedTask, Finish, KindLimit, TaskEnd};
+use store::{Claim, ClaimedTask, Finish, TaskEnd};
 use types::TaskId;
 
 use super::kind::{Foreground, StopReason, TaskContext};
@@ -103,6 +103,9 @@ impl<'a> Foreman<'a> {
                 follow_ups,
                 took,
             } => {
+                let task = &running.context.task;
+                let metrics = &self.shared.services.metrics.tasks;
+                metrics.ended(&task.kind, &end, took);
                 let mean = self.mean.unwrap_or(took);
                 self.mean = Some((mean * 7 + took) / 8);
                 let finish = Finish {
@@ -154,24 +157,15 @@ impl<'a> Foreman<'a> {
         }
         let limit = (slots + ahead).saturating_sub(busy);
         let store = &self.shared.services.store;
-        if limit == 0 || !store.may_claim(&self.shared.options.claims)? {
+        let kinds = self.shared.options.kind_limits();
+        if limit == 0 || !store.may_claim(&kinds)? {
             return Ok(false);
         }
         let claim = Claim {
             owner: self.shared.owner().to_owned(),
             lease_until: self.shared.services.app.clock.now().plus(LEASE_FOR),
             limit,
-            kinds: self
-                .shared
-                .options
-                .kinds
-                .iter()
-                .filter(|kind| self.shared.options.claims.contains(&kind.name()))
-                .map(|kind| KindLimit {
-                    kind: kind.name().to_owned(),
-                    running_max: kind.running_max(),
-                })
-                .collect(),
+            kinds,
             only: None,
         };
         let claimed = store.claim_tasks(&claim)?;

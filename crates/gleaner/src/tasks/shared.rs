@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender};
-use store::{ClaimedTask, TaskEnd, TaskRef};
+use store::{ClaimedTask, KindLimit, TaskEnd, TaskRef};
 use types::TaskId;
 
 use super::kind::{Foreground, Outcome, StopReason, TaskContext, TaskKind};
@@ -27,6 +27,20 @@ pub struct WorkerOptions {
     pub slots: SlotPolicy,
     /// After being told to stop, a run has so long before it is given up.
     pub grace: Duration,
+}
+
+impl WorkerOptions {
+    /// What it takes from the queue, and how much of each at most.
+    pub(super) fn kind_limits(&self) -> Vec<KindLimit> {
+        let claimed = |kind: &&Arc<dyn TaskKind>| self.claims.contains(&kind.name());
+        let kinds = self.kinds.iter().filter(claimed);
+        kinds
+            .map(|kind| KindLimit {
+                kind: kind.name().to_owned(),
+                running_max: kind.running_max(),
+            })
+            .collect()
+    }
 }
 
 pub(super) struct Shared {
@@ -99,6 +113,12 @@ impl Shared {
         let lost = store.lost_owners(&owners);
         if !lost.is_empty() {
             let report = store.rescue_tasks(&lost, false)?;
+            let rescued = report.queued.len() + report.dead.len();
+            self.services
+                .metrics
+                .tasks
+                .taken_over
+                .inc_by(rescued as u64);
             tracing::info!(
                 queued = report.queued.len(),
                 dead = report.dead.len(),
@@ -128,6 +148,9 @@ impl Shared {
                 while let Ok(running) = work.recv() {
                     let start = Instant::now();
                     *lock(&running.begun) = Some(start);
+                    let (task, services) = (&running.context.task, &running.context.services);
+                    let waited = services.app.clock.now().since(task.run_at);
+                    services.metrics.tasks.begun(&task.kind, waited);
                     let (end, follow_ups) = run_one(&kinds, &running.context);
                     if running.abandoned.load(Ordering::SeqCst) {
                         // Another thread has this slot's place.

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::process::resident_bytes;
+
 /// Bounds and thresholds.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotPolicy {
@@ -103,12 +105,6 @@ fn cpu_times() -> Option<CpuTimes> {
         busy,
         all: busy + nice + idle + iowait,
     })
-}
-
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
 
 #[cfg(test)]

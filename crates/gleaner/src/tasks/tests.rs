@@ -72,7 +72,7 @@ fn services() -> Arc<Services> {
     let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults");
     let app = App::new(loaded.config, false, false);
     let store = Store::open_memory(Arc::new(SystemClock)).expect("store");
-    Arc::new(Services::without_index(&app, store, Arc::default()))
+    Arc::new(Services::without_index(&app, store, Arc::default()).expect("services"))
 }
 
 fn options(kinds: Vec<Arc<dyn TaskKind>>, slots: usize) -> WorkerOptions {

@@ -58,6 +58,11 @@ impl Watch {
         let running: Vec<Arc<Running>> = lock(&self.shared.running).values().cloned().collect();
         self.end_overdue(&running);
         self.fit_slots(running.len());
+        let metrics = &self.shared.services.metrics.tasks;
+        metrics.slots_busy.set(running.len() as i64);
+        metrics
+            .slots
+            .set(self.shared.slots.load(Ordering::SeqCst) as i64);
         let store = &self.shared.services.store;
         let changed = {
             let version = store.data_version()?;

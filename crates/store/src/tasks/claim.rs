@@ -10,7 +10,7 @@ use super::tally::Tally;
 use crate::error::Failure;
 use crate::rows::{collect, execute, first};
 use crate::tenants::check_tenant;
-use crate::{Claim, ClaimedTask, Store, StoreError};
+use crate::{Claim, ClaimedTask, KindLimit, Store, StoreError};
 
 /// Tasks given out at once at most: about 20 ms of the writer's time.
 const CLAIMED_MAX: usize = 1_000;
@@ -23,7 +23,6 @@ pub(crate) const PROMOTE: &str = "
     RETURNING tenant_id, kind";
 
 const DUE: &str = "SELECT 1 FROM tasks WHERE state = 0 AND run_at <= ?1 LIMIT 1";
-const QUEUED: &str = "SELECT 1 FROM task_counts WHERE kind = ?1 AND queued > 0 LIMIT 1";
 
 impl Store {
     /// Gives `claim.owner` the tasks that are next, first come first, and
@@ -50,21 +49,17 @@ impl Store {
         })
     }
 
-    /// False when a claim of these kinds would surely come back empty. A read,
-    /// so that a worker may ask after every commit.
-    pub fn may_claim(&self, kinds: &[&str]) -> Result<bool, StoreError> {
+    /// False when a claim of these kinds would come back empty. A read, so that
+    /// a worker may ask after every commit without making another.
+    pub fn may_claim(&self, kinds: &[KindLimit]) -> Result<bool, StoreError> {
         let now = self.now();
         self.read("look for queued tasks", |connection| {
             let due = first(connection, DUE, [now.0], |_| Ok(()))?;
             if due.is_some() {
                 return Ok(true);
             }
-            for kind in kinds {
-                if first(connection, QUEUED, [kind], |_| Ok(()))?.is_some() {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            let open = OpenKinds::read(connection, kinds)?;
+            Ok(Turns::begin(connection, open)?.next()?.is_some())
         })
     }
 

@@ -308,7 +308,13 @@ impl Pair {
             kinds: limits.clone(),
             only: None,
         };
-        let claimed = self.engine.store.claim_tasks(&claim).unwrap();
+        let store = &self.engine.store;
+        let promised = store.may_claim(&limits).unwrap();
+        let claimed = store.claim_tasks(&claim).unwrap();
+        assert!(promised || claimed.is_empty());
+        if claimed.len() < limit {
+            assert!(!store.may_claim(&limits).unwrap(), "it came back short");
+        }
         self.oracle.promote();
         let open: Vec<_> = limits
             .into_iter()

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use store::{NewTask, TaskEnd, TaskFilter};
 use types::{Priority, Progress, TaskState, TenantId};
 
@@ -26,6 +29,24 @@ pub(super) fn rules(rules: &mut Rules<'_>) {
             assert_eq!(engine.claim_one().progress, progress(3));
         },
     );
+    rules.rule("looking for work in vain rings no bell", |engine| {
+        let rung = Arc::new(AtomicU64::new(0));
+        let counted = rung.clone();
+        let _bell = engine.store.on_commit(Arc::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }));
+        engine.enqueue_many(2, &task("a"));
+        let mut one_at_a_time = engine.want("w", 9, &["a"]);
+        one_at_a_time.kinds[0].running_max = 1;
+        assert_eq!(engine.store.claim_tasks(&one_at_a_time).unwrap().len(), 1);
+        let before = rung.load(Ordering::SeqCst);
+        assert_eq!(before, 2);
+        for _ in 0..3 {
+            assert!(!engine.store.may_claim(&one_at_a_time.kinds).unwrap());
+            assert_eq!(engine.store.claim_tasks(&one_at_a_time).unwrap(), []);
+        }
+        assert_eq!(rung.load(Ordering::SeqCst), before);
+    });
     rules.rule(
         "lists are newest first and go on where they ended",
         |engine| {

@@ -1,0 +1,6 @@
+//! What Gleaner answers over HTTP.
+
+pub mod metrics;
+mod server;
+
+pub use server::Server;

@@ -1,0 +1,148 @@
+//! Gauges that are read when somebody asks: the queue, the backlog, the store
+//! and the process.
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Result;
+use prometheus::{Counter, GaugeVec, IntCounter, IntGauge};
+use store::{Store, WriteStats};
+use types::{Clock, SystemClock};
+
+use super::Maker;
+use crate::process;
+
+#[derive(Debug)]
+pub struct Sampled {
+    queue_size: GaugeVec,
+    queue_oldest: GaugeVec,
+    vectors: GaugeVec,
+    commits: IntCounter,
+    operations: IntCounter,
+    write: Counter,
+    lock_wait: Counter,
+    write_queue: IntGauge,
+    memory: IntGauge,
+    cpu: Counter,
+    files: IntGauge,
+    /// Counters are raised to a total: by one thread at a time.
+    turn: Mutex<()>,
+}
+
+impl Sampled {
+    pub(super) fn new(made: &Maker<'_>) -> prometheus::Result<Sampled> {
+        let started = made.gauge_f64(
+            "process_start_time_seconds",
+            "When the process started, in Unix time.",
+        )?;
+        started.set(SystemClock.now().0 as f64 / 1000.0);
+        Ok(Sampled {
+            queue_size: made.gauges(
+                "queue_size",
+                "Tasks in the store, by kind and state, of all tenants.",
+                &["queue_name", "state"],
+            )?,
+            queue_oldest: made.gauges(
+                "queue_oldest_seconds",
+                "For how long the oldest queued task of a kind has been due.",
+                &["queue_name"],
+            )?,
+            vectors: made.gauges(
+                "embedding_chunks",
+                "Chunks by the state of their vectors: done, pending, failed.",
+                &["state"],
+            )?,
+            commits: made.counter(
+                "store_commits_total",
+                "Transactions that this process committed.",
+            )?,
+            operations: made.counter(
+                "store_writes_total",
+                "Write operations of this process; several share a transaction.",
+            )?,
+            write: made.seconds(
+                "store_write_seconds_total",
+                "Time that this process's writer was at work.",
+            )?,
+            lock_wait: made.seconds(
+                "store_lock_wait_seconds_total",
+                "Time that this process's writer waited for other processes.",
+            )?,
+            write_queue: made.gauge(
+                "store_write_queue_size",
+                "Write operations that wait for this process's writer.",
+            )?,
+            memory: made.gauge("process_resident_memory_bytes", "Resident memory.")?,
+            cpu: made.seconds("process_cpu_seconds_total", "CPU time, of user and system.")?,
+            files: made.gauge("process_open_fds", "Open file descriptors.")?,
+            turn: Mutex::new(()),
+        })
+    }
+
+    /// Reads everything anew.
+    pub fn refresh(&self, store: &Store, clock: &dyn Clock) -> Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock.now();
+        self.queue_size.reset();
+        self.queue_oldest.reset();
+        for kind in store.queue_status(None)? {
+            let states = [
+                ("scheduled", kind.scheduled),
+                ("queued", kind.queued),
+                ("running", kind.running),
+                ("succeeded", kind.succeeded),
+                ("failed", kind.failed),
+                ("cancelled", kind.cancelled),
+                ("dead", kind.dead),
+            ];
+            for (state, count) in states {
+                let size = self.queue_size.with_label_values(&[&kind.kind, state]);
+                size.set(count as f64);
+            }
+            let waited = kind
+                .oldest_queued
+                .map_or(0.0, |due| now.since(due).as_secs_f64());
+            let oldest = self.queue_oldest.with_label_values(&[&kind.kind]);
+            oldest.set(waited);
+        }
+        let progress = store.embedding_progress()?;
+        let states = [
+            ("done", progress.done),
+            ("pending", progress.pending),
+            ("failed", progress.failed),
+        ];
+        for (state, count) in states {
+            self.vectors.with_label_values(&[state]).set(count as f64);
+        }
+        self.write_stats(&store.write_stats());
+        self.process();
+        Ok(())
+    }
+
+    fn write_stats(&self, stats: &WriteStats) {
+        raise(&self.commits, stats.commits);
+        raise(&self.operations, stats.operations);
+        raise_seconds(&self.write, stats.busy.as_secs_f64());
+        raise_seconds(&self.lock_wait, stats.lock_wait.as_secs_f64());
+        self.write_queue
+            .set(i64::try_from(stats.waiting).unwrap_or(i64::MAX));
+    }
+
+    fn process(&self) {
+        if let Some(bytes) = process::resident_bytes() {
+            self.memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        if let Some(files) = process::open_files() {
+            self.files.set(i64::try_from(files).unwrap_or(i64::MAX));
+        }
+        raise_seconds(&self.cpu, process::cpu_seconds());
+    }
+}
+
+/// Brings a counter up to a total that somebody else keeps.
+fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+fn raise_seconds(counter: &Counter, total: f64) {
+    counter.inc_by((total - counter.get()).max(0.0));
+}
