@@ -19,6 +19,10 @@ use crate::tasks::{
 };
 
 const NOOP: &str = "noop";
+const LOW: &str = "low";
+/// Tasks of low priority that a high one overtakes, and how long each takes.
+const LOW_QUEUED: usize = 10_000;
+const LOW_TAKES: Duration = Duration::from_millis(5);
 /// Tasks enqueued per transaction.
 const BATCH: usize = 100;
 /// Tasks enqueued one by one on an idle worker, for the pick-up time.
@@ -39,6 +43,10 @@ struct Figures {
     /// From before the enqueue to the start of the run, on an idle worker.
     pick_up_p50_ms: f64,
     pick_up_p99_ms: f64,
+    /// The same with 10,000 tasks of low priority queued, of 5 ms each, that
+    /// keep all slots busy.
+    overtake_p50_ms: f64,
+    overtake_p99_ms: f64,
     claim: Vec<ClaimFigure>,
 }
 
@@ -73,6 +81,24 @@ impl TaskKind for Noop {
     }
 }
 
+/// Keeps a slot busy without using the CPU.
+#[derive(Debug)]
+struct Low;
+
+impl TaskKind for Low {
+    fn name(&self) -> &'static str {
+        LOW
+    }
+
+    fn run(&self, _: &TaskContext) -> Result<Outcome, TaskFailure> {
+        std::thread::park_timeout(LOW_TAKES);
+        Ok(Outcome::Done {
+            result: None,
+            follow_ups: Vec::new(),
+        })
+    }
+}
+
 pub fn run(app: &App, args: &BenchQueueArgs) -> Result<Exit> {
     if args.tasks < BATCH {
         bail!("--tasks must be at least {BATCH}");
@@ -94,7 +120,14 @@ pub fn run(app: &App, args: &BenchQueueArgs) -> Result<Exit> {
     let enqueue_single_per_s = per_s(few, start);
     let process_one_per_s = process(&app, &store, 1, few)?;
 
-    let mut pick_ups = pick_ups(&app, &store)?;
+    let mut picked_up = pick_ups(&app, &store, Priority::DEFAULT)?;
+    let low = NewTask {
+        kind: LOW.to_owned(),
+        priority: Priority::LOW,
+        ..noop_task(&app)
+    };
+    store.enqueue_tasks(vec![low; LOW_QUEUED])?;
+    let mut overtaken = pick_ups(&app, &store, Priority::HIGH)?;
     let mut claim = Vec::new();
     let mut queued = 0;
     for length in [1_000, 100_000, 1_000_000] {
@@ -119,8 +152,10 @@ pub fn run(app: &App, args: &BenchQueueArgs) -> Result<Exit> {
         process_one_per_s,
         process_per_s,
         slots,
-        pick_up_p50_ms: quantile(&mut pick_ups, 0.5),
-        pick_up_p99_ms: quantile(&mut pick_ups, 0.99),
+        pick_up_p50_ms: quantile(&mut picked_up, 0.5),
+        pick_up_p99_ms: quantile(&mut picked_up, 0.99),
+        overtake_p50_ms: quantile(&mut overtaken, 0.5),
+        overtake_p99_ms: quantile(&mut overtaken, 0.99),
         claim,
     };
     store.close()?;
@@ -153,6 +188,13 @@ fn print(figures: &Figures) -> Result<()> {
     line(format!(
         "pick-up    {:>9.2} ms p50, {:.2} ms p99, from before the enqueue to the run",
         figures.pick_up_p50_ms, figures.pick_up_p99_ms
+    ))?;
+    line(format!(
+        "overtake   {:>9.2} ms p50, {:.2} ms p99, past {} queued tasks of {} ms on busy slots",
+        figures.overtake_p50_ms,
+        figures.overtake_p99_ms,
+        thousands(LOW_QUEUED as u64),
+        LOW_TAKES.as_millis()
     ))?;
     for claim in &figures.claim {
         line(format!(
@@ -196,8 +238,8 @@ fn worker(app: &App, store: &Store, slots: usize) -> Result<(Worker, Arc<Noop>, 
     });
     let services = Arc::new(Services::without_index(app, store.clone(), Arc::default())?);
     let options = WorkerOptions {
-        kinds: vec![noop.clone()],
-        claims: vec![NOOP],
+        kinds: vec![noop.clone(), Arc::new(Low)],
+        claims: vec![NOOP, LOW],
         slots: SlotPolicy {
             min: slots,
             max: slots,
@@ -235,13 +277,16 @@ fn ended(store: &Store) -> Result<u64> {
     Ok(counts.iter().map(|count| count.ever.succeeded).sum())
 }
 
-/// In milliseconds.
-fn pick_ups(app: &App, store: &Store) -> Result<Vec<f64>> {
+/// In milliseconds. Low tasks that are queued run beside it.
+fn pick_ups(app: &App, store: &Store, priority: Priority) -> Result<Vec<f64>> {
     let (worker, noop, _services) = worker(app, store, 4)?;
     let mut times = Vec::with_capacity(PICK_UPS);
     for number in 1..=PICK_UPS as u64 {
         let before = noop.since.elapsed();
-        store.enqueue_tasks(vec![noop_task(app)])?;
+        store.enqueue_tasks(vec![NewTask {
+            priority,
+            ..noop_task(app)
+        }])?;
         while noop.runs.load(Ordering::SeqCst) < number {
             if noop.since.elapsed() > PATIENCE {
                 bail!("a task was never picked up");

@@ -194,6 +194,15 @@ pub enum SourceCommand {
     /// Show one source with its schedule and its crawls
     #[command(after_help = "Example: gleaner source show 1")]
     Show { id: i64 },
+    /// List the crawls of a source, or show why URLs of one did not become pages
+    #[command(after_help = "Examples:
+  gleaner source log 1
+  gleaner source log 1 --crawl 12")]
+    Log {
+        id: i64,
+        #[arg(long, value_name = "ID")]
+        crawl: Option<i64>,
+    },
     /// Add a source to crawl now and then
     #[command(after_help = "Examples:
   gleaner source add https://example.org/news/ --every 6h

@@ -4,6 +4,7 @@ mod args;
 mod completions;
 mod config;
 pub mod crawl;
+mod crawl_log;
 mod demo;
 mod diff;
 mod doctor;

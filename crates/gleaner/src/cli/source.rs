@@ -1,4 +1,4 @@
-//! `gleaner source list|show|add|edit|remove|crawl`
+//! `gleaner source list|show|log|add|edit|remove|crawl`
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use store::{
-    Access, CrawlRow, IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow,
-    SourceSchedule, Store,
+    Access, IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow, SourceSchedule, Store,
 };
-use types::SourceId;
+use types::{CrawlId, SourceId};
 
 use super::args::{
     CrawlSettingsArgs, SourceAddArgs, SourceCommand, SourceEditArgs, SourceScheduleArgs,
 };
+use super::crawl_log::{self, CrawlView};
 use super::output::{Exit, Paint, json_line, line, rfc3339, thousands};
 use crate::app::{App, UsageError, parse_seed};
 use crate::pipeline::settings::SourceSettings;
@@ -27,6 +27,11 @@ pub fn run(app: &App, command: &SourceCommand) -> Result<Exit> {
     match command {
         SourceCommand::List => list(app),
         SourceCommand::Show { id } => show(app, SourceId(*id)),
+        SourceCommand::Log { id, crawl } => {
+            let store = app.open_store(Access::Read)?;
+            let source = find(app, &store, SourceId(*id))?;
+            crawl_log::show(app, &store, source.id, crawl.map(CrawlId))
+        }
         SourceCommand::Add(args) => add(app, args),
         SourceCommand::Edit(args) => edit(app, args),
         SourceCommand::Remove { id, keep_pages } => remove(app, SourceId(*id), *keep_pages),
@@ -120,19 +125,7 @@ fn show(app: &App, id: SourceId) -> Result<Exit> {
     }
     line("  crawls")?;
     for crawl in &crawls {
-        let counts = crawl.counts;
-        line(format!(
-            "    {:>4}  {}  {:<11} found {}, added {}, updated {}, unchanged {}, failed {}, skipped {}",
-            crawl.id,
-            rfc3339(crawl.started_at),
-            crawl.status.code(),
-            counts.found,
-            counts.added,
-            counts.updated,
-            counts.unchanged,
-            counts.failed,
-            counts.skipped,
-        ))?;
+        line(format!("  {}", CrawlView::new(crawl).text()))?;
     }
     Ok(Exit::Ok)
 }
@@ -380,24 +373,6 @@ struct SourceView {
     last_crawl: Option<CrawlView>,
 }
 
-#[derive(Debug, Serialize)]
-struct CrawlView {
-    id: i64,
-    status: &'static str,
-    started_at: String,
-    finished_at: Option<String>,
-    found: u64,
-    fetched: u64,
-    added: u64,
-    updated: u64,
-    unchanged: u64,
-    failed: u64,
-    skipped: u64,
-    bytes: u64,
-    queued: u64,
-    error: Option<String>,
-}
-
 impl SourceView {
     fn new(source: &SourceRow) -> SourceView {
         SourceView {
@@ -420,28 +395,6 @@ impl SourceView {
             trouble: source.trouble.clone(),
             settings: json(&source.settings),
             last_crawl: source.last_crawl.as_ref().map(CrawlView::new),
-        }
-    }
-}
-
-impl CrawlView {
-    fn new(crawl: &CrawlRow) -> CrawlView {
-        let counts = crawl.counts;
-        CrawlView {
-            id: crawl.id.0,
-            status: crawl.status.code(),
-            started_at: rfc3339(crawl.started_at),
-            finished_at: crawl.finished_at.map(rfc3339),
-            found: counts.found,
-            fetched: counts.fetched,
-            added: counts.added,
-            updated: counts.updated,
-            unchanged: counts.unchanged,
-            failed: counts.failed,
-            skipped: counts.skipped,
-            bytes: crawl.bytes,
-            queued: crawl.queued,
-            error: crawl.error.clone(),
         }
     }
 }

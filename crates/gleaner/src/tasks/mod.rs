@@ -32,7 +32,7 @@ use store::Store;
 pub use crawl::{CrawlPayload, ScrapePayload, crawl_task};
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
 pub use new::{EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
-pub use outcome::{CrawlOutcome, LeftOutCounts, Pages, UrlProblem};
+pub use outcome::{CrawlOutcome, LeftOutCounts, Pages, UrlProblem, pages_per_s};
 pub use rechunk::rechunk_if_needed;
 pub use shared::{Ending, LEASE_FOR, WorkerOptions};
 pub use slots::SlotPolicy;

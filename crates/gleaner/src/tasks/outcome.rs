@@ -61,13 +61,6 @@ impl CrawlOutcome {
     pub fn new(report: &CrawlReport, source: SourceId, resumed: bool) -> CrawlOutcome {
         let row: &CrawlRow = &report.row;
         let counts = row.counts;
-        let duration_ms = u64::try_from(row.active_ms).unwrap_or(0);
-        let seconds = duration_ms as f64 / 1000.0;
-        let pages_per_s = if seconds > 0.0 {
-            (counts.fetched as f64 / seconds * 10.0).round() / 10.0
-        } else {
-            0.0
-        };
         CrawlOutcome {
             crawl_id: row.id.0,
             source_id: source.0,
@@ -88,8 +81,8 @@ impl CrawlOutcome {
             },
             queued: row.queued,
             bytes: row.bytes,
-            duration_ms,
-            pages_per_s,
+            duration_ms: u64::try_from(row.active_ms).unwrap_or(0),
+            pages_per_s: pages_per_s(row),
             left_out: LeftOutCounts {
                 out_of_scope: report.left_out.out_of_scope,
                 too_deep: report.left_out.too_deep,
@@ -99,6 +92,15 @@ impl CrawlOutcome {
             errors: problems(report),
         }
     }
+}
+
+/// Pages fetched per second of work, to one decimal.
+pub fn pages_per_s(row: &CrawlRow) -> f64 {
+    if row.active_ms <= 0 {
+        return 0.0;
+    }
+    let seconds = row.active_ms as f64 / 1000.0;
+    (row.counts.fetched as f64 / seconds * 10.0).round() / 10.0
 }
 
 /// Start pages that ended neither stored nor leading elsewhere.

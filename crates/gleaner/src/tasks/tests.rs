@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use store::{NewTask, Store, TaskRow};
-use types::{Priority, SystemClock, TaskId, TaskState, TenantId};
+
+use types::{Clock, ManualClock, Priority, SystemClock, TaskId, TaskState, TenantId, Timestamp};
 
 use super::kind::{Outcome, RetryDelay, TaskContext, TaskFailure, TaskKind};
 use super::shared::{WorkerOptions, lock};
@@ -69,9 +70,14 @@ impl TaskKind for Deaf {
 }
 
 fn services() -> Arc<Services> {
+    services_at(Arc::new(SystemClock))
+}
+
+fn services_at(clock: Arc<dyn Clock>) -> Arc<Services> {
     let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults");
-    let app = App::new(loaded.config, false, false);
-    let store = Store::open_memory(Arc::new(SystemClock)).expect("store");
+    let mut app = App::new(loaded.config, false, false);
+    app.clock = clock.clone();
+    let store = Store::open_memory(clock).expect("store");
     Arc::new(Services::without_index(&app, store, Arc::default()).expect("services"))
 }
 
@@ -199,4 +205,45 @@ fn a_task_that_never_yields_is_given_up_and_its_slot_filled_anew() {
     drop(hold);
     worker.join().expect("ends");
     assert_eq!(row(&services, enqueued[0].id).state, TaskState::Scheduled);
+}
+
+#[test]
+fn a_clock_that_jumps_loses_and_doubles_nothing() {
+    let noon = Timestamp(1_700_000_000_000);
+    let clock = Arc::new(ManualClock::at(noon));
+    let services = services_at(clock.clone());
+    let (hold, let_go): (Sender<()>, Receiver<()>) = bounded(0);
+    let long = Arc::new(Deaf {
+        begun: AtomicU64::new(0),
+        let_go,
+    });
+    let notes = Arc::new(Notes::default());
+    let kinds: Vec<Arc<dyn TaskKind>> = vec![long.clone(), notes.clone()];
+    let worker = Worker::start(&services, options(kinds, 2)).expect("starts");
+    let mut tomorrow = new("notes", Priority::DEFAULT);
+    tomorrow.run_at = Some(noon.plus(Duration::from_secs(24 * 3600)));
+    let tasks = vec![new("deaf", Priority::DEFAULT), tomorrow];
+    let enqueued = services.store.enqueue_tasks(tasks).expect("enqueued");
+    until("begun", || long.begun.load(Ordering::SeqCst) == 1);
+
+    // Back: the lease now ends far in the future, and nobody else has it.
+    clock.set(Timestamp(noon.0 - 7 * 24 * 3_600_000));
+    worker.rescue().expect("looks for lost tasks");
+    assert_eq!(row(&services, enqueued[0].id).state, TaskState::Running);
+
+    // Forward: the lease is over by the clock, but its worker is alive; what
+    // is due by now runs, although nothing was committed meanwhile.
+    clock.set(noon.plus(Duration::from_secs(48 * 3600)));
+    worker.rescue().expect("looks for lost tasks");
+    until("ran when it was due", || {
+        row(&services, enqueued[1].id).state == TaskState::Succeeded
+    });
+    assert_eq!(row(&services, enqueued[0].id).state, TaskState::Running);
+    drop(hold);
+    until("ended", || {
+        row(&services, enqueued[0].id).state.is_finished()
+    });
+    worker.join().expect("ends");
+    assert_eq!(long.begun.load(Ordering::SeqCst), 1);
+    assert_eq!(lock(&notes.runs).len(), 1);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use store::Signal;
-use types::{Progress, TaskId};
+use types::{Progress, TaskId, Timestamp};
 
 use super::kind::StopReason;
 use super::shared::{LEASE_FOR, Running, Shared, lock, task_ref};
@@ -17,6 +17,9 @@ use super::slots::{LoadMeter, STEP_EVERY};
 /// How often there is a look around. A look at an idle worker is one read of
 /// SQLite's change counter.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A difference between the clock and the time that passed beyond which what
+/// is due is looked up anew: the machine slept, or somebody set the clock.
+const JUMP: Duration = Duration::from_secs(2);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(LEASE_FOR.as_secs() / 3);
 
 pub(super) struct Watch {
@@ -24,6 +27,7 @@ pub(super) struct Watch {
     meter: LoadMeter,
     last_heartbeat: Instant,
     last_step: Instant,
+    last_look: (Instant, Timestamp),
     data_version: u64,
     trouble: Option<String>,
 }
@@ -31,6 +35,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(shared: Arc<Shared>) -> Watch {
         Watch {
+            last_look: (Instant::now(), shared.services.app.clock.now()),
             shared,
             meter: LoadMeter::default(),
             last_heartbeat: Instant::now(),
@@ -58,6 +63,7 @@ impl Watch {
         let running: Vec<Arc<Running>> = lock(&self.shared.running).values().cloned().collect();
         self.end_overdue(&running);
         self.fit_slots(running.len());
+        let jumped = self.clock_jumped();
         let metrics = &self.shared.services.metrics.tasks;
         metrics.slots_busy.set(running.len() as i64);
         metrics
@@ -68,8 +74,8 @@ impl Watch {
             let version = store.data_version()?;
             std::mem::replace(&mut self.data_version, version) != version
         };
-        if changed {
-            // Perhaps by another process, which cannot ring our bell.
+        // Perhaps by another process, which cannot ring our bell.
+        if changed || jumped {
             self.shared.wake();
         }
         let heartbeat_due = self.last_heartbeat.elapsed() >= HEARTBEAT_EVERY;
@@ -88,6 +94,15 @@ impl Watch {
             pass_on(&running, &signals);
         }
         Ok(())
+    }
+
+    fn clock_jumped(&mut self) -> bool {
+        let now = (Instant::now(), self.shared.services.app.clock.now());
+        let (instant, clock) = std::mem::replace(&mut self.last_look, now);
+        let passed = i64::try_from((now.0 - instant).as_millis()).unwrap_or(i64::MAX);
+        let shown = now.1.0.saturating_sub(clock.0);
+        let off_by = shown.saturating_sub(passed).unsigned_abs();
+        off_by > JUMP.as_millis() as u64
     }
 
     fn save_progress(&self, running: &[Arc<Running>]) -> Result<Vec<(TaskId, Signal)>> {

@@ -111,6 +111,11 @@ impl Worker {
         self.shared.stop();
     }
 
+    #[cfg(test)]
+    pub(super) fn rescue(&self) -> Result<()> {
+        self.shared.rescue()
+    }
+
     /// Tasks running now.
     pub fn running(&self) -> usize {
         lock(&self.shared.running).len()
