@@ -20,6 +20,7 @@ mod stop;
 mod task;
 mod worker;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -179,10 +180,11 @@ fn start_logging(loaded: &Loaded) -> Result<()> {
         .with_context(|| format!("log.level `{}` is no level or filter", settings.level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match settings.format {
         LogFormat::Text => builder.with_target(false).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Json => builder.json().with_current_span(false).init(),
     }
     Ok(())
 }

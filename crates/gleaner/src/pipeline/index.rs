@@ -23,6 +23,9 @@ const PAGES_PER_STEP: usize = 200;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The same while someone waits for another process to index something.
 const LOOK_WAITING_EVERY: Duration = Duration::from_millis(20);
+/// Least time between two commits that somebody waits for. A commit costs
+/// 10 ms of CPU however small it is: a stream of single pages shares them.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// An idle writer gives the index, and its memory, back after this long.
 const KEPT_OPEN: Duration = Duration::from_secs(5);
 
@@ -128,10 +131,9 @@ impl Keeper {
     fn run(mut self, queue: &Receiver<Order>) {
         let mut data_version = 0;
         loop {
-            let patience = if self.waiting.is_empty() {
-                LOOK_EVERY
-            } else {
-                LOOK_WAITING_EVERY
+            let patience = match self.flush_due() {
+                None => LOOK_EVERY,
+                Some(due) => due.min(LOOK_WAITING_EVERY),
             };
             match queue.recv_timeout(patience) {
                 Ok(Order::Rung) => {}
@@ -149,10 +151,10 @@ impl Keeper {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let kept = if self.waiting.is_empty() {
-                self.keep_up()
-            } else {
-                self.flush()
+            let kept = match self.flush_due() {
+                None => self.keep_up(),
+                Some(Duration::ZERO) => self.flush(),
+                Some(_) => Ok(()),
             };
             self.report(kept);
         }
@@ -161,6 +163,17 @@ impl Keeper {
             None => Ok(()),
         };
         self.report(closed);
+    }
+
+    /// How long those who wait still have to; `None` when nobody waits.
+    fn flush_due(&self) -> Option<Duration> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let open = self.open.as_ref();
+        Some(open.map_or(Duration::ZERO, |open| {
+            FLUSH_EVERY.saturating_sub(open.last_commit.elapsed())
+        }))
     }
 
     /// One step and, when due, a commit; gives the index back when idle.

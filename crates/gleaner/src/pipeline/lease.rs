@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use store::{Lease, Store};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use types::{Clock, HostKey};
 
 const LEASE_FOR: Duration = Duration::from_secs(60);
-/// A host that another crawl holds is asked for again this often.
+/// A host that another process's crawl holds is asked for again this often;
+/// one that ends in this process is heard of.
 const LEASE_RETRY: Duration = Duration::from_millis(50);
 
 /// A host about to be asked for the first time in this crawl.
@@ -26,6 +27,9 @@ impl HostLease {
     /// Until no other crawl asks the host, and its last request lies back as
     /// far as that one's pace wanted.
     pub async fn wait(self) -> Result<()> {
+        let released = Arc::new(Notify::new());
+        let bell = released.clone();
+        let _subscription = self.store.on_commit(Arc::new(move || bell.notify_one()));
         loop {
             let (store, host, owner) = (self.store.clone(), self.host.clone(), self.owner.clone());
             let until = self.clock.now().plus(LEASE_FOR);
@@ -35,7 +39,7 @@ impl HostLease {
                 Lease::Yours => return Ok(()),
                 Lease::Busy { until, .. } => {
                     let left = until.since(self.clock.now());
-                    tokio::time::sleep(left.min(LEASE_RETRY)).await;
+                    let _ = tokio::time::timeout(left.min(LEASE_RETRY), released.notified()).await;
                 }
             }
         }

@@ -230,6 +230,20 @@ impl Order {
             return Ok(Ended::Early(Outcome::Stopped));
         }
         let outcome = CrawlOutcome::new(&report, self.source, resumed);
+        let pages = outcome.pages;
+        tracing::info!(
+            crawl = outcome.crawl_id,
+            source = outcome.source_id,
+            status = %outcome.status,
+            found = pages.found,
+            added = pages.added,
+            updated = pages.updated,
+            unchanged = pages.unchanged,
+            failed = pages.failed,
+            skipped = pages.skipped,
+            pages_per_s = outcome.pages_per_s,
+            "crawled"
+        );
         if let Some(foreground) = &context.foreground {
             *foreground
                 .outcome

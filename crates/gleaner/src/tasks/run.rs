@@ -48,7 +48,7 @@ pub(super) fn run_one(
         other => other,
     });
     let end = end_of(context, Some(kind.as_ref()), ran);
-    let took_ms = started.elapsed().as_millis();
+    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &end {
         TaskEnd::Failed { error } | TaskEnd::Retry { error, .. } => {
             tracing::warn!(took_ms, %error, "task failed");
