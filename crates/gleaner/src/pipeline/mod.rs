@@ -1,6 +1,6 @@
 //! How a URL becomes searchable, one file per stage in the order of the flow.
 //!
-//! [`crawl`] decides which URL is next (with `frontier`) and fetches it,
+//! [`crawl`] runs it all, [`coordinator`] decides which URL is next (with `frontier`) and fetches it,
 //! [`visit`] makes a page and its chunks of the response on the CPU pool,
 //! [`links`] decides which discovered links are queued, [`mod@write`] commits
 //! visits in batches, [`index`] makes committed pages searchable by keyword
@@ -8,6 +8,7 @@
 //! bounded channels; full means slower, never bigger.
 
 pub mod backlog;
+mod coordinator;
 pub mod crawl;
 pub mod fetching;
 pub mod index;
