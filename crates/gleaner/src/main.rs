@@ -12,12 +12,14 @@ mod cli;
 mod config;
 mod eval;
 mod metrics;
+mod operations;
 mod pipeline;
 mod process;
 mod scheduler;
 mod services;
 mod site;
 mod tasks;
+mod view;
 
 use std::process::ExitCode;
 

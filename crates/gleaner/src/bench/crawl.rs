@@ -167,6 +167,7 @@ fn order(services: &Services, variant: Variant, seeds: Vec<CanonicalUrl>) -> Res
     })?;
     let crawl = store.start_crawl(source, "{}", start::seed_urls(&seeds))?;
     Ok(CrawlOrder {
+        tenant: app.tenant,
         crawl,
         seeds,
         settings: app.config.crawl.clone(),

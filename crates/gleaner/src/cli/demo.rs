@@ -9,9 +9,10 @@ use search::{Filters, Mode, SearchRequest};
 use super::args::{CrawlSettingsArgs, EmbedWhen};
 use super::crawl::{CrawlView, Typed, watched_crawl};
 use super::output::{Exit, Paint, json_line, line, paragraph, thousands};
-use super::search::{ResponseView, highlight, milliseconds};
+use super::search::{highlight, milliseconds};
 use crate::app::App;
 use crate::site::Site;
+use crate::view::SearchView;
 
 /// The bundled site; see `demo/README.md` for what each page is for.
 #[derive(RustEmbed)]
@@ -90,7 +91,7 @@ pub fn run(app: &App) -> Result<Exit> {
         };
         let response = super::search::search(&app, &request)?;
         if app.json {
-            json_line(&ResponseView::new(query, &response))?;
+            json_line(&SearchView::new(query, &response))?;
             continue;
         }
         line(format!(

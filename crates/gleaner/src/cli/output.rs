@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+pub use crate::view::rfc3339;
 use anyhow::Result;
 use serde::Serialize;
 
@@ -137,12 +138,6 @@ pub fn bytes(count: u64) -> String {
     } else {
         format!("{value:.1} {}", UNITS[unit])
     }
-}
-
-/// RFC 3339 in UTC, to the second.
-pub fn rfc3339(at: types::Timestamp) -> String {
-    jiff::Timestamp::from_second(at.0.div_euclid(1000))
-        .map_or_else(|_| at.0.to_string(), |t| t.to_string())
 }
 
 /// Cuts to at most `max` characters, ending in an ellipsis when cut.

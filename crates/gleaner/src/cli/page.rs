@@ -1,14 +1,14 @@
 //! `gleaner page list|show|versions|diff`
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
-use store::{Access, PageContent, PageFilter, PageRow, PageStatus, Store, VersionRow};
+use store::{Access, PageContent, PageFilter, PageRow, PageStatus, Store};
 use types::{PageId, SourceId};
 
 use super::args::{ExtractFormat, PageCommand, PageListArgs};
 use super::diff;
 use super::output::{Exit, Paint, json_line, line, rfc3339, shorten};
 use crate::app::App;
+use crate::view::{PageFullView, PageView, VersionView};
 
 /// Rows read at a time; the list itself has no limit unless asked for.
 const ROWS_PER_READ: usize = 500;
@@ -92,43 +92,7 @@ fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<E
     if app.json || format == ExtractFormat::Json {
         let detail = store.page_detail(page.id)?.unwrap_or_default();
         let chunks = store.chunks(page.id)?;
-        let structured: Option<serde_json::Value> = detail
-            .structured
-            .as_deref()
-            .map(serde_json::from_str)
-            .transpose()?;
-        let chunks: Vec<_> = chunks
-            .iter()
-            .map(|row| {
-                serde_json::json!({
-                    "chunk_id": row.id.0,
-                    "position": row.chunk.position,
-                    "start": row.chunk.range.start,
-                    "end": row.chunk.range.end,
-                    "section": row.chunk.section,
-                    "heading_path": row.chunk.heading_path,
-                    "keywords": row.chunk.keywords,
-                    "language": row.chunk.language,
-                    "tokens": row.chunk.tokens,
-                    "tldr": row.chunk.tldr,
-                    "text": content.text.get(row.chunk.range.clone()),
-                })
-            })
-            .collect();
-        let links: Vec<_> = detail
-            .links
-            .iter()
-            .map(|link| serde_json::json!({"url": link.url, "text": link.text, "nofollow": link.nofollow}))
-            .collect();
-        json_line(&serde_json::json!({
-            "page": PageView::new(&page),
-            "markdown": content.markdown,
-            "text": content.text,
-            "open_graph": detail.open_graph,
-            "structured": structured,
-            "links": links,
-            "chunk_list": chunks,
-        }))?;
+        json_line(&PageFullView::new(&page, content, &detail, &chunks))?;
         return Ok(Exit::Ok);
     }
     match format {
@@ -226,68 +190,4 @@ fn compare(
         }
     }
     Ok(Exit::Ok)
-}
-
-#[derive(Debug, Serialize)]
-struct PageView {
-    page_id: i64,
-    url: String,
-    status: &'static str,
-    title: String,
-    language: Option<String>,
-    author: Option<String>,
-    description: Option<String>,
-    published_at: Option<String>,
-    modified_at: Option<String>,
-    content_hash: String,
-    version: u32,
-    fetched_at: String,
-    changed_at: String,
-    chunks: u32,
-    source: i64,
-    duplicate_of: Option<i64>,
-    near_duplicate_of: Option<i64>,
-}
-
-impl PageView {
-    fn new(page: &PageRow) -> PageView {
-        PageView {
-            page_id: page.id.0,
-            url: page.url.clone(),
-            status: page.status.code(),
-            title: page.title.clone(),
-            language: page.language.clone(),
-            author: page.author.clone(),
-            description: page.description.clone(),
-            published_at: page.published_at.map(rfc3339),
-            modified_at: page.modified_at.map(rfc3339),
-            content_hash: page.content_hash.to_string(),
-            version: page.version,
-            fetched_at: rfc3339(page.fetched_at),
-            changed_at: rfc3339(page.changed_at),
-            chunks: page.chunk_count,
-            source: page.source.0,
-            duplicate_of: page.duplicate_of.map(|id| id.0),
-            near_duplicate_of: page.near_duplicate_of.map(|id| id.0),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct VersionView {
-    version: u32,
-    seen_at: String,
-    content_hash: String,
-    title: String,
-}
-
-impl VersionView {
-    fn new(version: &VersionRow) -> VersionView {
-        VersionView {
-            version: version.version,
-            seen_at: rfc3339(version.seen_at),
-            content_hash: version.content_hash.to_string(),
-            title: version.title.clone(),
-        }
-    }
 }

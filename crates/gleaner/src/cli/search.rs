@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use search::{Filters, Hit, Mode, SearchRequest, SearchResponse, Searcher};
-use serde::Serialize;
+use search::{Filters, Mode, SearchRequest, SearchResponse, Searcher};
 use store::Access;
 
 use super::args::SearchArgs;
-use super::output::{Exit, Paint, json_line, line, note, paragraph, rfc3339, shorten, thousands};
+use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
 use crate::app::App;
+use crate::view::SearchView;
 
 pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
     let query = args.query.join(" ");
@@ -27,7 +27,7 @@ pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
     };
     let response = search(app, &request)?;
     if app.json {
-        json_line(&ResponseView::new(&query, &response))?;
+        json_line(&SearchView::new(&query, &response))?;
     } else {
         print(app, &request, &response, args.explain)?;
     }
@@ -153,97 +153,4 @@ pub fn highlight(paint: Paint, text: &str, highlights: &[Range<usize>]) -> Strin
     }
     out.push_str(&text[at..]);
     out.replace('\n', " ")
-}
-
-/// `search --json`
-#[derive(Debug, Serialize)]
-pub struct ResponseView {
-    query: String,
-    mode: String,
-    took_ms: f64,
-    total: usize,
-    vector_coverage: f32,
-    hits: Vec<HitView>,
-}
-
-#[derive(Debug, Serialize)]
-struct HitView {
-    url: String,
-    title: String,
-    snippet: String,
-    highlights: Vec<(usize, usize)>,
-    score: f32,
-    scores: ScoresView,
-    explain: String,
-    page_id: i64,
-    chunk_id: i64,
-    heading: String,
-    published_at: Option<String>,
-    language: Option<String>,
-    source: i64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    others: Vec<OtherView>,
-}
-
-#[derive(Debug, Serialize)]
-struct ScoresView {
-    keyword: Option<f32>,
-    vector: Option<f32>,
-}
-
-#[derive(Debug, Serialize)]
-struct OtherView {
-    chunk_id: i64,
-    heading: String,
-    snippet: String,
-}
-
-impl ResponseView {
-    pub fn new(query: &str, response: &SearchResponse) -> ResponseView {
-        ResponseView {
-            query: query.to_owned(),
-            mode: response.mode.name().to_owned(),
-            took_ms: (response.took.as_secs_f64() * 1e6).round() / 1000.0,
-            total: response.total,
-            vector_coverage: response.vector_coverage,
-            hits: response.hits.iter().map(HitView::new).collect(),
-        }
-    }
-}
-
-impl HitView {
-    fn new(hit: &Hit) -> HitView {
-        HitView {
-            url: hit.url.clone(),
-            title: hit.title.clone(),
-            snippet: hit.snippet.text.clone(),
-            highlights: hit
-                .snippet
-                .highlights
-                .iter()
-                .map(|r| (r.start, r.end))
-                .collect(),
-            score: hit.score,
-            scores: ScoresView {
-                keyword: hit.scores.keyword,
-                vector: hit.scores.vector,
-            },
-            explain: hit.explain.clone(),
-            page_id: hit.page.0,
-            chunk_id: hit.chunk.0,
-            heading: hit.heading.clone(),
-            published_at: hit.published_at.map(rfc3339),
-            language: hit.language.clone(),
-            source: hit.source.0,
-            others: hit
-                .others
-                .iter()
-                .map(|other| OtherView {
-                    chunk_id: other.chunk.0,
-                    heading: other.heading.clone(),
-                    snippet: other.snippet.text.clone(),
-                })
-                .collect(),
-        }
-    }
 }

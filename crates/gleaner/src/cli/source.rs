@@ -4,22 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
-use store::{
-    Access, IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow, SourceSchedule, Store,
-};
+use store::{Access, IntervalBounds, SourceRow, SourceSchedule, Store};
 use types::{CrawlId, SourceId};
 
 use super::args::{
     CrawlSettingsArgs, SourceAddArgs, SourceCommand, SourceEditArgs, SourceScheduleArgs,
 };
-use super::crawl_log::{self, CrawlView};
+use super::crawl_log;
 use super::output::{Exit, Paint, json_line, line, rfc3339, thousands};
-use crate::app::{App, UsageError, parse_seed};
+use crate::app::{App, UsageError};
+use crate::operations::sources::{self, AddSource, EditSource};
 use crate::pipeline::settings::SourceSettings;
-use crate::pipeline::start;
 use crate::services::Services;
-use crate::tasks::{self, CrawlPayload};
+use crate::view::{CrawlView, SourceView};
 
 const CRAWLS_SHOWN: usize = 20;
 
@@ -37,30 +34,14 @@ pub fn run(app: &App, command: &SourceCommand) -> Result<Exit> {
         SourceCommand::Remove { id, keep_pages } => remove(app, SourceId(*id), *keep_pages),
         SourceCommand::Crawl { id, priority, url } => {
             let store = app.open_store(Access::Write)?;
-            let source = find(app, &store, SourceId(*id))?;
-            let urls = url
-                .iter()
-                .map(|url| Ok(parse_seed(url)?.to_string()))
-                .collect::<Result<Vec<_>>>()?;
-            let mut task = tasks::crawl_task(
-                app.tenant,
-                &CrawlPayload {
-                    source: source.id.0,
-                    embed: true,
-                    urls,
-                },
-            )?;
-            task.priority = *priority;
-            super::task::enqueued(app, &store, task)
+            let queued = sources::crawl(&store, app.tenant, SourceId(*id), url, *priority)?;
+            super::task::enqueued(app, &store, queued)
         }
     }
 }
 
 fn find(app: &App, store: &Store, id: SourceId) -> Result<SourceRow> {
-    store
-        .source(id)?
-        .filter(|source| source.tenant == app.tenant && source.removed_at.is_none())
-        .with_context(|| format!("there is no source {id}; see `gleaner source list`"))
+    sources::find(store, app.tenant, id).context("see `gleaner source list`")
 }
 
 fn list(app: &App) -> Result<Exit> {
@@ -104,7 +85,7 @@ fn show(app: &App, id: SourceId) -> Result<Exit> {
         let crawls: Vec<CrawlView> = crawls.iter().map(CrawlView::new).collect();
         json_line(&serde_json::json!({
             "source": SourceView::new(&source),
-            "policy": json(&source.policy),
+            "policy": serde_json::from_str::<serde_json::Value>(&source.policy)?,
             "crawls": crawls,
         }))?;
         return Ok(Exit::Ok);
@@ -125,48 +106,32 @@ fn show(app: &App, id: SourceId) -> Result<Exit> {
     }
     line("  crawls")?;
     for crawl in &crawls {
-        line(format!("  {}", CrawlView::new(crawl).text()))?;
+        line(format!("  {}", crawl_log::text(&CrawlView::new(crawl))))?;
     }
     Ok(Exit::Ok)
 }
 
 fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
-    let seeds = args
-        .urls
-        .iter()
-        .map(|url| parse_seed(url))
-        .collect::<Result<Vec<_>>>()?;
-    let schedule = parse_schedule(&args.schedule)?.unwrap_or_default();
-    let settings = typed_over(&SourceSettings::default(), &args.settings);
-    let crawl = settings.over(&app.config.crawl);
-    // Says now what a crawl would say later.
-    start::scope_of(&seeds, &crawl)?;
-    let now = app.clock.now();
-    // Due at once: the first crawl should not wait a whole interval.
-    let scheduled = tasks::next_due(&schedule, None, now)?
-        .map(|due| if schedule.cron.is_some() { due } else { now });
     let store = app.open_store(Access::Write)?;
-    let name = args.name.clone();
-    let id = store.add_source(NewSourceSpec {
-        source: NewSource {
-            tenant: app.tenant,
-            name: name.unwrap_or_else(|| seeds[0].host().to_owned()),
-            seeds: seeds.iter().map(ToString::to_string).collect(),
-            policy: start::policy_json(&crawl),
+    let source = sources::add(
+        app,
+        &store,
+        app.tenant,
+        AddSource {
+            name: args.name.clone(),
+            urls: args.urls.clone(),
+            schedule: parse_schedule(&args.schedule)?.unwrap_or_default(),
+            settings: typed_over(&SourceSettings::default(), &args.settings),
         },
-        kind: "web".to_owned(),
-        active: true,
-        schedule,
-        settings: settings.to_json()?,
-        next_due_at: scheduled,
-    })?;
+    )?;
+    let id = source.id;
     if app.json {
-        json_line(&SourceView::new(&find(app, &store, id)?))?;
+        json_line(&SourceView::new(&source))?;
         return Ok(Exit::Ok);
     }
     line(format!("Source {id} is added."))?;
     let flag = super::crawl::data_dir_flag(app);
-    match scheduled {
+    match source.next_due_at {
         Some(due) => line(format!(
             "  due {}, as soon as `gleaner scheduler{flag}` and `gleaner worker{flag}` run",
             rfc3339(due)
@@ -184,31 +149,14 @@ fn edit(app: &App, args: &SourceEditArgs) -> Result<Exit> {
     } else {
         parse_schedule(&args.schedule)?
     };
-    let old_settings = SourceSettings::from_json(&old.settings)?;
-    let settings = typed_over(&old_settings, &args.settings);
-    let seeds = old
-        .seeds
-        .iter()
-        .map(|seed| parse_seed(seed))
-        .collect::<Result<Vec<_>>>()?;
-    start::scope_of(&seeds, &settings.over(&app.config.crawl))?;
-    let row = store.edit_source(
-        old.id,
-        SourceEdit {
-            name: args.name.clone(),
-            active: args.active,
-            settings: (settings != old_settings)
-                .then(|| settings.to_json())
-                .transpose()?,
-            schedule: schedule.clone(),
-            ..SourceEdit::default()
-        },
-    )?;
-    if let Some(schedule) = &schedule {
-        let due = tasks::next_due(schedule, None, app.clock.now())?;
-        store.set_next_due(row.id, due)?;
-    }
-    let row = find(app, &store, row.id)?;
+    let settings = typed_over(&SourceSettings::from_json(&old.settings)?, &args.settings);
+    let edit = EditSource {
+        name: args.name.clone(),
+        active: args.active,
+        schedule,
+        settings: Some(settings),
+    };
+    let row = sources::edit(app, &store, app.tenant, old.id, edit)?;
     if app.json {
         json_line(&SourceView::new(&row))?;
     } else {
@@ -345,56 +293,5 @@ fn time_text(time: Duration) -> String {
         s if s >= 7200 => format!("{:.1} h", s as f64 / 3600.0),
         s if s >= 60 => format!("{:.0} min", s as f64 / 60.0),
         s => format!("{s} s"),
-    }
-}
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_default()
-}
-
-#[derive(Debug, Serialize)]
-struct SourceView {
-    id: i64,
-    name: String,
-    seeds: Vec<String>,
-    pages: u64,
-    created_at: String,
-    active: bool,
-    every_s: Option<u64>,
-    cron: Option<String>,
-    adaptive_s: Option<(u64, u64)>,
-    /// What an adaptive interval has arrived at.
-    interval_s: Option<u64>,
-    next_due_at: Option<String>,
-    last_crawled_at: Option<String>,
-    failures_in_a_row: u32,
-    trouble: Option<String>,
-    settings: serde_json::Value,
-    last_crawl: Option<CrawlView>,
-}
-
-impl SourceView {
-    fn new(source: &SourceRow) -> SourceView {
-        SourceView {
-            id: source.id.0,
-            name: source.name.clone(),
-            seeds: source.seeds.clone(),
-            pages: source.page_count,
-            created_at: rfc3339(source.created_at),
-            active: source.active,
-            every_s: source.schedule.every.map(|every| every.as_secs()),
-            cron: source.schedule.cron.clone(),
-            adaptive_s: source
-                .schedule
-                .adaptive
-                .map(|bounds| (bounds.min.as_secs(), bounds.max.as_secs())),
-            interval_s: source.interval.map(|interval| interval.as_secs()),
-            next_due_at: source.next_due_at.map(rfc3339),
-            last_crawled_at: source.last_crawled_at.map(rfc3339),
-            failures_in_a_row: source.failures_in_a_row,
-            trouble: source.trouble.clone(),
-            settings: json(&source.settings),
-            last_crawl: source.last_crawl.as_ref().map(CrawlView::new),
-        }
     }
 }

@@ -3,20 +3,18 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Serialize;
-use store::{
-    Access, Cancelled, CrawlControl, QueueCount, Store, StoreErrorKind, TaskFilter, TaskRow,
-};
+use store::{Access, Cancelled, Enqueued, Store, TaskFilter, TaskRow};
 use types::{TaskId, TaskState};
 
 use super::args::{TaskCommand, TaskListArgs, TaskScrapeArgs};
 use super::crawl::data_dir_flag;
 use super::output::{Exit, Paint, json_line, line, note, rfc3339, shorten, thousands};
 use super::stop;
-use crate::app::{App, UsageError, parse_seed};
-use crate::tasks::{self, ScrapePayload};
+use crate::app::{App, UsageError};
+use crate::operations;
+use crate::view::{QueueView, TaskView};
 
 /// How often a watched task is read: its progress is written as often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -49,33 +47,20 @@ fn done(app: &App, id: i64, status: &str, text: &str) -> Result<Exit> {
 }
 
 fn scrape(app: &App, args: &TaskScrapeArgs) -> Result<Exit> {
-    let urls = args
-        .urls
-        .iter()
-        .map(|url| Ok(parse_seed(url)?.to_string()))
-        .collect::<Result<Vec<_>>>()?;
-    let kind = if urls.len() == 1 {
-        tasks::SCRAPE
-    } else {
-        tasks::SCRAPE_BATCH
-    };
-    let payload = ScrapePayload {
-        urls,
+    let store = app.open_store(Access::Write)?;
+    let scrape = operations::tasks::Scrape {
+        urls: args.urls.clone(),
         brand: args.brand.clone(),
         max_concurrent: args.max_concurrent,
         delay_ms: args.delay_ms,
+        priority: args.priority,
     };
-    let mut task = tasks::task(app.tenant, kind, &payload)?;
-    task.priority = args.priority;
-    let store = app.open_store(Access::Write)?;
-    enqueued(app, &store, task)
+    let queued = operations::tasks::scrape(&store, app.tenant, scrape)?;
+    enqueued(app, &store, queued)
 }
 
-/// Queues a task and says how to follow it.
-pub fn enqueued(app: &App, store: &Store, task: store::NewTask) -> Result<Exit> {
-    let Some(enqueued) = store.enqueue_tasks(vec![task])?.pop() else {
-        bail!("bug: the task was not queued");
-    };
+/// Says that a task is queued and how to follow it.
+pub fn enqueued(app: &App, store: &Store, enqueued: Enqueued) -> Result<Exit> {
     let id = enqueued.id;
     if app.json {
         json_line(&serde_json::json!({"task_id": id.0, "created": enqueued.created}))?;
@@ -327,14 +312,8 @@ fn status(app: &App, store: &Store) -> Result<Exit> {
 
 fn cancel(app: &App, id: TaskId) -> Result<Exit> {
     let store = app.open_store(Access::Write)?;
-    let cancelled = store.cancel_task(app.tenant, id)?;
+    let cancelled = operations::tasks::cancel(&store, app.tenant, id)?;
     // A crawl that rests has nobody to end it.
-    if cancelled == Cancelled::Now
-        && let Some(crawl) = store.crawl_of_task(id)?
-        && !crawl.status.is_finished()
-    {
-        store.cancel_crawl(crawl.id)?;
-    }
     match cancelled {
         Cancelled::Now => done(app, id.0, "cancelled", "is cancelled"),
         Cancelled::Requested => done(
@@ -366,18 +345,10 @@ fn pause(app: &App, id: Option<i64>, kind: Option<&str>, pause: bool) -> Result<
         }
         return Ok(Exit::Ok);
     };
-    let task = store.task(app.tenant, TaskId(id))?;
-    let Some(crawl) = store
-        .crawl_of_task(task.id)?
-        .filter(|c| !c.status.is_finished())
-    else {
-        bail!(UsageError(format!(
-            "task {id} has no crawl to pause; `--kind {}` pauses its kind",
-            task.kind
-        )));
-    };
+    let task = TaskId(id);
+    let crawl = operations::tasks::crawl_of(&store, app.tenant, task)?;
     if pause {
-        store.request_crawl_control(crawl.id, CrawlControl::Pause)?;
+        operations::tasks::pause_crawl(&store, &crawl)?;
         return done(
             app,
             id,
@@ -385,105 +356,6 @@ fn pause(app: &App, id: Option<i64>, kind: Option<&str>, pause: bool) -> Result<
             "pauses its crawl; `gleaner task resume` goes on",
         );
     }
-    store.request_crawl_control(crawl.id, CrawlControl::Run)?;
-    match store.hurry_task(app.tenant, task.id) {
-        Ok(()) => {}
-        // It has not come to rest yet, or is queued anyway.
-        Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-        Err(error) => return Err(error.into()),
-    }
+    operations::tasks::resume_crawl(&store, app.tenant, &crawl, task)?;
     done(app, id, "resumed", "goes on as soon as a worker is free")
-}
-
-#[derive(Debug, Serialize)]
-struct TaskView<'a> {
-    id: i64,
-    kind: &'a str,
-    state: &'static str,
-    priority: String,
-    payload: serde_json::Value,
-    attempt: u32,
-    attempts_max: u32,
-    enqueued_at: String,
-    run_at: String,
-    started_at: Option<String>,
-    finished_at: Option<String>,
-    worker: Option<&'a str>,
-    cancel_requested: bool,
-    waiting_for: Option<&'a str>,
-    error: Option<&'a str>,
-    result: Option<serde_json::Value>,
-    progress: ProgressView<'a>,
-    /// Grows with each progress written.
-    progress_seq: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct ProgressView<'a> {
-    completed: u64,
-    total: Option<u64>,
-    current: Option<&'a str>,
-    errors: u64,
-}
-
-impl TaskView<'_> {
-    fn new(task: &TaskRow) -> TaskView<'_> {
-        let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
-        TaskView {
-            id: task.id.0,
-            kind: &task.kind,
-            state: task.state.code(),
-            priority: task.priority.to_string(),
-            payload: json(&task.payload),
-            attempt: task.attempt,
-            attempts_max: task.attempts_max,
-            enqueued_at: rfc3339(task.enqueued_at),
-            run_at: rfc3339(task.run_at),
-            started_at: task.started_at.map(rfc3339),
-            finished_at: task.finished_at.map(rfc3339),
-            worker: task.worker.as_deref(),
-            cancel_requested: task.cancel_requested,
-            waiting_for: task.waiting_for.as_deref(),
-            error: task.error.as_deref(),
-            result: task.result.as_deref().map(json),
-            progress: ProgressView {
-                completed: task.progress.completed,
-                total: task.progress.total,
-                current: task.progress.current.as_deref(),
-                errors: task.progress.errors,
-            },
-            progress_seq: task.progress_seq,
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct QueueView<'a> {
-    kind: &'a str,
-    paused: bool,
-    scheduled: u64,
-    queued: u64,
-    running: u64,
-    succeeded_ever: u64,
-    failed_ever: u64,
-    cancelled_ever: u64,
-    dead: u64,
-    oldest_queued: Option<String>,
-}
-
-impl QueueView<'_> {
-    fn new(count: &QueueCount, paused: bool) -> QueueView<'_> {
-        QueueView {
-            kind: &count.kind,
-            paused,
-            scheduled: count.scheduled,
-            queued: count.queued,
-            running: count.running,
-            succeeded_ever: count.ever.succeeded,
-            failed_ever: count.ever.failed,
-            cancelled_ever: count.ever.cancelled,
-            dead: count.dead,
-            oldest_queued: count.oldest_queued.map(rfc3339),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use extract::ExtractLimits;
 use frontier::{BreakerPolicy, PacePolicy, RetryPolicy, Scope, ScopeKind, ScopeRules, UrlPolicy};
 use store::{FrontierKind, NewTask, NewUrl, Store};
 use tokio::sync::watch;
-use types::{CanonicalUrl, CrawlId, Timestamp};
+use types::{CanonicalUrl, CrawlId, TenantId, Timestamp};
 
 use super::crawl::{self, CrawlPlan, CrawlReport, CrawlStages};
 use super::fetching::Fetching;
@@ -35,6 +35,7 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 /// A crawl to run: it exists in the store, with its seeds queued.
 #[derive(Clone, Debug)]
 pub struct CrawlOrder {
+    pub tenant: TenantId,
     pub crawl: CrawlId,
     pub seeds: Vec<CanonicalUrl>,
     pub settings: CrawlConfig,
@@ -112,7 +113,7 @@ fn plan(
         },
         visitor: Visitor {
             store: store.clone(),
-            tenant: app.tenant,
+            tenant: order.tenant,
             links: links.clone(),
             progress: progress.clone(),
             metrics: services.metrics.clone(),

@@ -206,6 +206,7 @@ impl Order {
             Vec::new()
         };
         let order = CrawlOrder {
+            tenant: context.task.tenant,
             crawl,
             seeds: self.seeds,
             settings: self.settings,

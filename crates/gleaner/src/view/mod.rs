@@ -1,0 +1,27 @@
+//! Rows as people and programs see them: the JSON of the HTTP API and of
+//! `--json`, which are the same.
+
+mod crawl;
+mod page;
+mod search;
+mod source;
+mod task;
+
+pub use crawl::{CrawlView, ReasonView};
+pub use page::{PageFullView, PageView, VersionView};
+pub use search::SearchView;
+pub use source::SourceView;
+pub use task::{QueueView, TaskView};
+
+use types::Timestamp;
+
+/// RFC 3339 in UTC, to the second.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.0.div_euclid(1000))
+        .map_or_else(|_| at.0.to_string(), |t| t.to_string())
+}
+
+/// JSON kept as text; what cannot be read is shown as it is.
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
