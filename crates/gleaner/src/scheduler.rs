@@ -91,6 +91,13 @@ impl Scheduler {
         Ok(checked)
     }
 
+    /// True when a source has become due since. Trouble with the store is left
+    /// to the next check, which tells of it.
+    pub fn something_is_due(&self) -> bool {
+        let now = self.app.clock.now();
+        matches!(self.store.next_source_due(), Ok(Some(due)) if due <= now)
+    }
+
     /// How long to wait for the next check.
     pub fn pause(&self) -> Duration {
         Duration::from_secs(self.app.config.scheduler.check_s.max(1))

@@ -78,6 +78,11 @@ impl Services {
         Ok(started)
     }
 
+    /// Why there is no embedder although one is configured.
+    pub fn model_problem(&self) -> Option<String> {
+        self.embedder().err().map(|error| format!("{error:#}"))
+    }
+
     /// Returns once everything committed can be found by keyword.
     pub fn flush_index(&self) -> Result<()> {
         match &self.indexer {

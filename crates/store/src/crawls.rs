@@ -78,6 +78,14 @@ impl Store {
         })
     }
 
+    /// The task that runs the crawl, or ran it last.
+    pub fn task_of_crawl(&self, id: CrawlId) -> Result<Option<TaskId>, StoreError> {
+        self.read("look for the crawl's task", |connection| {
+            let sql = "SELECT task_id FROM crawls WHERE id = ?1 AND task_id IS NOT NULL";
+            first(connection, sql, [id.0], |row| Ok(TaskId(row.get(0)?)))
+        })
+    }
+
     /// The newest crawl of the source that has not reached its end.
     pub fn unfinished_crawl(&self, source: SourceId) -> Result<Option<CrawlRow>, StoreError> {
         self.read("look for an unfinished crawl", |connection| {

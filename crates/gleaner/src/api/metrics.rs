@@ -1,43 +1,45 @@
-//! `GET /metrics` in Prometheus's text format, and `GET /health`.
+//! `GET /metrics` in Prometheus's text format.
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 
+use super::access::{Caller, Scope};
+use super::error::ApiError;
+use super::routes::monitoring::health;
+use super::state::Api;
 use crate::services::Services;
 
-/// For operators; knows nothing of tenants.
+/// For a worker, whose metrics know nothing of tenants: `/metrics` and `/health`.
 pub fn router(services: Arc<Services>) -> Router {
+    let metrics = |State(services): State<Arc<Services>>| async move {
+        let read = tokio::task::spawn_blocking(move || text(&services)).await;
+        let text = read.map_err(anyhow::Error::from).and_then(|text| text);
+        text.map(as_text).map_err(ApiError::from)
+    };
     Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(health))
         .with_state(services)
 }
 
-async fn metrics(State(services): State<Arc<Services>>) -> Response {
-    let text = tokio::task::spawn_blocking(move || {
-        let clock = services.app.clock.as_ref();
-        services.metrics.sampled.refresh(&services.store, clock)?;
-        services.metrics.text()
-    });
-    match text.await {
-        Ok(Ok(text)) => {
-            let kind = [(CONTENT_TYPE, prometheus::TEXT_FORMAT)];
-            (kind, text).into_response()
-        }
-        failed => {
-            tracing::error!(?failed, "could not read the metrics");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+/// For the operator of a server.
+pub async fn of_all(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
+    caller.must(Scope::Admin)?;
+    let text = api.run(|api| Ok(text(&api.services)?)).await?;
+    Ok(as_text(text))
 }
 
-/// The process is alive.
-async fn health() -> Json<serde_json::Value> {
-    Json(serde_json::json!({"status": "ok"}))
+fn text(services: &Services) -> anyhow::Result<String> {
+    let clock = services.app.clock.as_ref();
+    services.metrics.sampled.refresh(&services.store, clock)?;
+    services.metrics.text()
+}
+
+fn as_text(text: String) -> Response {
+    ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }

@@ -1,6 +1,26 @@
 //! What Gleaner answers over HTTP.
+//!
+//! [`router`] lists the routes, [`routes`] has a file for each thing they are
+//! about. Around them, from the outside in: [`observe`] (ids, times), the
+//! limits, [`access`] (who asks, what they may). Handlers take what is checked
+//! ([`extract`]), call `operations` or the store on a thread ([`state`]) and
+//! answer with a view or an [`error`]. [`events`] and [`stream`] are live
+//! progress. Nothing here knows SQL, and nothing else knows HTTP.
 
+mod access;
+mod docs;
+mod error;
+mod events;
+mod extract;
 pub mod metrics;
+mod observe;
+mod router;
+mod routes;
 mod server;
+mod state;
+mod stream;
 
-pub use server::Server;
+pub use events::Events;
+pub use router::{document_json, router};
+pub use server::{Bound, Server};
+pub use state::Api;

@@ -50,10 +50,14 @@ pub enum Command {
     /// Look at queued work, cancel, retry, pause and resume it
     #[command(subcommand)]
     Task(TaskCommand),
+    /// Answer the HTTP API, run tasks and keep schedules, until stopped
+    Serve(ServeArgs),
     /// Run tasks from the queue until stopped
     Worker(WorkerArgs),
     /// Queue crawls of sources that are due, until stopped
     Scheduler(SchedulerArgs),
+    /// Print the HTTP API's OpenAPI document
+    Openapi,
     /// Look at pages, their versions and what changed
     #[command(subcommand)]
     Page(PageCommand),
@@ -401,6 +405,25 @@ pub struct WorkerArgs {
     /// Answer GET /metrics (Prometheus) and GET /health here, e.g. 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner serve
+  gleaner serve --listen 127.0.0.1:9000 --allow-private 10.0.0.0/8
+  gleaner serve --no-workers        # tasks and schedules run elsewhere
+
+The API is described at /docs on the server, and by `gleaner openapi`.")]
+pub struct ServeArgs {
+    /// Address and port; 127.0.0.1:8080 unless configured
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Only answer the API: run no tasks and keep no schedules
+    #[arg(long)]
+    pub no_workers: bool,
+    /// Allow requests to this private network (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    pub allow_private: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -6,7 +6,6 @@ mod config;
 pub mod crawl;
 mod crawl_log;
 mod demo;
-mod diff;
 mod doctor;
 pub mod extract;
 mod live;
@@ -15,6 +14,7 @@ pub mod output;
 mod page;
 mod reindex;
 pub mod search;
+mod serve;
 mod source;
 mod stop;
 mod task;
@@ -96,6 +96,8 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Embed => crawl::embed(&app),
         Command::Source(command) => source::run(&app, command),
         Command::Task(command) => task::run(&app, command),
+        Command::Serve(args) => serve::run(&app, args),
+        Command::Openapi => serve::openapi(),
         Command::Worker(args) => worker::run(&app, args),
         Command::Scheduler(args) => worker::schedule(&app, args),
         Command::Page(command) => page::run(&app, command),

@@ -5,9 +5,10 @@ use store::{Access, PageContent, PageFilter, PageRow, PageStatus, Store};
 use types::{PageId, SourceId};
 
 use super::args::{ExtractFormat, PageCommand, PageListArgs};
-use super::diff;
+
 use super::output::{Exit, Paint, json_line, line, rfc3339, shorten};
 use crate::app::App;
+use crate::diff;
 use crate::view::{PageFullView, PageView, VersionView};
 
 /// Rows read at a time; the list itself has no limit unless asked for.

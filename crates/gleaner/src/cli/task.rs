@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use store::{Access, Cancelled, Enqueued, Store, TaskFilter, TaskRow};
+use store::{Access, Cancelled, CrawlControl, Enqueued, Store, TaskFilter, TaskRow};
 use types::{TaskId, TaskState};
 
 use super::args::{TaskCommand, TaskListArgs, TaskScrapeArgs};
@@ -348,7 +348,7 @@ fn pause(app: &App, id: Option<i64>, kind: Option<&str>, pause: bool) -> Result<
     let task = TaskId(id);
     let crawl = operations::tasks::crawl_of(&store, app.tenant, task)?;
     if pause {
-        operations::tasks::pause_crawl(&store, &crawl)?;
+        operations::crawls::control(&store, app.tenant, &crawl, CrawlControl::Pause)?;
         return done(
             app,
             id,
@@ -356,6 +356,6 @@ fn pause(app: &App, id: Option<i64>, kind: Option<&str>, pause: bool) -> Result<
             "pauses its crawl; `gleaner task resume` goes on",
         );
     }
-    operations::tasks::resume_crawl(&store, app.tenant, &crawl, task)?;
+    operations::crawls::control(&store, app.tenant, &crawl, CrawlControl::Run)?;
     done(app, id, "resumed", "goes on as soon as a worker is free")
 }

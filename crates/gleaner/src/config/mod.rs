@@ -27,6 +27,7 @@ pub struct Config {
     pub search: SearchConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
+    pub api: ApiConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -184,4 +185,16 @@ pub struct WorkerConfig {
 #[serde(deny_unknown_fields)]
 pub struct SchedulerConfig {
     pub check_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    pub listen: std::net::SocketAddr,
+    pub body_bytes_max: usize,
+    pub requests_max: usize,
+    pub threads: usize,
+    pub timeout_s: u64,
+    pub streams_max: usize,
+    pub cors_origins: Vec<String>,
 }

@@ -35,6 +35,7 @@ pub struct Metrics {
     pub tasks: TaskMetrics,
     pub crawls: CrawlMetrics,
     pub embedding: EmbeddingMetrics,
+    pub http: HttpMetrics,
     pub sampled: sample::Sampled,
 }
 
@@ -68,6 +69,22 @@ pub struct CrawlMetrics {
 pub struct EmbeddingMetrics {
     texts: IntCounterVec,
     pub duration: Histogram,
+}
+
+/// Of the requests that this process answers.
+#[derive(Debug)]
+pub struct HttpMetrics {
+    duration: HistogramVec,
+}
+
+impl HttpMetrics {
+    /// `route` as declared, so that the labels are as many as the routes.
+    pub fn answered(&self, route: &str, status: u16, took: Duration) {
+        let status = status.to_string();
+        let labels = [route, status.as_str()];
+        let seconds = took.as_secs_f64();
+        self.duration.with_label_values(&labels).observe(seconds);
+    }
 }
 
 impl Metrics {
@@ -159,6 +176,13 @@ impl Metrics {
                 duration: made.duration(
                     "embedding_duration_seconds",
                     "Time of one round of the embedding backlog (at most 128 chunks).",
+                )?,
+            },
+            http: HttpMetrics {
+                duration: made.durations(
+                    "http_request_duration_seconds",
+                    "Time to answer requests, by route and status.",
+                    &["route", "status"],
                 )?,
             },
             sampled: sample::Sampled::new(&made)?,

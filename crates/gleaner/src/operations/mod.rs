@@ -1,5 +1,6 @@
 //! What a person can ask for, by whatever way: the command line and the HTTP
 //! API call the same functions, so that both check and mean the same.
 
+pub mod crawls;
 pub mod sources;
 pub mod tasks;

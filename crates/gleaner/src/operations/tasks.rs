@@ -1,7 +1,7 @@
 //! Tasks and crawls: queued, stopped, put to rest, gone on with.
 
 use anyhow::Result;
-use store::{Cancelled, CrawlControl, CrawlRow, Enqueued, Store, StoreErrorKind};
+use store::{Cancelled, CrawlRow, Enqueued, Store};
 use types::{Priority, TaskId, TenantId};
 
 use super::sources::{enqueue, seeds};
@@ -81,20 +81,4 @@ pub fn crawl_of(store: &Store, tenant: TenantId, id: TaskId) -> Result<CrawlRow>
             );
             UsageError(problem).into()
         })
-}
-
-pub fn pause_crawl(store: &Store, crawl: &CrawlRow) -> Result<()> {
-    store.request_crawl_control(crawl.id, CrawlControl::Pause)?;
-    Ok(())
-}
-
-/// Goes on with a paused crawl; `task` is the one that runs it.
-pub fn resume_crawl(store: &Store, tenant: TenantId, crawl: &CrawlRow, task: TaskId) -> Result<()> {
-    store.request_crawl_control(crawl.id, CrawlControl::Run)?;
-    match store.hurry_task(tenant, task) {
-        Ok(()) => Ok(()),
-        // It has not come to rest yet, or is queued anyway.
-        Err(error) if error.kind() == StoreErrorKind::Conflict => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -3,10 +3,12 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use utoipa::ToSchema;
+
 use crate::config::CrawlConfig;
 
 /// Settings of a source, stored with it as JSON; `None` means as configured.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceSettings {
     #[serde(skip_serializing_if = "Option::is_none")]

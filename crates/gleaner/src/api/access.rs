@@ -1,0 +1,188 @@
+//! Who is asking, and what they may do.
+//!
+//! A key names tenant and scopes. Without one, a server on loopback takes
+//! whoever reaches it for its owner: the default tenant with every scope. Then
+//! a web page that the owner visits must not speak in their name, so requests
+//! from other sites are refused: by `Host` (a name that was rebound to
+//! loopback) and by `Origin` and `Sec-Fetch-Site` (a page that sends forms).
+
+use std::net::SocketAddr;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+use types::TenantId;
+
+use super::error::{ApiError, Code};
+use super::state::Api;
+
+/// What a caller may do; each includes the ones before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    Read,
+    Write,
+    Admin,
+}
+
+/// The one who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub tenant: TenantId,
+    pub scope: Scope,
+}
+
+impl Caller {
+    pub fn must(self, scope: Scope) -> Result<Caller, ApiError> {
+        if self.scope >= scope {
+            return Ok(self);
+        }
+        let needed = match scope {
+            Scope::Read => "read",
+            Scope::Write => "write",
+            Scope::Admin => "admin",
+        };
+        let message = format!("this needs a key with the scope `{needed}`");
+        Err(ApiError::new(Code::Forbidden, message))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, ApiError> {
+        // The layer below sets it for every route that knows callers.
+        parts.extensions.get::<Caller>().copied().ok_or_else(|| {
+            ApiError::new(Code::Internal, "bug: the route does not know who is asking")
+        })
+    }
+}
+
+/// Finds out who is asking, before any handler runs.
+pub async fn know_caller(
+    State(api): State<Api>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = caller(&api, request.method(), request.headers())?;
+    request.extensions_mut().insert(caller);
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(caller);
+    Ok(response)
+}
+
+fn caller(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    if !api.listen.ip().is_loopback() {
+        let message = "this server is reachable from outside and asks for an API key: send \
+                       `Authorization: Bearer …`";
+        return Err(ApiError::new(Code::Unauthorized, message));
+    }
+    if !host_is_local(headers, api.listen) {
+        let message = "without an API key this server answers only to its loopback address";
+        return Err(ApiError::new(Code::Forbidden, message));
+    }
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !reads && is_foreign(headers) {
+        let message = "without an API key no other web site may change anything here";
+        return Err(ApiError::new(Code::Forbidden, message));
+    }
+    Ok(Caller {
+        tenant: api.services.app.tenant,
+        scope: Scope::Admin,
+    })
+}
+
+/// `localhost`, a loopback address, or nothing (HTTP/1.0).
+fn host_is_local(headers: &HeaderMap, listen: SocketAddr) -> bool {
+    let Some(host) = headers.get(HOST) else {
+        return true;
+    };
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    is_local(host) || host == listen.to_string()
+}
+
+fn is_local(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<axum::http::uri::Authority>() else {
+        return false;
+    };
+    let host = authority.host().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Sent by a page of another site.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if matches!(text("sec-fetch-site"), Some("cross-site")) {
+        return true;
+    }
+    match headers.get(ORIGIN).map(|origin| origin.to_str()) {
+        None => false,
+        Some(Err(_)) => true,
+        Some(Ok(origin)) => {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            !authority.is_some_and(is_local)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                let name = axum::http::HeaderName::from_static(name);
+                (name, axum::http::HeaderValue::from_static(value))
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn check_host(host: &'static str, local: bool) {
+        let listen = "127.0.0.1:8080".parse().expect("an address");
+        assert_eq!(
+            host_is_local(&headers(&[("host", host)]), listen),
+            local,
+            "{host}"
+        );
+    }
+
+    #[test]
+    fn only_loopback_names_are_local() {
+        check_host("localhost:8080", true);
+        check_host("LOCALHOST", true);
+        check_host("127.0.0.1:8080", true);
+        check_host("127.9.9.9", true);
+        check_host("[::1]:8080", true);
+        check_host("evil.example:8080", false);
+        check_host("localhost.evil.example", false);
+        check_host("127.0.0.1.evil.example", false);
+        check_host("10.0.0.1", false);
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_foreign() {
+        assert!(!is_foreign(&headers(&[])));
+        assert!(!is_foreign(&headers(&[(
+            "origin",
+            "http://127.0.0.1:8080"
+        )])));
+        assert!(!is_foreign(&headers(&[(
+            "origin",
+            "http://localhost:3000"
+        )])));
+        assert!(is_foreign(&headers(&[("origin", "https://evil.example")])));
+        assert!(is_foreign(&headers(&[("origin", "null")])));
+        assert!(is_foreign(&headers(&[("sec-fetch-site", "cross-site")])));
+        assert!(!is_foreign(&headers(&[("sec-fetch-site", "same-origin")])));
+    }
+}

@@ -1,0 +1,163 @@
+//! Crawls: the log of runs, and their control.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use store::{CrawlControl, CrawlRow};
+use types::{CrawlId, SourceId};
+use utoipa::{IntoParams, ToSchema};
+
+use super::tasks::limit;
+use crate::api::access::{Caller, Scope};
+use crate::api::error::{ApiError, Code, ErrorBody};
+use crate::api::extract::{Path, Query};
+use crate::api::state::Api;
+use crate::api::stream;
+use crate::operations::{crawls as operations, sources};
+use crate::view::{CrawlView, ReasonView};
+
+const LIST_DEFAULT: usize = 50;
+const LIST_MAX: usize = 500;
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CrawlListParams {
+    /// Of this source.
+    pub source: i64,
+    /// 1 to 500; 50 unless given.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CrawlList {
+    pub crawls: Vec<CrawlView>,
+}
+
+/// List the crawls of a source, newest first
+#[utoipa::path(get, path = "/api/v2/crawls", tag = "crawls", params(CrawlListParams),
+    responses((status = 200, body = CrawlList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(params): Query<CrawlListParams>,
+) -> Result<Json<CrawlList>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
+    api.run(move |api| {
+        let store = &api.services.store;
+        let source = sources::find(store, caller.tenant, SourceId(params.source))?;
+        let rows = store.crawls(Some(source.id), limit)?;
+        let crawls = rows.iter().map(CrawlView::new).collect();
+        Ok(Json(CrawlList { crawls }))
+    })
+    .await
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CrawlShown {
+    pub crawl: CrawlView,
+    /// Why URLs did not become pages, with examples.
+    pub reasons: Vec<ReasonView>,
+}
+
+/// Show a crawl
+#[utoipa::path(get, path = "/api/v2/crawls/{id}", tag = "crawls", params(("id" = i64, Path)),
+    responses((status = 200, body = CrawlShown), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<CrawlShown>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    api.run(move |api| {
+        let store = &api.services.store;
+        let crawl = operations::find(store, caller.tenant, CrawlId(id))?;
+        let reasons = store.crawl_reasons(crawl.id)?;
+        Ok(Json(CrawlShown {
+            crawl: CrawlView::new(&crawl),
+            reasons: reasons.iter().map(ReasonView::new).collect(),
+        }))
+    })
+    .await
+}
+
+/// Follow a crawl
+///
+/// Server-sent events: `progress` with the crawl for each new state, `end` with its last one.
+/// Resumes with `Last-Event-ID`.
+#[utoipa::path(get, path = "/api/v2/crawls/{id}/events", tag = "crawls", params(("id" = i64, Path)),
+    responses((status = 200, body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The last event was heard already"),
+        (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn events(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    let states = api
+        .run(move |api| api.events.watch_crawl(caller.tenant, CrawlId(id)))
+        .await?;
+    Ok(stream::events(states, &headers))
+}
+
+/// Pause a crawl
+///
+/// What is under way is finished and stored.
+#[utoipa::path(post, path = "/api/v2/crawls/{id}/pause", tag = "crawls", params(("id" = i64, Path)),
+    responses((status = 200, body = CrawlView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn pause(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<CrawlView>, ApiError> {
+    control(&api, caller, id, CrawlControl::Pause).await
+}
+
+/// Go on with a paused crawl
+#[utoipa::path(post, path = "/api/v2/crawls/{id}/resume", tag = "crawls", params(("id" = i64, Path)),
+    responses((status = 200, body = CrawlView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn resume(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<CrawlView>, ApiError> {
+    control(&api, caller, id, CrawlControl::Run).await
+}
+
+/// End a crawl before its time
+///
+/// What it has stored stays.
+#[utoipa::path(post, path = "/api/v2/crawls/{id}/cancel", tag = "crawls", params(("id" = i64, Path)),
+    responses((status = 200, body = CrawlView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn cancel(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<CrawlView>, ApiError> {
+    control(&api, caller, id, CrawlControl::Cancel).await
+}
+
+async fn control(
+    api: &Api,
+    caller: Caller,
+    id: i64,
+    control: CrawlControl,
+) -> Result<Json<CrawlView>, ApiError> {
+    let caller = caller.must(Scope::Write)?;
+    api.run(move |api| {
+        let store = &api.services.store;
+        let crawl = operations::find(store, caller.tenant, CrawlId(id))?;
+        if crawl.status.is_finished() {
+            let message = format!("crawl {id} has ended ({})", crawl.status.code());
+            return Err(ApiError::new(Code::Conflict, message));
+        }
+        let changed: CrawlRow = operations::control(store, caller.tenant, &crawl, control)?;
+        Ok(Json(CrawlView::new(&changed)))
+    })
+    .await
+}

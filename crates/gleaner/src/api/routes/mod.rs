@@ -1,0 +1,9 @@
+//! The routes, a file for each thing they are about.
+
+pub mod compat;
+pub mod crawls;
+pub mod monitoring;
+pub mod pages;
+pub mod search;
+pub mod sources;
+pub mod tasks;

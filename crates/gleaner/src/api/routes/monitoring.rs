@@ -1,0 +1,359 @@
+//! How the service is doing.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::tasks::{QueueStatus, limit, read_queue};
+use crate::api::access::{Caller, Scope};
+use crate::api::error::{ApiError, ErrorBody};
+use crate::api::extract::Query;
+use crate::api::observe::Seen;
+use crate::api::state::Api;
+use crate::process;
+use crate::view::rfc3339;
+
+const LAST_MAX: usize = 10_000;
+const SHOWN_MAX: usize = 1_000;
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Alive {
+    pub status: &'static str,
+    pub version: &'static str,
+}
+
+/// Is the process alive?
+#[utoipa::path(get, path = "/health", tag = "monitoring", responses((status = 200, body = Alive)))]
+pub async fn health() -> Json<Alive> {
+    Json(Alive {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Ready {
+    pub ready: bool,
+    pub checks: Vec<Check>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Check {
+    /// `database`, `queue`, `model` or `disk`.
+    pub name: &'static str,
+    pub ok: bool,
+    /// What is wrong, for people.
+    pub detail: Option<String>,
+}
+
+/// Bytes below which nothing more should be written.
+const DISK_FREE_MIN: u64 = 100 * 1024 * 1024;
+
+/// Can it serve? 503 when not
+#[utoipa::path(get, path = "/ready", tag = "monitoring",
+    responses((status = 200, body = Ready), (status = 503, body = Ready)))]
+pub async fn ready(State(api): State<Api>) -> Result<(StatusCode, Json<Ready>), ApiError> {
+    let ready = api.run(|api| Ok(checks(api))).await?;
+    let status = if ready.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    Ok((status, Json(ready)))
+}
+
+/// Paths and causes go to the log: anybody may ask this.
+fn checks(api: &Api) -> Ready {
+    let check = |name: &'static str, problem: Option<(&str, String)>| {
+        if let Some((_, cause)) = &problem {
+            tracing::error!(check = name, error = %cause, "not ready");
+        }
+        Check {
+            name,
+            ok: problem.is_none(),
+            detail: problem.map(|(told, _)| told.to_owned()),
+        }
+    };
+    let services = &api.services;
+    let database = services.store.stats().err();
+    let queue = services.store.next_run_at().err();
+    let model = services.model_problem();
+    let free = process::disk_free_bytes(services.app.data_dir());
+    let checks = vec![
+        check(
+            "database",
+            database.map(|e| ("cannot be read", e.to_string())),
+        ),
+        check("queue", queue.map(|e| ("cannot be read", e.to_string()))),
+        check("model", model.map(|e| ("cannot be loaded", e))),
+        check(
+            "disk",
+            free.filter(|free| *free < DISK_FREE_MIN)
+                .map(|free| ("nearly full", format!("{free} bytes are free"))),
+        ),
+    ];
+    Ready {
+        ready: checks.iter().all(|check| check.ok),
+        checks,
+    }
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Stats {
+    pub sources: u64,
+    /// Pages that their sites still offer.
+    pub pages_live: u64,
+    pub pages: u64,
+    pub chunks: u64,
+    pub vectors: VectorStats,
+    pub tasks: QueueStatus,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VectorStats {
+    /// Chunks that have their vectors, wait for them, and cannot get them.
+    pub done: u64,
+    pub pending: u64,
+    pub failed: u64,
+}
+
+/// Count what is stored
+#[utoipa::path(get, path = "/api/v2/stats", tag = "monitoring",
+    responses((status = 200, body = Stats), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn stats(State(api): State<Api>, caller: Caller) -> Result<Json<Stats>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    api.run(move |api| read_stats(api, caller).map(Json)).await
+}
+
+fn read_stats(api: &Api, caller: Caller) -> Result<Stats, ApiError> {
+    let store = &api.services.store;
+    let stored = store.stats()?;
+    let vectors = store.embedding_progress()?;
+    Ok(Stats {
+        sources: store.sources(caller.tenant)?.len() as u64,
+        pages_live: stored.pages_live,
+        pages: stored.pages,
+        chunks: stored.chunks,
+        vectors: VectorStats {
+            done: vectors.done,
+            pending: vectors.pending,
+            failed: vectors.failed,
+        },
+        tasks: read_queue(api, caller)?,
+    })
+}
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LastParams {
+    /// Of the last so many requests, 1 to 10000; 1000 unless given.
+    #[param(minimum = 1, maximum = 10_000)]
+    pub last_n: Option<usize>,
+}
+
+/// Requests of one route, or of all.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct RouteStats {
+    pub requests: u64,
+    /// Answered with 4xx or 5xx.
+    pub errors: u64,
+    pub error_rate: f64,
+    pub mean_ms: f64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RequestStats {
+    pub all: RouteStats,
+    pub routes: std::collections::BTreeMap<String, RouteStats>,
+}
+
+/// Time the last requests
+#[utoipa::path(get, path = "/api/v2/metrics/stats", tag = "monitoring", params(LastParams),
+    responses((status = 200, body = RequestStats), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn request_stats(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(params): Query<LastParams>,
+) -> Result<Json<RequestStats>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    let last = limit(params.last_n, 1_000, LAST_MAX)?;
+    let seen = api.recent.of(caller.tenant, |_| true, last);
+    let mut by_route: std::collections::BTreeMap<String, Vec<&Seen>> = Default::default();
+    for request in &seen {
+        let route = format!("{} {}", request.method, request.route);
+        by_route.entry(route).or_default().push(request);
+    }
+    Ok(Json(RequestStats {
+        all: route_stats(seen.iter()),
+        routes: by_route
+            .into_iter()
+            .map(|(route, seen)| (route, route_stats(seen.into_iter())))
+            .collect(),
+    }))
+}
+
+fn route_stats<'a>(seen: impl Iterator<Item = &'a Seen>) -> RouteStats {
+    let mut times = Vec::new();
+    let mut errors = 0u64;
+    for request in seen {
+        times.push(request.took.as_secs_f64() * 1000.0);
+        errors += u64::from(request.status >= 400);
+    }
+    times.sort_by(f64::total_cmp);
+    let Some(max) = times.last().copied() else {
+        return RouteStats::default();
+    };
+    // Nearest rank, to the microsecond.
+    let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
+    let at = |share: f64| {
+        let rank = (times.len() as f64 * share).ceil().max(1.0) as usize;
+        rounded(times[rank.min(times.len()) - 1])
+    };
+    let requests = times.len() as f64;
+    RouteStats {
+        requests: times.len() as u64,
+        errors,
+        error_rate: (errors as f64 / requests * 1e4).round() / 1e4,
+        mean_ms: rounded(times.iter().sum::<f64>() / requests),
+        p50_ms: at(0.5),
+        p95_ms: at(0.95),
+        p99_ms: at(0.99),
+        max_ms: rounded(max),
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SlowParams {
+    /// 1000 unless given.
+    #[param(minimum = 0)]
+    pub threshold_ms: Option<u64>,
+    /// 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ErrorParams {
+    /// 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SeenList {
+    /// Newest first.
+    pub requests: Vec<SeenView>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SeenView {
+    /// As in the answer's `x-request-id` and in the log.
+    pub request_id: String,
+    #[schema(format = DateTime)]
+    pub at: String,
+    pub method: String,
+    pub route: String,
+    pub status: u16,
+    pub took_ms: f64,
+}
+
+impl SeenView {
+    fn list(seen: Vec<Seen>) -> Json<SeenList> {
+        let requests = seen
+            .into_iter()
+            .map(|seen| SeenView {
+                request_id: seen.id,
+                at: rfc3339(seen.at),
+                method: seen.method,
+                route: seen.route,
+                status: seen.status,
+                took_ms: (seen.took.as_secs_f64() * 1e6).round() / 1000.0,
+            })
+            .collect();
+        Json(SeenList { requests })
+    }
+}
+
+/// List requests that took long
+#[utoipa::path(get, path = "/api/v2/metrics/slow-requests", tag = "monitoring", params(SlowParams),
+    responses((status = 200, body = SeenList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn slow_requests(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(params): Query<SlowParams>,
+) -> Result<Json<SeenList>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    let limit = limit(params.limit, 100, SHOWN_MAX)?;
+    let least = std::time::Duration::from_millis(params.threshold_ms.unwrap_or(1_000));
+    Ok(SeenView::list(api.recent.of(
+        caller.tenant,
+        |seen| seen.took >= least,
+        limit,
+    )))
+}
+
+/// List requests that failed
+#[utoipa::path(get, path = "/api/v2/metrics/errors", tag = "monitoring", params(ErrorParams),
+    responses((status = 200, body = SeenList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn errors(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(params): Query<ErrorParams>,
+) -> Result<Json<SeenList>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    let limit = limit(params.limit, 100, SHOWN_MAX)?;
+    Ok(SeenView::list(api.recent.of(
+        caller.tenant,
+        |seen| seen.status >= 400,
+        limit,
+    )))
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SystemStatus {
+    /// `ok`, or `degraded` when a check fails.
+    pub status: &'static str,
+    pub version: &'static str,
+    pub uptime_s: u64,
+    pub memory_bytes: Option<u64>,
+    pub cpu_s: f64,
+    pub checks: Vec<Check>,
+    pub stats: Stats,
+    /// Of the last 1000 requests.
+    pub requests: RouteStats,
+    pub event_streams: usize,
+}
+
+/// Everything in one
+#[utoipa::path(get, path = "/api/v2/system/status", tag = "monitoring",
+    responses((status = 200, body = SystemStatus), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn system_status(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Json<SystemStatus>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    api.run(move |api| {
+        let ready = checks(api);
+        let seen = api.recent.of(caller.tenant, |_| true, 1_000);
+        Ok(Json(SystemStatus {
+            status: if ready.ready { "ok" } else { "degraded" },
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: api.started.elapsed().as_secs(),
+            memory_bytes: process::resident_bytes(),
+            cpu_s: process::cpu_seconds(),
+            checks: ready.checks,
+            stats: read_stats(api, caller)?,
+            requests: route_stats(seen.iter()),
+            event_streams: api.events.streams(),
+        }))
+    })
+    .await
+}

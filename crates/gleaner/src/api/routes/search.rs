@@ -1,0 +1,136 @@
+//! Search.
+
+use axum::Json;
+use axum::extract::State;
+use search::{Filters, Mode, SearchRequest};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::access::{Caller, Scope};
+use crate::api::error::{ApiError, ErrorBody};
+use crate::api::extract::{Body, Query};
+use crate::api::state::Api;
+use crate::view::SearchView;
+
+const QUERY_CHARS_MAX: usize = 1_000;
+const LIMIT_MAX: usize = 100;
+const FILTERS_MAX: usize = 32;
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SearchParams {
+    /// Words, `"exact phrases"`, `prefix*`, `-without`.
+    #[param(max_length = 1000)]
+    pub q: String,
+    /// `hybrid`, `keyword` or `vector`; as configured unless given.
+    pub mode: Option<String>,
+    /// 1 to 100; as configured unless given.
+    #[param(minimum = 1, maximum = 100)]
+    pub limit: Option<usize>,
+    /// How many to pass over; `offset` and `limit` are at most 1000 together.
+    #[param(minimum = 0, maximum = 1000)]
+    pub offset: Option<usize>,
+    /// Also list other matching passages of each page.
+    pub expand: Option<bool>,
+    /// `name=value` pairs, separated by `;`: `source`, `host`, `path` (a prefix), `lang`, `from`,
+    /// `to`, or a structured field such as `type=Article`.
+    pub filter: Option<String>,
+}
+
+/// What is searched for, and where.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchInput {
+    /// Words, `"exact phrases"`, `prefix*`, `-without`.
+    #[schema(example = "point in time recovery", max_length = 1000)]
+    pub query: String,
+    /// `hybrid`, `keyword` or `vector`; as configured unless given.
+    pub mode: Option<String>,
+    #[schema(minimum = 1, maximum = 100)]
+    pub limit: Option<usize>,
+    #[schema(minimum = 0, maximum = 1000)]
+    pub offset: Option<usize>,
+    #[serde(default)]
+    pub expand: bool,
+    /// `name=value` each, at most 32.
+    #[serde(default)]
+    #[schema(example = json!(["lang=en", "path=/docs/"]))]
+    pub filters: Vec<String>,
+}
+
+/// Search pages
+#[utoipa::path(get, path = "/api/v2/search", tag = "search", params(SearchParams),
+    responses((status = 200, body = SearchView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn search_by_query(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(params): Query<SearchParams>,
+) -> Result<Json<SearchView>, ApiError> {
+    let filters = params.filter.as_deref().unwrap_or_default();
+    let input = SearchInput {
+        query: params.q,
+        mode: params.mode,
+        limit: params.limit,
+        offset: params.offset,
+        expand: params.expand.unwrap_or(false),
+        filters: filters
+            .split(';')
+            .filter(|pair| !pair.trim().is_empty())
+            .map(str::to_owned)
+            .collect(),
+    };
+    search(api, caller, input).await
+}
+
+/// Search pages, with the request as a body
+#[utoipa::path(post, path = "/api/v2/search", tag = "search", request_body = SearchInput,
+    responses((status = 200, body = SearchView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn search_by_body(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(input): Body<SearchInput>,
+) -> Result<Json<SearchView>, ApiError> {
+    search(api, caller, input).await
+}
+
+async fn search(
+    api: Api,
+    caller: Caller,
+    input: SearchInput,
+) -> Result<Json<SearchView>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    let request = read(&api, caller, &input)?;
+    api.run(move |api| {
+        let response = api.searching.search(&request)?;
+        Ok(Json(SearchView::new(&input.query, &response)))
+    })
+    .await
+}
+
+fn read(api: &Api, caller: Caller, input: &SearchInput) -> Result<SearchRequest, ApiError> {
+    if input.query.trim().is_empty() {
+        return Err(ApiError::invalid("the query is empty"));
+    }
+    if input.query.chars().count() > QUERY_CHARS_MAX {
+        let message = format!("a query has at most {QUERY_CHARS_MAX} characters");
+        return Err(ApiError::invalid(message));
+    }
+    if input.filters.len() > FILTERS_MAX {
+        return Err(ApiError::invalid(format!("at most {FILTERS_MAX} filters")));
+    }
+    let settings = &api.services.app.config.search;
+    let mode = input.mode.as_deref().unwrap_or(&settings.mode);
+    let mode = Mode::from_name(mode).ok_or_else(|| {
+        ApiError::invalid(format!("mode is hybrid, keyword or vector, not `{mode}`"))
+    })?;
+    let limit = super::tasks::limit(input.limit, settings.limit.clamp(1, LIMIT_MAX), LIMIT_MAX)?;
+    Ok(SearchRequest {
+        tenant: caller.tenant,
+        query: input.query.clone(),
+        mode,
+        limit,
+        offset: input.offset.unwrap_or(0),
+        filters: Filters::parse(&input.filters)?,
+        expand: input.expand,
+    })
+}

@@ -1,0 +1,263 @@
+//! Sources: what is crawled again and again.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::{IntervalBounds, SourceSchedule};
+use types::{Priority, SourceId};
+use utoipa::{IntoParams, ToSchema};
+
+use super::tasks::{PriorityInput, Queued};
+use crate::api::access::{Caller, Scope};
+use crate::api::error::{ApiError, ErrorBody};
+use crate::api::extract::{Body, Path, Query};
+use crate::api::state::Api;
+use crate::operations::sources::{self as operations, AddSource, EditSource};
+use crate::pipeline::settings::SourceSettings;
+use crate::view::SourceView;
+
+/// A source to crawl now and then.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceInput {
+    /// Where its crawls begin; at most 1000.
+    #[schema(example = json!(["https://example.org/news/"]))]
+    pub urls: Vec<String>,
+    /// The first URL's host unless given.
+    pub name: Option<String>,
+    #[serde(default)]
+    pub schedule: ScheduleInput,
+    /// How its crawls differ from the configuration.
+    #[serde(default)]
+    pub settings: SourceSettings,
+    /// Queue its first crawl at once.
+    #[serde(default)]
+    pub crawl_now: bool,
+}
+
+/// When a source is crawled; nothing: only when asked.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleInput {
+    #[schema(minimum = 1)]
+    pub every_s: Option<u64>,
+    /// Five fields in UTC, or `@daily` and the like.
+    pub cron: Option<String>,
+    /// Shortest and longest interval of one that follows how much changes.
+    pub adaptive_s: Option<(u64, u64)>,
+}
+
+impl From<ScheduleInput> for SourceSchedule {
+    fn from(input: ScheduleInput) -> SourceSchedule {
+        SourceSchedule {
+            every: input.every_s.map(Duration::from_secs),
+            cron: input.cron,
+            adaptive: input.adaptive_s.map(|(min, max)| IntervalBounds {
+                min: Duration::from_secs(min),
+                max: Duration::from_secs(max),
+            }),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceList {
+    pub sources: Vec<SourceView>,
+}
+
+/// List sources
+#[utoipa::path(get, path = "/api/v2/sources", tag = "sources",
+    responses((status = 200, body = SourceList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<SourceList>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    api.run(move |api| {
+        let rows = api.services.store.sources(caller.tenant)?;
+        let sources = rows.iter().map(SourceView::new).collect();
+        Ok(Json(SourceList { sources }))
+    })
+    .await
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceAdded {
+    pub source: SourceView,
+    /// Of its first crawl, when that was asked for.
+    pub task_id: Option<i64>,
+}
+
+/// Add a source
+#[utoipa::path(post, path = "/api/v2/sources", tag = "sources", request_body = SourceInput,
+    responses((status = 201, body = SourceAdded), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn add(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(input): Body<SourceInput>,
+) -> Result<(StatusCode, Json<SourceAdded>), ApiError> {
+    let caller = caller.must(Scope::Write)?;
+    api.run(move |api| {
+        let (app, store) = (&api.services.app, &api.services.store);
+        check_schedule(&input.schedule)?;
+        let add = AddSource {
+            name: input.name,
+            urls: input.urls,
+            schedule: input.schedule.into(),
+            settings: input.settings,
+        };
+        let source = operations::add(app, store, caller.tenant, add)?;
+        let queued = input
+            .crawl_now
+            .then(|| operations::crawl(store, caller.tenant, source.id, &[], Priority::HIGH))
+            .transpose()?;
+        let added = SourceAdded {
+            source: SourceView::new(&source),
+            task_id: queued.map(|queued| queued.id.0),
+        };
+        Ok((StatusCode::CREATED, Json(added)))
+    })
+    .await
+}
+
+/// Shorter intervals than this would be no schedule but a loop.
+const EVERY_S_MIN: u64 = 60;
+const EVERY_S_MAX: u64 = 10 * 366 * 24 * 3600;
+
+fn check_schedule(schedule: &ScheduleInput) -> Result<(), ApiError> {
+    let bounds = schedule
+        .adaptive_s
+        .map_or([None, None], |(min, max)| [Some(min), Some(max)]);
+    for seconds in [schedule.every_s].into_iter().chain(bounds).flatten() {
+        if !(EVERY_S_MIN..=EVERY_S_MAX).contains(&seconds) {
+            return Err(ApiError::invalid(format!(
+                "an interval is {EVERY_S_MIN} s to {EVERY_S_MAX} s, not {seconds}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Show a source
+#[utoipa::path(get, path = "/api/v2/sources/{id}", tag = "sources", params(("id" = i64, Path)),
+    responses((status = 200, body = SourceView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<SourceView>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    api.run(move |api| {
+        let source = operations::find(&api.services.store, caller.tenant, SourceId(id))?;
+        Ok(Json(SourceView::new(&source)))
+    })
+    .await
+}
+
+/// What is to be another; what is not named stays.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePatch {
+    pub name: Option<String>,
+    /// False: not crawled by schedule.
+    pub active: Option<bool>,
+    /// Replaces the schedule; `{}` removes it.
+    pub schedule: Option<ScheduleInput>,
+    /// Replaces the settings.
+    pub settings: Option<SourceSettings>,
+}
+
+/// Change a source
+#[utoipa::path(patch, path = "/api/v2/sources/{id}", tag = "sources", params(("id" = i64, Path)), request_body = SourcePatch,
+    responses((status = 200, body = SourceView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn edit(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Body(patch): Body<SourcePatch>,
+) -> Result<Json<SourceView>, ApiError> {
+    let caller = caller.must(Scope::Write)?;
+    api.run(move |api| {
+        let (app, store) = (&api.services.app, &api.services.store);
+        if let Some(schedule) = &patch.schedule {
+            check_schedule(schedule)?;
+        }
+        let edit = EditSource {
+            name: patch.name,
+            active: patch.active,
+            schedule: patch.schedule.map(SourceSchedule::from),
+            settings: patch.settings,
+        };
+        let source = operations::edit(app, store, caller.tenant, SourceId(id), edit)?;
+        Ok(Json(SourceView::new(&source)))
+    })
+    .await
+}
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveParams {
+    /// Its pages stay searchable.
+    #[serde(default)]
+    #[param(required = false)]
+    pub keep_pages: bool,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceRemoved {
+    pub id: i64,
+    pub pages_deleted: u64,
+}
+
+/// Remove a source, with its pages unless told otherwise
+#[utoipa::path(delete, path = "/api/v2/sources/{id}", tag = "sources", params(("id" = i64, Path), RemoveParams),
+    responses((status = 200, body = SourceRemoved), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn remove(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Query(params): Query<RemoveParams>,
+) -> Result<Json<SourceRemoved>, ApiError> {
+    let caller = caller.must(Scope::Write)?;
+    api.run(move |api| {
+        let store = &api.services.store;
+        let source = operations::find(store, caller.tenant, SourceId(id))?;
+        let pages_deleted = store.remove_source(source.id, params.keep_pages)?;
+        Ok(Json(SourceRemoved { id, pages_deleted }))
+    })
+    .await
+}
+
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CrawlInput {
+    /// Only these pages, and nothing they link to.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// `high` unless given.
+    pub priority: Option<PriorityInput>,
+}
+
+/// Crawl a source now
+///
+/// Queues the work; an equal crawl that waits already stands for it.
+#[utoipa::path(post, path = "/api/v2/sources/{id}/crawl", tag = "sources", params(("id" = i64, Path)), request_body = CrawlInput,
+    responses((status = 202, body = Queued), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+pub async fn crawl(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Body(input): Body<CrawlInput>,
+) -> Result<(StatusCode, Json<Queued>), ApiError> {
+    let caller = caller.must(Scope::Write)?;
+    let priority = match input.priority {
+        None => Priority::HIGH,
+        given => PriorityInput::read(given)?,
+    };
+    api.run(move |api| {
+        let store = &api.services.store;
+        let queued = operations::crawl(store, caller.tenant, SourceId(id), &input.urls, priority)?;
+        Ok((StatusCode::ACCEPTED, Json(Queued::new(&queued))))
+    })
+    .await
+}

@@ -1,0 +1,80 @@
+//! What every handler reaches: the process's services, and how to call them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::error::{ApiError, Code};
+use super::events::Events;
+use super::observe::Recent;
+use crate::searching::Searching;
+use crate::services::Services;
+
+/// Longest time that a request waits for a thread.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Cloned for each request.
+#[derive(Clone)]
+pub struct Api {
+    pub services: Arc<Services>,
+    pub searching: Arc<Searching>,
+    pub events: Arc<Events>,
+    pub recent: Arc<Recent>,
+    /// Where it is listening.
+    pub listen: SocketAddr,
+    pub started: Instant,
+    /// Requests that may be under way at a time.
+    pub places: Arc<Semaphore>,
+    /// The store and the index are asked on threads; so many at once.
+    threads: Arc<Semaphore>,
+}
+
+impl Api {
+    pub fn new(
+        services: Arc<Services>,
+        searching: Arc<Searching>,
+        events: Arc<Events>,
+        listen: SocketAddr,
+    ) -> Api {
+        let limits = &services.app.config.api;
+        Api {
+            recent: Arc::default(),
+            started: Instant::now(),
+            places: Arc::new(Semaphore::new(limits.requests_max.max(1))),
+            threads: Arc::new(Semaphore::new(limits.threads.max(1))),
+            services,
+            searching,
+            events,
+            listen,
+        }
+    }
+
+    /// Runs work that blocks, away from the threads that serve connections.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let overloaded = || {
+            let message = "too many requests are waiting for the database";
+            ApiError::new(Code::Overloaded, message).after(1)
+        };
+        let turn = tokio::time::timeout(WAIT_MAX, self.threads.clone().acquire_owned());
+        let Ok(Ok(permit)) = turn.await else {
+            return Err(overloaded());
+        };
+        let api = self.clone();
+        let worked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&api)
+        });
+        worked.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request's thread panicked");
+            Err(ApiError::new(
+                Code::Internal,
+                "the server failed to answer; its log says why",
+            ))
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! Searches in a process that goes on: one searcher, kept up with the index.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use search::{Mode, SearchErrorKind, SearchRequest, SearchResponse, Searcher};
+
+use crate::services::Services;
+
+/// How often a search looks for what was committed since.
+const REFRESH_EVERY: Duration = Duration::from_millis(200);
+
+pub struct Searching {
+    services: Arc<Services>,
+    open: RwLock<Option<Open>>,
+    refreshed: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone)]
+struct Open {
+    searcher: Arc<Searcher>,
+    /// Whose vectors it has.
+    model: Option<String>,
+}
+
+impl Searching {
+    pub fn new(services: Arc<Services>) -> Searching {
+        Searching {
+            services,
+            open: RwLock::new(None),
+            refreshed: Mutex::new(None),
+        }
+    }
+
+    /// Answers a request. With nothing crawled yet the answer is empty.
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse> {
+        let Some(open) = self.searcher()? else {
+            return Ok(SearchResponse {
+                mode: Mode::Keyword,
+                ..SearchResponse::default()
+            });
+        };
+        let vector = self.query_vector(request, &open)?;
+        Ok(open.searcher.search(request, vector.as_deref())?)
+    }
+
+    /// Opens index and model now, so that the first search need not.
+    pub fn warm_up(&self) -> Result<()> {
+        self.services.embedder()?;
+        self.searcher()?;
+        Ok(())
+    }
+
+    fn query_vector(&self, request: &SearchRequest, open: &Open) -> Result<Option<Vec<f32>>> {
+        if request.mode == Mode::Keyword || request.query.trim().is_empty() {
+            return Ok(None);
+        }
+        let embedder = self.services.embedder()?;
+        let usable = embedder.filter(|embedder| Some(embedder.model_id()) == open.model.as_deref());
+        usable
+            .map(|embedder| embedder.embed_query(&request.query))
+            .transpose()
+            .context("embed the query")
+    }
+
+    /// `None` while there is no index.
+    fn searcher(&self) -> Result<Option<Open>> {
+        let model = self.services.store.embedding_model()?.map(|model| model.id);
+        let open = self.read();
+        if let Some(open) = open.filter(|open| open.model == model) {
+            if self.refresh_is_due() {
+                open.searcher.refresh()?;
+            }
+            return Ok(Some(open));
+        }
+        let mut place = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = place.as_ref().filter(|open| open.model == model) {
+            return Ok(Some(open.clone()));
+        }
+        let (store, app) = (self.services.store.clone(), &self.services.app);
+        let searcher = match Searcher::open(store, &app.index_dir(), model.as_deref()) {
+            Ok(searcher) => Arc::new(searcher),
+            Err(error) if error.kind() == SearchErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let open = Open { searcher, model };
+        *place = Some(open.clone());
+        Ok(Some(open))
+    }
+
+    fn read(&self) -> Option<Open> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.clone()
+    }
+
+    /// True for one of many who ask at the same time.
+    fn refresh_is_due(&self) -> bool {
+        let mut last = self
+            .refreshed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= REFRESH_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
