@@ -6,10 +6,12 @@
 mod bad_input;
 mod crawl;
 mod demo;
+mod http;
 mod memory;
 mod recrawl;
 mod resume;
 mod search;
+mod serve;
 mod support;
 mod tasks;
 mod tidy;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use search::{Filters, Mode, SearchRequest};
+use search::{Filters, Mode, RESULTS_MAX, SearchRequest};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -124,12 +124,17 @@ fn read(api: &Api, caller: Caller, input: &SearchInput) -> Result<SearchRequest,
         ApiError::invalid(format!("mode is hybrid, keyword or vector, not `{mode}`"))
     })?;
     let limit = super::tasks::limit(input.limit, settings.limit.clamp(1, LIMIT_MAX), LIMIT_MAX)?;
+    let offset = input.offset.unwrap_or(0);
+    if offset.saturating_add(limit) > RESULTS_MAX {
+        let message = format!("results end at {RESULTS_MAX}: offset and limit together");
+        return Err(ApiError::invalid(message));
+    }
     Ok(SearchRequest {
         tenant: caller.tenant,
         query: input.query.clone(),
         mode,
         limit,
-        offset: input.offset.unwrap_or(0),
+        offset,
         filters: Filters::parse(&input.filters)?,
         expand: input.expand,
     })

@@ -1,0 +1,230 @@
+//! The least of an HTTP client, and a running server to ask with it.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::command;
+
+/// A server that hangs must not hang its test.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: HashMap<String, String>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
+    }
+
+    #[track_caller]
+    pub fn is(self, status: u16) -> Answer {
+        assert_eq!(self.status, status, "{}", self.body);
+        self
+    }
+
+    /// The code of an error answer, whose shape is checked.
+    #[track_caller]
+    pub fn error(&self) -> String {
+        let json = self.json();
+        let error = &json["error"];
+        for field in ["code", "message", "type", "link"] {
+            assert!(error[field].is_string(), "{field}: {json}");
+        }
+        error["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// One event of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct Event {
+    pub name: String,
+    pub id: String,
+    pub data: String,
+}
+
+impl Event {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.data).expect("JSON in the event")
+    }
+}
+
+/// A process that answers HTTP; killed when dropped.
+pub struct Running {
+    child: Child,
+    pub address: String,
+}
+
+impl Running {
+    /// Starts `args` and reads the address from the JSON line's `field`.
+    pub fn start(dir: &Path, args: &[&str], field: &str) -> Running {
+        let mut child = command(dir, args)
+            .arg("--json")
+            .env("GLEANER__EMBED__PROVIDER", "off")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a line");
+        let told: Value = serde_json::from_str(&line).expect("JSON");
+        let address = told[field].as_str().expect("an address");
+        Running {
+            child,
+            address: address.trim_start_matches("http://").to_owned(),
+        }
+    }
+
+    pub fn serve(dir: &Path) -> Running {
+        let args = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--allow-private",
+            "127.0.0.0/8",
+        ];
+        Running::start(dir, &args, "listening")
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &[], Some(body))
+    }
+
+    pub fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut reader = self.send(method, path, headers, body);
+        let (status, headers) = read_head(&mut reader);
+        let mut body = String::new();
+        reader.read_to_string(&mut body).expect("a body");
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// Reads a stream of events to its end.
+    pub fn events(&self, path: &str, last: Option<&str>) -> (u16, Vec<Event>) {
+        let headers: Vec<(&str, &str)> = last.map(|id| ("Last-Event-ID", id)).into_iter().collect();
+        let mut reader = self.send("GET", path, &headers, None);
+        let (status, headers) = read_head(&mut reader);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("a stream");
+        if headers
+            .get("transfer-encoding")
+            .is_some_and(|c| c == "chunked")
+        {
+            text = unchunked(&text);
+        }
+        let mut events = Vec::new();
+        let mut event = Event::default();
+        for line in text.lines() {
+            match line.split_once(':') {
+                Some(("event", name)) => event.name = name.trim().to_owned(),
+                Some(("id", id)) => event.id = id.trim().to_owned(),
+                Some(("data", data)) => event.data = data.trim().to_owned(),
+                None if line.is_empty() && !event.name.is_empty() => {
+                    events.push(std::mem::take(&mut event));
+                }
+                _ => {}
+            }
+        }
+        (status, events)
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+        {
+            head.push_str(&format!("Host: {}\r\n", self.address));
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        if !body.is_empty() {
+            let length = body.len();
+            head.push_str(&format!(
+                "Content-Type: application/json\r\nContent-Length: {length}\r\n"
+            ));
+        }
+        write!(stream, "{head}\r\n{body}").expect("sent");
+        BufReader::new(stream)
+    }
+
+    /// As Ctrl-C does; the server ends by itself.
+    pub fn stop(mut self) {
+        let pid = i32::try_from(self.child.id()).expect("pid");
+        let pid = rustix::process::Pid::from_raw(pid).expect("pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
+        assert!(self.child.wait().expect("ended").success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Gone already in all but failing tests.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_head(reader: &mut impl BufRead) -> (u16, HashMap<String, String>) {
+    let mut line = String::new();
+    reader.read_line(&mut line).expect("a status line");
+    let status = line.split_whitespace().nth(1).expect("a status");
+    let status = status.parse().expect("a number");
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a header");
+        let Some((name, value)) = line.trim().split_once(':') else {
+            break;
+        };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    (status, headers)
+}
+
+fn unchunked(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+            break;
+        };
+        out.push_str(after.get(..size).unwrap_or(after));
+        rest = after.get(size + 2..).unwrap_or_default();
+    }
+    out
+}
