@@ -107,3 +107,9 @@ impl Searching {
         due
     }
 }
+
+/// As configured, or as typed.
+pub fn parse_mode(text: &str) -> Result<Mode> {
+    Mode::from_name(text)
+        .with_context(|| format!("search mode is hybrid, keyword or vector, not `{text}`"))
+}

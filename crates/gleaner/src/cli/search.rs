@@ -10,6 +10,7 @@ use store::Access;
 use super::args::SearchArgs;
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
 use crate::app::App;
+use crate::searching::parse_mode;
 use crate::view::SearchView;
 
 pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
@@ -32,11 +33,6 @@ pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
         print(app, &request, &response, args.explain)?;
     }
     Ok(Exit::Ok)
-}
-
-pub fn parse_mode(text: &str) -> Result<Mode> {
-    Mode::from_name(text)
-        .with_context(|| format!("search mode is hybrid, keyword or vector, not `{text}`"))
 }
 
 /// Opens the data folder for reading and searches it once.

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::bench::report::{Table, Times, process_cpu, rounded};
 use crate::cli::EvalRetrievalArgs;
 use crate::cli::output::{Exit, json_line, line, note, thousands};
-use crate::cli::search::parse_mode;
+use crate::searching::parse_mode;
 
 /// As deep as Recall@100 looks.
 const HITS: usize = 100;

@@ -47,6 +47,7 @@ pub fn add(app: &App, store: &Store, tenant: TenantId, add: AddSource) -> Result
     let name = add.name.unwrap_or_else(|| seeds[0].host().to_owned());
     check_name(&name)?;
     check_schedule(&add.schedule)?;
+    add.settings.check().map_err(UsageError)?;
     let crawl = add.settings.over(&app.config.crawl);
     // Says now what a crawl would say later.
     start::scope_of(&seeds, &crawl).map_err(wrong_settings)?;
@@ -99,6 +100,7 @@ pub fn edit(
         check_schedule(schedule)?;
     }
     if let Some(settings) = &edit.settings {
+        settings.check().map_err(UsageError)?;
         let crawl = settings.over(&app.config.crawl);
         start::scope_of(&seeds(&old.seeds)?, &crawl).map_err(wrong_settings)?;
     }

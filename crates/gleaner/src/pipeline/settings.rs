@@ -7,6 +7,11 @@ use utoipa::ToSchema;
 
 use crate::config::CrawlConfig;
 
+const PAGES_MAX: u64 = 1_000_000_000;
+const DEPTH_MAX: u64 = 10_000;
+const CONCURRENCY_MAX: u64 = 1_000;
+const DELAY_MS_MAX: u64 = 3_600_000;
+
 /// Settings of a source, stored with it as JSON; `None` means as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -19,19 +24,42 @@ pub struct SourceSettings {
     pub exclude: Option<Vec<String>>,
     /// Links away from a seed; 0: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 10_000)]
     pub depth_max: Option<u32>,
     /// Pages stored per crawl; 0: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1_000_000_000)]
     pub pages_max: Option<u64>,
     /// Requests in flight, over all hosts and per host.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000)]
     pub concurrency: Option<u32>,
     /// Least time between two requests to one host.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 3_600_000)]
     pub delay_ms: Option<u64>,
 }
 
 impl SourceSettings {
+    /// What no crawl could be meant to have.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |name: &str, value: Option<u64>, least: u64, most: u64| match value {
+            Some(value) if !(least..=most).contains(&value) => {
+                Err(format!("{name} is {least} to {most}, not {value}"))
+            }
+            _ => Ok(()),
+        };
+        within("pages_max", self.pages_max, 0, PAGES_MAX)?;
+        within("depth_max", self.depth_max.map(u64::from), 0, DEPTH_MAX)?;
+        within(
+            "concurrency",
+            self.concurrency.map(u64::from),
+            1,
+            CONCURRENCY_MAX,
+        )?;
+        within("delay_ms", self.delay_ms, 0, DELAY_MS_MAX)
+    }
+
     pub fn from_json(json: &str) -> Result<SourceSettings> {
         serde_json::from_str(json).context("read the source's settings")
     }

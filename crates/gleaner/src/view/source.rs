@@ -22,7 +22,7 @@ pub struct SourceView {
     /// Five fields, in UTC.
     pub cron: Option<String>,
     /// Bounds of an adaptive interval.
-    pub adaptive_s: Option<(u64, u64)>,
+    pub adaptive: Option<AdaptiveView>,
     /// What an adaptive interval has arrived at.
     pub interval_s: Option<u64>,
     #[schema(format = DateTime)]
@@ -38,6 +38,12 @@ pub struct SourceView {
     pub last_crawl: Option<CrawlView>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AdaptiveView {
+    pub min_s: u64,
+    pub max_s: u64,
+}
+
 impl SourceView {
     pub fn new(source: &SourceRow) -> SourceView {
         let schedule = &source.schedule;
@@ -50,9 +56,10 @@ impl SourceView {
             active: source.active,
             every_s: schedule.every.map(|every| every.as_secs()),
             cron: schedule.cron.clone(),
-            adaptive_s: schedule
-                .adaptive
-                .map(|bounds| (bounds.min.as_secs(), bounds.max.as_secs())),
+            adaptive: schedule.adaptive.map(|bounds| AdaptiveView {
+                min_s: bounds.min.as_secs(),
+                max_s: bounds.max.as_secs(),
+            }),
             interval_s: source.interval.map(|interval| interval.as_secs()),
             next_due_at: source.next_due_at.map(rfc3339),
             last_crawled_at: source.last_crawled_at.map(rfc3339),

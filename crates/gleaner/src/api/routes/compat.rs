@@ -40,7 +40,7 @@ pub struct WebsiteCreated {
 ///
 /// Asked again, the same website is crawled again.
 #[utoipa::path(post, path = "/api/v1/web-knowledge/websites/create-and-crawl/", tag = "compatibility", request_body = WebsiteInput,
-    responses((status = 201, body = WebsiteCreated), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 201, body = WebsiteCreated), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn create_and_crawl(
     State(api): State<Api>,
     caller: Caller,

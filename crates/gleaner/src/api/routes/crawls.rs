@@ -38,7 +38,7 @@ pub struct CrawlList {
 
 /// List the crawls of a source, newest first
 #[utoipa::path(get, path = "/api/v2/crawls", tag = "crawls", params(CrawlListParams),
-    responses((status = 200, body = CrawlList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = CrawlList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -65,7 +65,7 @@ pub struct CrawlShown {
 
 /// Show a crawl
 #[utoipa::path(get, path = "/api/v2/crawls/{id}", tag = "crawls", params(("id" = i64, Path)),
-    responses((status = 200, body = CrawlShown), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = CrawlShown), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn show(
     State(api): State<Api>,
     caller: Caller,
@@ -91,7 +91,7 @@ pub async fn show(
 #[utoipa::path(get, path = "/api/v2/crawls/{id}/events", tag = "crawls", params(("id" = i64, Path)),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 204, description = "The last event was heard already"),
-        (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+        (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn events(
     State(api): State<Api>,
     caller: Caller,
@@ -109,7 +109,7 @@ pub async fn events(
 ///
 /// What is under way is finished and stored.
 #[utoipa::path(post, path = "/api/v2/crawls/{id}/pause", tag = "crawls", params(("id" = i64, Path)),
-    responses((status = 200, body = CrawlView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = CrawlView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn pause(
     State(api): State<Api>,
     caller: Caller,
@@ -120,7 +120,7 @@ pub async fn pause(
 
 /// Go on with a paused crawl
 #[utoipa::path(post, path = "/api/v2/crawls/{id}/resume", tag = "crawls", params(("id" = i64, Path)),
-    responses((status = 200, body = CrawlView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = CrawlView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn resume(
     State(api): State<Api>,
     caller: Caller,
@@ -133,7 +133,7 @@ pub async fn resume(
 ///
 /// What it has stored stays.
 #[utoipa::path(post, path = "/api/v2/crawls/{id}/cancel", tag = "crawls", params(("id" = i64, Path)),
-    responses((status = 200, body = CrawlView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = CrawlView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn cancel(
     State(api): State<Api>,
     caller: Caller,

@@ -121,7 +121,7 @@ pub struct VectorStats {
 
 /// Count what is stored
 #[utoipa::path(get, path = "/api/v2/stats", tag = "monitoring",
-    responses((status = 200, body = Stats), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = Stats), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn stats(State(api): State<Api>, caller: Caller) -> Result<Json<Stats>, ApiError> {
     let caller = caller.must(Scope::Read)?;
     api.run(move |api| read_stats(api, caller).map(Json)).await
@@ -175,7 +175,7 @@ pub struct RequestStats {
 
 /// Time the last requests
 #[utoipa::path(get, path = "/api/v2/metrics/stats", tag = "monitoring", params(LastParams),
-    responses((status = 200, body = RequestStats), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = RequestStats), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn request_stats(
     State(api): State<Api>,
     caller: Caller,
@@ -232,8 +232,8 @@ fn route_stats<'a>(seen: impl Iterator<Item = &'a Seen>) -> RouteStats {
 #[into_params(parameter_in = Query)]
 pub struct SlowParams {
     /// 1000 unless given.
-    #[param(minimum = 0)]
-    pub threshold_ms: Option<u64>,
+    #[param(minimum = 0, maximum = 4_294_967_295_u32)]
+    pub threshold_ms: Option<u32>,
     /// 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
@@ -284,7 +284,7 @@ impl SeenView {
 
 /// List requests that took long
 #[utoipa::path(get, path = "/api/v2/metrics/slow-requests", tag = "monitoring", params(SlowParams),
-    responses((status = 200, body = SeenList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SeenList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn slow_requests(
     State(api): State<Api>,
     caller: Caller,
@@ -292,7 +292,7 @@ pub async fn slow_requests(
 ) -> Result<Json<SeenList>, ApiError> {
     let caller = caller.must(Scope::Read)?;
     let limit = limit(params.limit, 100, SHOWN_MAX)?;
-    let least = std::time::Duration::from_millis(params.threshold_ms.unwrap_or(1_000));
+    let least = std::time::Duration::from_millis(params.threshold_ms.unwrap_or(1_000).into());
     Ok(SeenView::list(api.recent.of(
         caller.tenant,
         |seen| seen.took >= least,
@@ -302,7 +302,7 @@ pub async fn slow_requests(
 
 /// List requests that failed
 #[utoipa::path(get, path = "/api/v2/metrics/errors", tag = "monitoring", params(ErrorParams),
-    responses((status = 200, body = SeenList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SeenList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn errors(
     State(api): State<Api>,
     caller: Caller,
@@ -334,7 +334,7 @@ pub struct SystemStatus {
 
 /// Everything in one
 #[utoipa::path(get, path = "/api/v2/system/status", tag = "monitoring",
-    responses((status = 200, body = SystemStatus), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SystemStatus), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn system_status(
     State(api): State<Api>,
     caller: Caller,

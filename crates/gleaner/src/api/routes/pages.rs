@@ -24,8 +24,7 @@ pub struct PageListParams {
     pub source: Option<i64>,
     /// Exact host name.
     pub host: Option<String>,
-    /// `live` or `gone`.
-    pub status: Option<String>,
+    pub status: Option<StatusInput>,
     /// BCP 47 primary subtag.
     pub language: Option<String>,
     /// Go on behind this page: `next` of the answer before.
@@ -33,6 +32,14 @@ pub struct PageListParams {
     /// 1 to 500; 50 unless given.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusInput {
+    Live,
+    /// The site no longer offers it.
+    Gone,
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,7 +51,7 @@ pub struct PageList {
 
 /// List pages, in the order they were found
 #[utoipa::path(get, path = "/api/v2/pages", tag = "pages", params(PageListParams),
-    responses((status = 200, body = PageList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = PageList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -52,15 +59,10 @@ pub async fn list(
 ) -> Result<Json<PageList>, ApiError> {
     let caller = caller.must(Scope::Read)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
-    let status = match params.status.as_deref() {
-        None => None,
-        Some("live") => Some(PageStatus::Live),
-        Some("gone") => Some(PageStatus::Gone),
-        Some(other) => {
-            let message = format!("status is live or gone, not `{other}`");
-            return Err(ApiError::invalid(message));
-        }
-    };
+    let status = params.status.map(|status| match status {
+        StatusInput::Live => PageStatus::Live,
+        StatusInput::Gone => PageStatus::Gone,
+    });
     let filter = PageFilter {
         tenant: caller.tenant,
         source: params.source.map(SourceId),
@@ -88,7 +90,7 @@ fn find(store: &Store, tenant: TenantId, id: i64) -> Result<PageRow, ApiError> {
 
 /// Show a page with its content
 #[utoipa::path(get, path = "/api/v2/pages/{id}", tag = "pages", params(("id" = i64, Path)),
-    responses((status = 200, body = PageFullView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = PageFullView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn show(
     State(api): State<Api>,
     caller: Caller,
@@ -114,7 +116,7 @@ pub struct VersionList {
 
 /// List the versions of a page
 #[utoipa::path(get, path = "/api/v2/pages/{id}/versions", tag = "pages", params(("id" = i64, Path)),
-    responses((status = 200, body = VersionList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = VersionList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn versions(
     State(api): State<Api>,
     caller: Caller,
@@ -161,7 +163,7 @@ pub struct DiffLine {
 
 /// Compare two versions of a page, line by line
 #[utoipa::path(get, path = "/api/v2/pages/{id}/diff", tag = "pages", params(("id" = i64, Path), DiffParams),
-    responses((status = 200, body = PageDiff), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = PageDiff), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn compare(
     State(api): State<Api>,
     caller: Caller,

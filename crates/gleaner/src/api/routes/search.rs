@@ -10,11 +10,32 @@ use crate::api::access::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Query};
 use crate::api::state::Api;
+use crate::searching::parse_mode;
 use crate::view::SearchView;
 
 const QUERY_CHARS_MAX: usize = 1_000;
 const LIMIT_MAX: usize = 100;
+const OFFSET_MAX: usize = RESULTS_MAX - LIMIT_MAX;
 const FILTERS_MAX: usize = 32;
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeInput {
+    /// By words and by meaning.
+    Hybrid,
+    Keyword,
+    Vector,
+}
+
+impl From<ModeInput> for Mode {
+    fn from(mode: ModeInput) -> Mode {
+        match mode {
+            ModeInput::Hybrid => Mode::Hybrid,
+            ModeInput::Keyword => Mode::Keyword,
+            ModeInput::Vector => Mode::Vector,
+        }
+    }
+}
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -22,13 +43,13 @@ pub struct SearchParams {
     /// Words, `"exact phrases"`, `prefix*`, `-without`.
     #[param(max_length = 1000)]
     pub q: String,
-    /// `hybrid`, `keyword` or `vector`; as configured unless given.
-    pub mode: Option<String>,
+    /// As configured unless given.
+    pub mode: Option<ModeInput>,
     /// 1 to 100; as configured unless given.
     #[param(minimum = 1, maximum = 100)]
     pub limit: Option<usize>,
-    /// How many to pass over; `offset` and `limit` are at most 1000 together.
-    #[param(minimum = 0, maximum = 1000)]
+    /// How many to pass over.
+    #[param(minimum = 0, maximum = 900)]
     pub offset: Option<usize>,
     /// Also list other matching passages of each page.
     pub expand: Option<bool>,
@@ -44,11 +65,11 @@ pub struct SearchInput {
     /// Words, `"exact phrases"`, `prefix*`, `-without`.
     #[schema(example = "point in time recovery", max_length = 1000)]
     pub query: String,
-    /// `hybrid`, `keyword` or `vector`; as configured unless given.
-    pub mode: Option<String>,
+    /// As configured unless given.
+    pub mode: Option<ModeInput>,
     #[schema(minimum = 1, maximum = 100)]
     pub limit: Option<usize>,
-    #[schema(minimum = 0, maximum = 1000)]
+    #[schema(minimum = 0, maximum = 900)]
     pub offset: Option<usize>,
     #[serde(default)]
     pub expand: bool,
@@ -60,7 +81,7 @@ pub struct SearchInput {
 
 /// Search pages
 #[utoipa::path(get, path = "/api/v2/search", tag = "search", params(SearchParams),
-    responses((status = 200, body = SearchView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SearchView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn search_by_query(
     State(api): State<Api>,
     caller: Caller,
@@ -84,7 +105,7 @@ pub async fn search_by_query(
 
 /// Search pages, with the request as a body
 #[utoipa::path(post, path = "/api/v2/search", tag = "search", request_body = SearchInput,
-    responses((status = 200, body = SearchView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SearchView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn search_by_body(
     State(api): State<Api>,
     caller: Caller,
@@ -119,14 +140,14 @@ fn read(api: &Api, caller: Caller, input: &SearchInput) -> Result<SearchRequest,
         return Err(ApiError::invalid(format!("at most {FILTERS_MAX} filters")));
     }
     let settings = &api.services.app.config.search;
-    let mode = input.mode.as_deref().unwrap_or(&settings.mode);
-    let mode = Mode::from_name(mode).ok_or_else(|| {
-        ApiError::invalid(format!("mode is hybrid, keyword or vector, not `{mode}`"))
-    })?;
+    let mode = match input.mode {
+        Some(mode) => mode.into(),
+        None => parse_mode(&settings.mode)?,
+    };
     let limit = super::tasks::limit(input.limit, settings.limit.clamp(1, LIMIT_MAX), LIMIT_MAX)?;
     let offset = input.offset.unwrap_or(0);
-    if offset.saturating_add(limit) > RESULTS_MAX {
-        let message = format!("results end at {RESULTS_MAX}: offset and limit together");
+    if offset > OFFSET_MAX {
+        let message = format!("offset is at most {OFFSET_MAX}; a narrower query shows the rest");
         return Err(ApiError::invalid(message));
     }
     Ok(SearchRequest {

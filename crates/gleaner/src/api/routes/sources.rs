@@ -42,12 +42,21 @@ pub struct SourceInput {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleInput {
-    #[schema(minimum = 1)]
+    #[schema(minimum = 60, maximum = 316_224_000)]
     pub every_s: Option<u64>,
     /// Five fields in UTC, or `@daily` and the like.
     pub cron: Option<String>,
     /// Shortest and longest interval of one that follows how much changes.
-    pub adaptive_s: Option<(u64, u64)>,
+    pub adaptive: Option<AdaptiveInput>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdaptiveInput {
+    #[schema(minimum = 60, maximum = 316_224_000)]
+    pub min_s: u64,
+    #[schema(minimum = 60, maximum = 316_224_000)]
+    pub max_s: u64,
 }
 
 impl From<ScheduleInput> for SourceSchedule {
@@ -55,9 +64,9 @@ impl From<ScheduleInput> for SourceSchedule {
         SourceSchedule {
             every: input.every_s.map(Duration::from_secs),
             cron: input.cron,
-            adaptive: input.adaptive_s.map(|(min, max)| IntervalBounds {
-                min: Duration::from_secs(min),
-                max: Duration::from_secs(max),
+            adaptive: input.adaptive.map(|bounds| IntervalBounds {
+                min: Duration::from_secs(bounds.min_s),
+                max: Duration::from_secs(bounds.max_s),
             }),
         }
     }
@@ -70,7 +79,7 @@ pub struct SourceList {
 
 /// List sources
 #[utoipa::path(get, path = "/api/v2/sources", tag = "sources",
-    responses((status = 200, body = SourceList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SourceList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<SourceList>, ApiError> {
     let caller = caller.must(Scope::Read)?;
     api.run(move |api| {
@@ -90,7 +99,7 @@ pub struct SourceAdded {
 
 /// Add a source
 #[utoipa::path(post, path = "/api/v2/sources", tag = "sources", request_body = SourceInput,
-    responses((status = 201, body = SourceAdded), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 201, body = SourceAdded), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn add(
     State(api): State<Api>,
     caller: Caller,
@@ -122,12 +131,12 @@ pub async fn add(
 
 /// Shorter intervals than this would be no schedule but a loop.
 const EVERY_S_MIN: u64 = 60;
-const EVERY_S_MAX: u64 = 10 * 366 * 24 * 3600;
+const EVERY_S_MAX: u64 = 316_224_000;
 
 fn check_schedule(schedule: &ScheduleInput) -> Result<(), ApiError> {
-    let bounds = schedule
-        .adaptive_s
-        .map_or([None, None], |(min, max)| [Some(min), Some(max)]);
+    let bounds = schedule.adaptive.map_or([None, None], |bounds| {
+        [Some(bounds.min_s), Some(bounds.max_s)]
+    });
     for seconds in [schedule.every_s].into_iter().chain(bounds).flatten() {
         if !(EVERY_S_MIN..=EVERY_S_MAX).contains(&seconds) {
             return Err(ApiError::invalid(format!(
@@ -140,7 +149,7 @@ fn check_schedule(schedule: &ScheduleInput) -> Result<(), ApiError> {
 
 /// Show a source
 #[utoipa::path(get, path = "/api/v2/sources/{id}", tag = "sources", params(("id" = i64, Path)),
-    responses((status = 200, body = SourceView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SourceView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn show(
     State(api): State<Api>,
     caller: Caller,
@@ -169,7 +178,7 @@ pub struct SourcePatch {
 
 /// Change a source
 #[utoipa::path(patch, path = "/api/v2/sources/{id}", tag = "sources", params(("id" = i64, Path)), request_body = SourcePatch,
-    responses((status = 200, body = SourceView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SourceView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn edit(
     State(api): State<Api>,
     caller: Caller,
@@ -211,7 +220,7 @@ pub struct SourceRemoved {
 
 /// Remove a source, with its pages unless told otherwise
 #[utoipa::path(delete, path = "/api/v2/sources/{id}", tag = "sources", params(("id" = i64, Path), RemoveParams),
-    responses((status = 200, body = SourceRemoved), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = SourceRemoved), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn remove(
     State(api): State<Api>,
     caller: Caller,
@@ -242,7 +251,7 @@ pub struct CrawlInput {
 ///
 /// Queues the work; an equal crawl that waits already stands for it.
 #[utoipa::path(post, path = "/api/v2/sources/{id}/crawl", tag = "sources", params(("id" = i64, Path)), request_body = CrawlInput,
-    responses((status = 202, body = Queued), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 202, body = Queued), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn crawl(
     State(api): State<Api>,
     caller: Caller,

@@ -68,9 +68,11 @@ pub struct ScrapeBatchInput {
     #[schema(example = json!(["https://example.org/p1", "https://example.org/p2"]))]
     pub urls: Vec<String>,
     pub brand: Option<String>,
-    /// Requests at once, 1 to 100.
+    /// Requests at once.
+    #[schema(minimum = 1, maximum = 100)]
     pub max_concurrent: Option<u32>,
-    /// Between two requests to one host, at most 60000.
+    /// Between two requests to one host.
+    #[schema(maximum = 60_000)]
     pub delay_ms: Option<u64>,
     pub priority: Option<PriorityInput>,
 }
@@ -98,7 +100,7 @@ impl Queued {
 ///
 /// Queues the work and returns at once. The page's links are not followed.
 #[utoipa::path(post, path = "/api/v2/tasks/scrape/async", tag = "tasks", request_body = ScrapeInput,
-    responses((status = 202, body = Queued), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 202, body = Queued), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn scrape(
     State(api): State<Api>,
     caller: Caller,
@@ -119,7 +121,7 @@ pub async fn scrape(
 ///
 /// One task for all; its result lists those that could not be stored.
 #[utoipa::path(post, path = "/api/v2/scrape/batch", tag = "tasks", request_body = ScrapeBatchInput,
-    responses((status = 202, body = Queued), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 202, body = Queued), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn scrape_batch(
     State(api): State<Api>,
     caller: Caller,
@@ -175,7 +177,7 @@ pub struct TaskList {
 
 /// List tasks, newest first
 #[utoipa::path(get, path = "/api/v2/tasks", tag = "tasks", params(TaskListParams),
-    responses((status = 200, body = TaskList), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = TaskList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -223,7 +225,7 @@ pub fn limit(given: Option<usize>, default: usize, max: usize) -> Result<usize, 
 
 /// Show a task
 #[utoipa::path(get, path = "/api/v2/tasks/{id}", tag = "tasks", params(("id" = i64, Path)),
-    responses((status = 200, body = TaskView), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = TaskView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn show(
     State(api): State<Api>,
     caller: Caller,
@@ -248,7 +250,7 @@ pub struct TaskChanged {
 ///
 /// What waits is cancelled at once; what runs is told to stop and keeps what it has stored.
 #[utoipa::path(delete, path = "/api/v2/tasks/{id}", tag = "tasks", params(("id" = i64, Path)),
-    responses((status = 200, body = TaskChanged), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = TaskChanged), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn cancel(
     State(api): State<Api>,
     caller: Caller,
@@ -271,7 +273,7 @@ pub async fn cancel(
 
 /// Queue a dead, failed or cancelled task again
 #[utoipa::path(post, path = "/api/v2/tasks/{id}/retry", tag = "tasks", params(("id" = i64, Path)),
-    responses((status = 200, body = TaskChanged), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = TaskChanged), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn retry(
     State(api): State<Api>,
     caller: Caller,
@@ -295,7 +297,7 @@ pub async fn retry(
 #[utoipa::path(get, path = "/api/v2/tasks/{id}/events", tag = "tasks", params(("id" = i64, Path)),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 204, description = "The last event was heard already"),
-        (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+        (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn events(
     State(api): State<Api>,
     caller: Caller,
@@ -321,7 +323,7 @@ pub struct QueueStatus {
 
 /// Count tasks by kind and state
 #[utoipa::path(get, path = "/api/v2/tasks/queue/status", tag = "tasks",
-    responses((status = 200, body = QueueStatus), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = QueueStatus), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn queue_status(
     State(api): State<Api>,
     caller: Caller,
@@ -363,7 +365,7 @@ pub struct QueueChanged {
 ///
 /// Of all tenants; what runs goes on.
 #[utoipa::path(post, path = "/api/v2/tasks/queue/{kind}/pause", tag = "tasks", params(("kind" = String, Path)),
-    responses((status = 200, body = QueueChanged), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = QueueChanged), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn pause_queue(
     State(api): State<Api>,
     caller: Caller,
@@ -374,7 +376,7 @@ pub async fn pause_queue(
 
 /// Go on with a kind of task
 #[utoipa::path(post, path = "/api/v2/tasks/queue/{kind}/resume", tag = "tasks", params(("kind" = String, Path)),
-    responses((status = 200, body = QueueChanged), (status = 4XX, body = ErrorBody), (status = 5XX, body = ErrorBody)))]
+    responses((status = 200, body = QueueChanged), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn resume_queue(
     State(api): State<Api>,
     caller: Caller,
