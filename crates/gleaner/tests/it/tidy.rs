@@ -20,10 +20,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("embed", &["types"]),
     ("store", &["types"]),
     ("search", &["types", "store"]),
+    ("guard", &["types"]),
     (
         "gleaner",
         &[
-            "types", "frontier", "fetch", "extract", "chunk", "embed", "store", "search",
+            "types", "frontier", "fetch", "extract", "chunk", "embed", "store", "search", "guard",
         ],
     ),
     ("testkit", &["types"]),

@@ -1,0 +1,230 @@
+//! A circuit breaker: leaves a service alone that keeps failing.
+//!
+//! Hosts of a crawl have one of their own in `frontier`, which also decides
+//! how long their URLs wait. This one is for what the service itself depends
+//! on and is asked by many threads: an embedding endpoint, a webhook.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use types::Timestamp;
+
+use crate::sync::lock;
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Failures in a row that open it. 0 means never.
+    pub threshold: u32,
+    /// How long it stays open before one probe is let through.
+    pub open_for: Duration,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> BreakerPolicy {
+        BreakerPolicy {
+            threshold: 5,
+            open_for: Duration::from_secs(30),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls pass.
+    Closed,
+    /// None passes.
+    Open,
+    /// One probe may pass, or is under way; its end decides.
+    HalfOpen,
+}
+
+/// A breaker for display.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerSnapshot {
+    pub name: Arc<str>,
+    pub state: BreakerState,
+    /// Failures in a row, up to now.
+    pub failures: u32,
+    /// How often it opened, probes that failed included.
+    pub opens_total: u64,
+    /// When the next probe may go, while open.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// A call that was not made, because the service is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{service} keeps failing and is left alone for now")]
+pub struct Refused {
+    pub service: Arc<str>,
+    /// When to ask again; `None` while a probe is under way.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// The breaker of one named service, shared by threads.
+#[derive(Debug)]
+pub struct CircuitBreaker {
+    name: Arc<str>,
+    policy: BreakerPolicy,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Kept,
+    failures: u32,
+    opens_total: u64,
+    /// Changes with each change of state, so that a call that began before one
+    /// says nothing about the time after it.
+    period: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Closed,
+    Open {
+        until: Timestamp,
+    },
+    Probing,
+    /// Half-open with no probe under way.
+    Waiting,
+}
+
+impl CircuitBreaker {
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, policy: BreakerPolicy) -> CircuitBreaker {
+        CircuitBreaker {
+            name: name.into(),
+            policy,
+            inner: Mutex::new(Inner {
+                state: Kept::Closed,
+                failures: 0,
+                opens_total: 0,
+                period: 0,
+            }),
+        }
+    }
+
+    /// The right to make one call, or when to ask again. In the half-open state
+    /// exactly one permit is out: the probe.
+    pub fn try_acquire(&self, now: Timestamp) -> Result<Permit<'_>, Refused> {
+        let mut inner = lock(&self.inner);
+        self.look_at_the_clock(&mut inner, now);
+        let refused = |retry_at| Refused {
+            service: Arc::clone(&self.name),
+            retry_at,
+        };
+        match inner.state {
+            Kept::Closed => {}
+            Kept::Open { until } => return Err(refused(Some(until))),
+            Kept::Probing => return Err(refused(None)),
+            Kept::Waiting => inner.state = Kept::Probing,
+        }
+        Ok(Permit {
+            breaker: self,
+            period: inner.period,
+            told: false,
+        })
+    }
+
+    #[must_use]
+    pub fn snapshot(&self, now: Timestamp) -> BreakerSnapshot {
+        let mut inner = lock(&self.inner);
+        self.look_at_the_clock(&mut inner, now);
+        let (state, retry_at) = match inner.state {
+            Kept::Closed => (BreakerState::Closed, None),
+            Kept::Open { until } => (BreakerState::Open, Some(until)),
+            Kept::Probing | Kept::Waiting => (BreakerState::HalfOpen, None),
+        };
+        BreakerSnapshot {
+            name: Arc::clone(&self.name),
+            state,
+            failures: inner.failures,
+            opens_total: inner.opens_total,
+            retry_at,
+        }
+    }
+
+    fn look_at_the_clock(&self, inner: &mut Inner, now: Timestamp) {
+        if let Kept::Open { until } = inner.state {
+            // A clock that went back must not keep it open for longer.
+            let until = until.min(now.plus(self.policy.open_for));
+            if now >= until {
+                inner.change(Kept::Waiting);
+            } else {
+                inner.state = Kept::Open { until };
+            }
+        }
+    }
+
+    fn fail(&self, inner: &mut Inner, now: Timestamp) {
+        inner.failures = inner.failures.saturating_add(1);
+        let opens = match inner.state {
+            Kept::Probing => true,
+            Kept::Closed => self.policy.threshold > 0 && inner.failures >= self.policy.threshold,
+            Kept::Open { .. } | Kept::Waiting => false,
+        };
+        if opens {
+            inner.opens_total += 1;
+            inner.change(Kept::Open {
+                until: now.plus(self.policy.open_for),
+            });
+        }
+    }
+}
+
+impl Inner {
+    fn succeed(&mut self) {
+        self.failures = 0;
+        if let Kept::Probing = self.state {
+            self.change(Kept::Closed);
+        }
+    }
+
+    fn change(&mut self, to: Kept) {
+        self.state = to;
+        self.period += 1;
+    }
+}
+
+/// One call to the service. Dropped without a word (cancelled, panicked, or the
+/// caller's own fault) it says nothing about the service, and a probe that ends
+/// so makes room for another one.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped says nothing about the service"]
+pub struct Permit<'a> {
+    breaker: &'a CircuitBreaker,
+    period: u64,
+    told: bool,
+}
+
+impl Permit<'_> {
+    pub fn success(mut self) {
+        self.tell(|_, inner| inner.succeed());
+    }
+
+    /// The call failed in a way that speaks against the service.
+    pub fn failure(mut self, now: Timestamp) {
+        self.tell(|breaker, inner| breaker.fail(inner, now));
+    }
+
+    fn tell(&mut self, outcome: impl FnOnce(&CircuitBreaker, &mut Inner)) {
+        self.told = true;
+        let mut inner = lock(&self.breaker.inner);
+        if inner.period == self.period {
+            outcome(self.breaker, &mut inner);
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(|_, inner| {
+                if let Kept::Probing = inner.state {
+                    inner.state = Kept::Waiting;
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What keeps the service from being overrun.
+//!
+//! A [`RateLimiter`] says who asks too often, a [`Cache`] answers what was
+//! answered before and computes each thing once, and a [`CircuitBreaker`]
+//! leaves a service alone that keeps failing.
+//!
+//! It deliberately knows nothing of HTTP, of tenants beyond a number, or of
+//! what is stored: keys are opaque, values are bytes. Limits and breakers take
+//! time as an argument, the cache a [`types::Clock`]. Nothing here fails its
+//! caller: a broken disk makes the cache smaller, not the service wrong.
+//! Start at [`RateLimiter::check`], [`Cache::get_or_compute`] and
+//! [`CircuitBreaker::try_acquire`].
+
+mod rate;
+mod rate_shard;
+
+mod cache;
+
+mod breaker;
+
+mod sync;
+
+pub use breaker::{BreakerPolicy, BreakerSnapshot, BreakerState, CircuitBreaker, Permit, Refused};
+pub use cache::{
+    AreaStats, Cache, CacheKey, CacheOptions, CacheStats, DiskState, Stamp, TierStats,
+};
+pub use rate::{Decision, Quota, RateLimiter, RateStats};
