@@ -1,7 +1,7 @@
 //! Times the store on pages of the usual shape: 6 KB of text, 8 chunks, 20
 //! links. `cargo run --release -p gleaner-store --example store_bench -- [PAGES] [DIR]`
 //! writes a new database in DIR and reads it; with `read` for PAGES it only
-//! reads the one that is there.
+//! reads the one that is there, and lists its pages.
 
 #![expect(clippy::print_stdout, reason = "it reports to a person")]
 
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use store::{
-    Access, CrawlBatch, FrontierKind, NewSource, NewUrl, PageVisit, Store, StoreOptions, Visit,
-    VisitResult,
+    Access, CrawlBatch, FrontierKind, NewSource, NewUrl, PageCursor, PageFilter, PageSort,
+    PageStatus, PageVisit, Store, StoreOptions, Visit, VisitResult,
 };
 use types::{
-    Block, BlockKind, CanonicalUrl, Chunk, ContentHash, CrawlId, Link, Page, SystemClock, TenantId,
-    TextHash,
+    Block, BlockKind, CanonicalUrl, Chunk, ContentHash, CrawlId, Link, Page, PageId, SourceId,
+    SystemClock, TenantId, TextHash, Timestamp,
 };
 
 const BATCH: usize = 100;
@@ -31,7 +31,8 @@ fn main() -> Outcome {
     let clock = Arc::new(SystemClock);
     if pages == "read" {
         let store = Store::open(&dir, Access::Read, &StoreOptions::default(), clock)?;
-        return (0..5).try_for_each(|_| read_pages(&store));
+        (0..5).try_for_each(|_| read_pages(&store))?;
+        return list_pages(&store);
     }
     let pages: usize = pages.parse()?;
     if dir.exists() {
@@ -107,6 +108,110 @@ fn read_pages(store: &Store) -> Outcome {
     let each_chunk = each(cpu() - cpu_before, started.elapsed(), chunks);
     println!("pending_chunks: {chunks} chunks, {each_chunk}");
     Ok(())
+}
+
+/// The median time of 50 pages of a list, from its start and from its middle.
+fn list_pages(store: &Store) -> Outcome {
+    let middle = store.stats()?.pages / 2;
+    let middle = PageId(i64::try_from(middle)?);
+    let middle = store.page(middle)?.ok_or("no page in the middle")?;
+    let all = || PageFilter {
+        limit: 50,
+        ..PageFilter::default()
+    };
+    let status = Some(PageStatus::Live);
+    let url_prefix = Some("https://bench.example/section/5/".to_owned());
+    let filters = [
+        ("all", all()),
+        ("live", PageFilter { status, ..all() }),
+        (
+            "gone",
+            PageFilter {
+                status: Some(PageStatus::Gone),
+                ..all()
+            },
+        ),
+        (
+            "source",
+            PageFilter {
+                source: Some(SourceId(1)),
+                status,
+                ..all()
+            },
+        ),
+        (
+            "host",
+            PageFilter {
+                host: Some(middle.host.clone()),
+                status,
+                ..all()
+            },
+        ),
+        (
+            "prefix",
+            PageFilter {
+                url_prefix,
+                status,
+                ..all()
+            },
+        ),
+        (
+            "changed",
+            PageFilter {
+                changed_since: Some(Timestamp(1)),
+                status,
+                ..all()
+            },
+        ),
+        (
+            "favorite",
+            PageFilter {
+                favorite: Some(true),
+                ..all()
+            },
+        ),
+        (
+            "no favorite",
+            PageFilter {
+                favorite: Some(false),
+                ..all()
+            },
+        ),
+    ];
+    for (name, filter) in filters {
+        for sort in PageSort::ALL {
+            let filter = PageFilter {
+                sort: *sort,
+                descending: true,
+                ..filter.clone()
+            };
+            let cursor = Some(PageCursor::behind(&middle, *sort, true));
+            let from_middle = PageFilter {
+                cursor,
+                ..filter.clone()
+            };
+            let (rows, start) = median_list(store, &filter)?;
+            let (more, middle) = median_list(store, &from_middle)?;
+            let sort = sort.code();
+            println!("{name} by {sort}: {rows} in {start:?}; from the middle {more} in {middle:?}");
+        }
+    }
+    Ok(())
+}
+
+fn median_list(
+    store: &Store,
+    filter: &PageFilter,
+) -> Result<(usize, Duration), Box<dyn std::error::Error>> {
+    let mut rows = 0;
+    let mut times = Vec::new();
+    for _ in 0..21 {
+        let started = Instant::now();
+        rows = store.pages(filter)?.len();
+        times.push(started.elapsed());
+    }
+    times.sort();
+    Ok((rows, times[times.len() / 2]))
 }
 
 fn fill_frontier(store: &Store, crawl: CrawlId) -> Outcome {

@@ -318,6 +318,43 @@ pub(crate) fn decode_codes(bytes: &[u8]) -> Vec<i8> {
     bytes.iter().map(|b| b.cast_signed()).collect()
 }
 
+const BASE64_DIGITS: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// For URLs, without padding (RFC 4648 §5).
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |at| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..=group.len() {
+            let value = bits >> (18 - 6 * digit) & 63;
+            text.push(char::from(BASE64_DIGITS[value as usize]));
+        }
+    }
+    text
+}
+
+/// Only what [`to_base64`] gives.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    for group in text.as_bytes().chunks(4) {
+        let mut bits: u32 = 0;
+        for digit in group {
+            let value = BASE64_DIGITS.iter().position(|known| known == digit)?;
+            bits = bits << 6 | u32::try_from(value).ok()?;
+        }
+        bits <<= 6 * (4 - group.len());
+        let [_, group_bytes @ ..] = bits.to_be_bytes();
+        let (used, unused) = group_bytes.split_at(group.len() - 1);
+        if used.is_empty() || unused.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        bytes.extend_from_slice(used);
+    }
+    Some(bytes)
+}
+
 fn zstd_failure(error: std::io::Error) -> Failure {
     Failure::bug(format!("compression failed: {error}"))
 }

@@ -120,6 +120,38 @@ impl Store {
         })
     }
 
+    /// Like [`Store::crawl`]; another tenant's crawl does not exist (T1).
+    pub fn crawl_of_tenant(&self, tenant: TenantId, id: CrawlId) -> Result<CrawlRow, StoreError> {
+        self.read("read the crawl", |connection| {
+            let sql = select_crawls!("WHERE id = ?1 AND tenant_id = ?2");
+            let row = first(connection, sql, [id.0, tenant.0], crawl_row)?;
+            row.ok_or_else(|| no_crawl(id))
+        })
+    }
+
+    /// A tenant's crawls, of all sources or one, newest first; those older
+    /// than `before`.
+    pub fn tenant_crawls(
+        &self,
+        tenant: TenantId,
+        source: Option<SourceId>,
+        before: Option<CrawlId>,
+        limit: usize,
+    ) -> Result<Vec<CrawlRow>, StoreError> {
+        let before = before.map_or(i64::MAX, |id| id.0);
+        let limit = as_i64(limit);
+        self.read("list the tenant's crawls", |connection| match source {
+            Some(source) => {
+                let parameters = [tenant.0, source.0, before, limit];
+                collect(connection, CRAWLS_OF_SOURCE, parameters, crawl_row)
+            }
+            None => {
+                let parameters = [tenant.0, before, limit];
+                collect(connection, CRAWLS_OF_TENANT, parameters, crawl_row)
+            }
+        })
+    }
+
     /// Asks for a crawl to rest, to go on or to end. Resting and going on take
     /// effect in its status at once; whoever runs it hears of it with its next
     /// batch or from [`Store::crawl_control`]. A crawl that nobody runs is
@@ -205,6 +237,13 @@ impl Store {
         })
     }
 }
+
+pub(crate) const CRAWLS_OF_TENANT: &str =
+    select_crawls!("WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3");
+
+pub(crate) const CRAWLS_OF_SOURCE: &str = select_crawls!(
+    "WHERE +tenant_id = ?1 AND source_id = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4"
+);
 
 pub(crate) fn unfinished_crawl(
     connection: &Connection,

@@ -21,6 +21,8 @@ pub enum StoreErrorKind {
     Corrupt,
     /// The request contradicts what is stored.
     Conflict,
+    /// The tenant has all that it may have: free some, or raise its limit.
+    QuotaExceeded,
     /// Reading or writing failed below the database.
     Io,
     /// A fault of this program.
@@ -98,6 +100,10 @@ impl Failure {
 
     pub(crate) fn conflict(message: impl Into<String>) -> Failure {
         Failure::Store(StoreError::new(StoreErrorKind::Conflict, message))
+    }
+
+    pub(crate) fn quota(message: impl Into<String>) -> Failure {
+        Failure::Store(StoreError::new(StoreErrorKind::QuotaExceeded, message))
     }
 
     pub(crate) fn corrupt(message: impl Into<String>) -> Failure {

@@ -26,13 +26,18 @@ mod frontier;
 mod hosts;
 mod index;
 mod instances;
+mod keys;
+mod listing;
+mod notes;
 mod pages;
+mod quotas;
 mod reasons;
 mod removal;
 mod schedule;
 mod sources;
 mod tasks;
 mod tenants;
+mod usage;
 
 mod codec;
 mod connection;
@@ -49,15 +54,17 @@ mod plans;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use model::{
-    BatchReport, Cancelled, ChunkRow, ChunkVectors, Claim, ClaimedTask, CrawlBatch, CrawlControl,
-    CrawlCounts, CrawlRow, CrawlStatus, EmbedState, EmbeddingModel, EmbeddingProgress,
-    EnqueueRunning, Enqueued, EverCount, Finish, Finished, FrontierKind, FrontierRow, HostRow,
-    HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange, NewSource,
-    NewSourceSpec, NewTask, NewUrl, PageChange, PageContent, PageDetail, PageFilter, PageRow,
-    PageStatus, PageVisit, PausedQueue, PendingChunk, QueueCount, ReasonCount, RechunkReport,
-    Rechunked, RescueReport, Retention, Signal, SourceEdit, SourceOutcome, SourceRow,
-    SourceSchedule, StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow,
-    VectorKind, VectorRow, VersionRow, Visit, VisitResult,
+    ApiKeyRow, BatchReport, Cancelled, ChunkRow, ChunkVectors, Claim, ClaimedTask, CrawlBatch,
+    CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, EmbedState, EmbeddingModel,
+    EmbeddingProgress, EnqueueRunning, Enqueued, EverCount, Finish, Finished, FrontierKind,
+    FrontierRow, HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange,
+    NewApiKey, NewSource, NewSourceSpec, NewTask, NewUrl, NotesPatch, PageChange, PageContent,
+    PageCursor, PageDetail, PageFilter, PageNotes, PageRow, PageSort, PageStatus, PageVisit,
+    PausedQueue, PendingChunk, QueueCount, Quota, ReasonCount, RechunkReport, Rechunked,
+    RescueReport, Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,
+    StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow,
+    TenantStats, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit,
+    VisitResult,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use store::Store;

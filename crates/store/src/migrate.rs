@@ -27,6 +27,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "sources",
         sql: include_str!("../migrations/0003_sources.sql"),
     },
+    Migration {
+        version: 4,
+        name: "service",
+        sql: include_str!("../migrations/0004_service.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

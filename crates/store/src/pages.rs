@@ -1,22 +1,33 @@
 //! Reading pages, their content, versions and chunks. Rows of version 0, left
 //! of deleted pages for the indexes, are no pages here.
 
-use rusqlite::{Connection, params_from_iter, types::Value};
+use rusqlite::Connection;
 use types::{ChunkId, ContentHash, PageId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
-use crate::rows::{
-    as_i64, chunk_row, collect, first, page_row, select_chunks, select_pages, small,
-};
-use crate::{
-    ChunkRow, PageContent, PageDetail, PageFilter, PageRow, PageStatus, Store, StoreError,
-    VersionRow,
-};
+use crate::rows::{chunk_row, collect, first, page_row, select_chunks, select_pages, small};
+use crate::{ChunkRow, PageContent, PageDetail, PageRow, Store, StoreError, VersionRow};
 
 impl Store {
     pub fn page(&self, id: PageId) -> Result<Option<PageRow>, StoreError> {
         self.read("read the page", |connection| page_by_id(connection, id))
+    }
+
+    /// Like [`Store::page`]; another tenant's page does not exist (T1).
+    pub fn page_of_tenant(
+        &self,
+        tenant: TenantId,
+        id: PageId,
+    ) -> Result<Option<PageRow>, StoreError> {
+        self.read("read the page", |connection| {
+            first(
+                connection,
+                select_pages!("WHERE p.id = ?1 AND p.tenant_id = ?2 AND p.version > 0"),
+                [id.0, tenant.0],
+                page_row,
+            )
+        })
     }
 
     pub fn page_by_url(&self, tenant: TenantId, url: &str) -> Result<Option<PageRow>, StoreError> {
@@ -27,15 +38,6 @@ impl Store {
                 rusqlite::params![tenant.0, url],
                 page_row,
             )
-        })
-    }
-
-    /// Pages in the order of their ids. Go on behind the last one with
-    /// [`PageFilter::after`].
-    pub fn pages(&self, filter: &PageFilter) -> Result<Vec<PageRow>, StoreError> {
-        let (sql, parameters) = list_query(filter);
-        self.read("list pages", |connection| {
-            collect(connection, &sql, params_from_iter(parameters), page_row)
         })
     }
 
@@ -192,31 +194,4 @@ fn content(
         let body: Vec<u8> = row.get(0)?;
         codec::decode_content(&body)
     })
-}
-
-/// One statement for each combination of filters, so that each uses its index.
-pub(crate) fn list_query(filter: &PageFilter) -> (String, Vec<Value>) {
-    let mut sql =
-        select_pages!("WHERE p.tenant_id = ?1 AND p.id > ?2 AND p.version > 0").to_owned();
-    let after = filter.after.map_or(0, |id| id.0);
-    let mut parameters = vec![Value::from(filter.tenant.0), Value::from(after)];
-    let mut condition = |column: &str, value: Value| {
-        parameters.push(value);
-        sql.push_str(&format!(" AND p.{column} = ?{}", parameters.len()));
-    };
-    if let Some(source) = filter.source {
-        condition("source_id", Value::from(source.0));
-    }
-    if let Some(host) = &filter.host {
-        condition("host", Value::from(host.clone()));
-    }
-    if let Some(status) = filter.status {
-        condition("status", Value::from(i64::from(status == PageStatus::Live)));
-    }
-    if let Some(language) = &filter.language {
-        condition("language", Value::from(language.clone()));
-    }
-    parameters.push(Value::from(as_i64(filter.limit)));
-    sql.push_str(&format!(" ORDER BY p.id LIMIT ?{}", parameters.len()));
-    (sql, parameters)
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use types::{ManualClock, PageId, SourceId};
+use types::ManualClock;
 
-use crate::pages::list_query;
 use crate::{
-    PageFilter, PageStatus, Store, batch, embedding, frontier, hosts, index, removal, schedule,
-    tasks,
+    Store, batch, crawls, embedding, frontier, hosts, index, keys, removal, schedule, sources,
+    tasks, tenants, usage,
 };
+
+mod lists;
 
 /// The plan, one step per line, as SQLite explains it.
 fn plan(connection: &Connection, sql: &str) -> String {
@@ -34,8 +35,8 @@ fn check(sql: &str, expected: &[&str]) {
     }
     assert!(!found.contains("TEMP B-TREE"), "{sql}\nsorts\n{found}");
     for table in [
-        "frontier", "pages", "chunks", "vectors", "sources", "hosts", "tasks", " f", " p", " k",
-        " t",
+        "frontier", "pages", "chunks", "vectors", "sources", "hosts", "tasks", "crawls", "usage",
+        " f", " p", " k", " n", " t",
     ] {
         let scan = format!("SCAN {}", table.trim());
         assert!(!found.lines().any(|line| line == scan), "{sql}\n{found}");
@@ -72,35 +73,6 @@ fn replays_start_at_the_last_number() {
 #[test]
 fn the_backlog_reads_pending_chunks_only() {
     check(embedding::PENDING_CHUNKS, &["INDEX chunks_pending (id>?)"]);
-}
-
-#[test]
-fn page_lists_never_sort() {
-    let list = |filter: PageFilter| list_query(&filter).0;
-    let all = PageFilter::default;
-    check(
-        &list(all()),
-        &["INDEX pages_tenant (tenant_id=? AND rowid>?)"],
-    );
-    let after = Some(PageId(1));
-    check(&list(PageFilter { after, ..all() }), &["pages_tenant"]);
-    let host = Some("h".to_owned());
-    check(&list(PageFilter { host, ..all() }), &["INDEX pages_host"]);
-    let source = Some(SourceId(1));
-    check(
-        &list(PageFilter { source, ..all() }),
-        &["INDEX pages_source"],
-    );
-    let status = Some(PageStatus::Live);
-    let language = Some("fa".to_owned());
-    check(
-        &list(PageFilter {
-            status,
-            language,
-            ..all()
-        }),
-        &[],
-    );
 }
 
 #[test]
@@ -190,5 +162,43 @@ fn removals_read_the_pages_that_are_left() {
             "INDEX pages_content (content_id=?)",
             "INDEX page_versions_content (content_id=?)",
         ],
+    );
+}
+
+#[test]
+fn keys_are_looked_up_by_their_hash() {
+    check(
+        keys::BY_HASH,
+        &[
+            "SEARCH k USING INDEX sqlite_autoindex_api_keys_1 (hash=?)",
+            "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    );
+    let index = "SEARCH k USING INDEX api_keys_tenant (tenant_id=? AND revoked_at";
+    check(keys::VALID, &[&format!("{index}=?)")]);
+    check(keys::REVOKED, &[&format!("{index}>?)")]);
+}
+
+#[test]
+fn what_a_tenant_has_is_found_by_the_tenant() {
+    check(
+        tenants::STATS,
+        &["t USING INTEGER PRIMARY KEY", "s USING PRIMARY KEY"],
+    );
+    check(
+        usage::BETWEEN,
+        &["PRIMARY KEY (tenant_id=? AND day>? AND day<?)"],
+    );
+    check(
+        sources::SOURCES_BEHIND,
+        &["INDEX sources_tenant (tenant_id=? AND rowid>?)"],
+    );
+    check(
+        crawls::CRAWLS_OF_TENANT,
+        &["INDEX crawls_tenant (tenant_id=? AND rowid<?)"],
+    );
+    check(
+        crawls::CRAWLS_OF_SOURCE,
+        &["INDEX crawls_source (source_id=? AND id<?)"],
     );
 }

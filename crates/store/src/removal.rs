@@ -6,8 +6,9 @@ use types::{SourceId, TenantId, Timestamp};
 use crate::batch::delete_pages;
 use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
+use crate::quotas::discount_source;
 use crate::rows::{collect, execute, first};
-use crate::sources::no_source;
+use crate::sources::{no_source, read_source};
 use crate::{Store, StoreError};
 
 impl Store {
@@ -75,16 +76,17 @@ fn mark_removed(
             crawl.id
         )));
     }
-    let rows = execute(
+    let source = read_source(connection, id)?.ok_or_else(|| no_source(id))?;
+    if source.removed_at.is_none() {
+        discount_source(connection, source.tenant)?;
+    }
+    execute(
         connection,
         "UPDATE sources SET removed_at = coalesce(removed_at, ?2), next_due_at = NULL,
            purging = max(purging, ?3)
          WHERE id = ?1",
         params![id.0, now.0, !keep_pages],
     )?;
-    if rows == 0 {
-        return Err(no_source(id));
-    }
     Ok(())
 }
 

@@ -74,19 +74,30 @@ pub(crate) fn time(row: &Row<'_>, index: usize) -> Result<Option<Timestamp>, Fai
     Ok(stored.map(Timestamp))
 }
 
-/// `SELECT` of the columns that [`page_row`] reads, with the given ending, or
-/// with more columns behind them and the given ending.
+/// `SELECT` of the columns that [`page_row`] reads, of a page `p` and its
+/// content `c`.
+macro_rules! page_columns {
+    () => {
+        concat!(
+            "SELECT p.id, p.tenant_id, p.source_id, p.status, p.url, p.host, p.title, ",
+            "p.description, p.author, p.published_at, p.modified_at, p.language, p.canonical, ",
+            "p.content_hash, p.simhash, p.version, p.etag, p.last_modified, p.content_type, ",
+            "p.fetched_at, p.changed_at, p.first_seen_at, p.near_duplicate_of, p.chunk_count, ",
+            "p.change_seq, c.holder_page_id, c.text_bytes"
+        )
+    };
+}
+pub(crate) use page_columns;
+
+/// [`page_columns`] with the given ending, or with more columns behind them
+/// and the given ending.
 macro_rules! select_pages {
     ($ending:literal) => {
         crate::rows::select_pages!("", $ending)
     };
     ($columns:literal, $ending:literal) => {
         concat!(
-            "SELECT p.id, p.tenant_id, p.source_id, p.status, p.url, p.host, p.title, ",
-            "p.description, p.author, p.published_at, p.modified_at, p.language, p.canonical, ",
-            "p.content_hash, p.simhash, p.version, p.etag, p.last_modified, p.content_type, ",
-            "p.fetched_at, p.changed_at, p.first_seen_at, p.near_duplicate_of, p.chunk_count, ",
-            "p.change_seq, c.holder_page_id, c.text_bytes",
+            crate::rows::page_columns!(),
             $columns,
             " FROM pages p JOIN contents c ON c.id = p.content_id ",
             $ending

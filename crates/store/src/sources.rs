@@ -7,7 +7,8 @@ use types::{SourceId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
-use crate::rows::{collect, count, crawl_row, execute, first, select_crawls, small, time};
+use crate::quotas::admit_source;
+use crate::rows::{as_i64, collect, count, crawl_row, execute, first, select_crawls, small, time};
 use crate::tenants::check_tenant;
 use crate::{
     IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow, SourceSchedule, Store,
@@ -59,7 +60,10 @@ impl Store {
 
     /// Adds a source. Seeds that another source of the tenant has are refused,
     /// with its number; one that was removed is back with its old number and
-    /// the pages it still has.
+    /// the pages it still has. Fails with
+    /// [`QuotaExceeded`](crate::StoreErrorKind::QuotaExceeded) when the tenant
+    /// has as many sources as it may, and so does [`Store::ensure_source`] for
+    /// one that it would have to create or bring back.
     pub fn add_source(&self, spec: NewSourceSpec) -> Result<SourceId, StoreError> {
         let now = self.now();
         self.write("add the source", move |connection| {
@@ -95,7 +99,37 @@ impl Store {
     pub fn source(&self, id: SourceId) -> Result<Option<SourceRow>, StoreError> {
         self.read("read the source", |connection| read_source(connection, id))
     }
+
+    /// Like [`Store::source`]; another tenant's source does not exist (T1).
+    pub fn source_of_tenant(
+        &self,
+        tenant: TenantId,
+        id: SourceId,
+    ) -> Result<Option<SourceRow>, StoreError> {
+        self.read("read the source", |connection| {
+            let sql = select_sources!("WHERE id = ?1 AND tenant_id = ?2");
+            Ok(source_rows(connection, sql, [id.0, tenant.0])?.pop())
+        })
+    }
+
+    /// Some of a tenant's sources that were not removed, behind `after` in the
+    /// order of their ids.
+    pub fn sources_page(
+        &self,
+        tenant: TenantId,
+        after: Option<SourceId>,
+        limit: usize,
+    ) -> Result<Vec<SourceRow>, StoreError> {
+        self.read("list sources", |connection| {
+            let after = after.map_or(0, |id| id.0);
+            let parameters = [tenant.0, after, as_i64(limit)];
+            source_rows(connection, SOURCES_BEHIND, parameters)
+        })
+    }
 }
+
+pub(crate) const SOURCES_BEHIND: &str =
+    select_sources!("WHERE tenant_id = ?1 AND removed_at IS NULL AND id > ?2 ORDER BY id LIMIT ?3");
 
 /// The tenant of a source that was not removed.
 pub(crate) fn present_source(connection: &Connection, id: SourceId) -> Result<TenantId, Failure> {
@@ -195,10 +229,11 @@ fn insert(
     spec: &NewSourceSpec,
     now: Timestamp,
 ) -> Result<SourceId, Failure> {
+    // It begins as a removed one; `revive` counts it.
     execute(
         connection,
-        "INSERT INTO sources (tenant_id, name, seeds, seeds_hash, policy, created_at)
-         VALUES (?1, '', ?2, ?3, '', ?4)",
+        "INSERT INTO sources (tenant_id, name, seeds, seeds_hash, policy, created_at, removed_at)
+         VALUES (?1, '', ?2, ?3, '', ?4, ?4)",
         params![seeds.tenant.0, seeds.json, seeds.hash, now.0],
     )?;
     let id = SourceId(connection.last_insert_rowid());
@@ -214,6 +249,7 @@ fn revive(
     seeds: &Seeds,
     spec: &NewSourceSpec,
 ) -> Result<(), Failure> {
+    admit_source(connection, seeds.tenant)?;
     execute(
         connection,
         "UPDATE sources SET removed_at = NULL, purging = 0, failures_in_a_row = 0, trouble = NULL,

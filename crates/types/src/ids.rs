@@ -42,6 +42,11 @@ id! {
     TaskId
 }
 
+id! {
+    /// A key that opens the service to a tenant. Never used twice.
+    ApiKeyId
+}
+
 impl TenantId {
     /// The tenant used when nobody configured tenants.
     pub const DEFAULT: TenantId = TenantId(1);

@@ -17,7 +17,7 @@ mod time;
 mod url;
 
 pub use chunk::{Chunk, TextHash};
-pub use ids::{ChunkId, CrawlId, PageId, SourceId, TaskId, TenantId};
+pub use ids::{ApiKeyId, ChunkId, CrawlId, PageId, SourceId, TaskId, TenantId};
 pub use outcome::{Change, FailReason, SkipReason, UrlOutcome};
 pub use page::{
     Block, BlockKind, ContentHash, Directives, Heading, Image, Link, Page, simhash_distance,

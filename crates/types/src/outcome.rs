@@ -59,6 +59,8 @@ reasons! {
         PageLimit => "page_limit",
         /// The crawl was cancelled first.
         Cancelled => "cancelled",
+        /// A new page, and its tenant has as many pages as it may.
+        Quota => "quota",
         /// No text left after extraction.
         Empty => "empty",
     }

@@ -47,6 +47,7 @@ fn list(app: &App, store: &Store, args: &PageListArgs) -> Result<Exit> {
             language: args.language.clone(),
             after,
             limit: left.min(ROWS_PER_READ),
+            ..PageFilter::default()
         })?;
         let Some(last) = rows.last() else { break };
         after = Some(last.id);

@@ -11,6 +11,7 @@ use crate::crawls::{OpenCrawl, open_crawl};
 use crate::error::Failure;
 use crate::frontier::Queue;
 use crate::model::{BatchReport, CrawlControl, CrawlCounts, FrontierKind, NewTask};
+use crate::quotas::page_room;
 use crate::reasons::Reasons;
 use crate::rows::{
     crawl_control, crawl_counts, crawl_status, execute, first, kind_code, kind_from_code,
@@ -59,6 +60,8 @@ pub(crate) struct Session<'c> {
     /// Live pages gained or lost, by source.
     pub(crate) source_pages: HashMap<i64, i64>,
     pub(crate) chunks_pending_added: u64,
+    /// What [`page_room`] said at the first new page.
+    page_room: Option<Option<i64>>,
 }
 
 impl<'c> Session<'c> {
@@ -74,7 +77,19 @@ impl<'c> Session<'c> {
             counters: Counters::load(connection)?,
             source_pages: HashMap::new(),
             chunks_pending_added: 0,
+            page_room: None,
         })
+    }
+
+    /// False when the tenant has as many live pages as it may.
+    pub(crate) fn has_room(&mut self) -> Result<bool, Failure> {
+        let room = match self.page_room {
+            Some(room) => room,
+            None => *self
+                .page_room
+                .insert(page_room(self.connection, self.crawl.tenant)?),
+        };
+        Ok(room.is_none_or(|room| self.counters.pages_live < room))
     }
 
     /// Writes what was counted; the last change number given out. Call it last.
@@ -84,6 +99,19 @@ impl<'c> Session<'c> {
                 self.connection,
                 "UPDATE sources SET pages_live = pages_live + ?2 WHERE id = ?1",
                 params![source, difference],
+            )?;
+        }
+        let Counters {
+            pages, pages_live, ..
+        } = self.counters;
+        let chunks: i64 = self.counters.chunks.iter().sum();
+        if (pages, pages_live, chunks) != (0, 0, 0) {
+            execute(
+                self.connection,
+                "UPDATE tenants SET pages = pages + ?2, pages_live = pages_live + ?3,
+                   chunks = chunks + ?4
+                 WHERE id = ?1",
+                params![self.crawl.tenant.0, pages, pages_live, chunks],
             )?;
         }
         self.counters.save(self.connection)
@@ -282,10 +310,13 @@ fn page_outcome<'v>(
     url: &str,
 ) -> Result<(UrlOutcome, &'v str), Failure> {
     Ok(match &visit.result {
-        PreparedResult::Page(page) => {
-            let change = session.store_page(url, &visit.host, page)?;
-            (UrlOutcome::Stored(change), "")
-        }
+        PreparedResult::Page(page) => match session.store_page(url, &visit.host, page)? {
+            Some(change) => (UrlOutcome::Stored(change), ""),
+            None => {
+                let detail = "the tenant has as many pages as it may";
+                (UrlOutcome::Skipped(SkipReason::Quota), detail)
+            }
+        },
         PreparedResult::NotModified => {
             if session.touch_page(url)? {
                 (UrlOutcome::Stored(Change::Unchanged), "")
@@ -306,6 +337,7 @@ fn page_outcome<'v>(
                 | SkipReason::Listing
                 | SkipReason::PageLimit
                 | SkipReason::Cancelled
+                | SkipReason::Quota
                 | SkipReason::Empty => false,
             };
             if gone {

@@ -12,6 +12,7 @@ use super::page::StoredPage;
 use crate::codec;
 use crate::crawls::OpenCrawl;
 use crate::error::Failure;
+use crate::notes::delete_notes;
 use crate::rows::{collect, execute, first};
 
 /// Pages deleted by one write.
@@ -98,6 +99,7 @@ impl Session<'_> {
         ] {
             execute(self.connection, sql, [stored.id])?;
         }
+        delete_notes(self.connection, self.crawl.tenant, stored.id)?;
         let (nothing, hash) = self.no_content()?;
         execute(
             self.connection,

@@ -25,7 +25,9 @@ impl Store {
     ///   a crash changes nothing.
     /// - A page is `Added` when its URL has no live page, `Updated` when its
     ///   content hash differs from the stored one (a new version), otherwise
-    ///   `Unchanged`. Chunks keep their id, and with it their vectors, as long
+    ///   `Unchanged`. One that would be `Added` beyond the tenant's
+    ///   [`crate::Quota::pages_max`] is skipped instead, and nothing of it is
+    ///   stored. Chunks keep their id, and with it their vectors, as long
     ///   as their hash stays.
     /// - A page with the same content as another live page of the tenant is
     ///   stored as its duplicate, without chunks. When the one that holds the

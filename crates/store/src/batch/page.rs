@@ -44,26 +44,31 @@ pub(crate) const PAGES_BELOW: &str =
     select_stored!("WHERE source_id = ?1 AND id < ?2 AND version > 0 ORDER BY id DESC LIMIT ?3");
 
 impl Session<'_> {
+    /// `None`: one more live page than the tenant may have; nothing was stored.
     pub(crate) fn store_page(
         &mut self,
         url: &str,
         host: &str,
         page: &PreparedPage,
-    ) -> Result<Change, Failure> {
-        let Some(stored) = self.find_page(url)? else {
+    ) -> Result<Option<Change>, Failure> {
+        let stored = self.find_page(url)?;
+        if !stored.as_ref().is_some_and(|page| page.is_live) && !self.has_room()? {
+            return Ok(None);
+        }
+        let Some(stored) = stored else {
             self.insert_page(url, host, page)?;
-            return Ok(Change::Added);
+            return Ok(Some(Change::Added));
         };
         if stored.is_live && stored.content_hash == page.content_hash {
             self.refresh_page(&stored, page)?;
-            return Ok(Change::Unchanged);
+            return Ok(Some(Change::Unchanged));
         }
         self.replace_page(&stored, page)?;
-        Ok(if stored.is_live {
+        Ok(Some(if stored.is_live {
             Change::Updated
         } else {
             Change::Added
-        })
+        }))
     }
 
     /// Notes that the live page under `url` is current; false if there is none.

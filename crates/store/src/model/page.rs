@@ -4,6 +4,8 @@ use types::{
     Block, Chunk, ChunkId, ContentHash, Image, Link, PageId, SourceId, TenantId, Timestamp,
 };
 
+use super::cursor::{PageCursor, PageSort};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PageStatus {
     Live,
@@ -56,7 +58,7 @@ pub struct PageRow {
     pub change_seq: i64,
 }
 
-/// Which pages to list, in the order of their ids.
+/// Which pages to list, and in which order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageFilter {
     pub tenant: TenantId,
@@ -64,8 +66,27 @@ pub struct PageFilter {
     pub host: Option<String>,
     pub status: Option<PageStatus>,
     pub language: Option<String>,
-    /// Last id of the previous call.
+    /// What the URL starts with, as it is stored: `https://example.org/docs/`.
+    pub url_prefix: Option<String>,
+    /// Published then or later.
+    pub published_from: Option<Timestamp>,
+    /// Published before.
+    pub published_to: Option<Timestamp>,
+    /// Changed then or later.
+    pub changed_since: Option<Timestamp>,
+    /// Noted so, or with `Some(false)` not: as most pages, without any notes.
+    pub favorite: Option<bool>,
+    /// Like `favorite`.
+    pub applied: Option<bool>,
+    /// The status in the page's notes.
+    pub note_status: Option<String>,
+    pub tag: Option<String>,
+    pub sort: PageSort,
+    pub descending: bool,
+    /// Last id of the previous call; for lists by id, upwards.
     pub after: Option<PageId>,
+    /// The end of the previous call, in the same order with the same filter.
+    pub cursor: Option<PageCursor>,
     pub limit: usize,
 }
 
@@ -77,7 +98,18 @@ impl Default for PageFilter {
             host: None,
             status: None,
             language: None,
+            url_prefix: None,
+            published_from: None,
+            published_to: None,
+            changed_since: None,
+            favorite: None,
+            applied: None,
+            note_status: None,
+            tag: None,
+            sort: PageSort::Id,
+            descending: false,
             after: None,
+            cursor: None,
             limit: 100,
         }
     }

@@ -309,6 +309,13 @@ pub(crate) fn check_store(site: &Site) {
     assert_eq!(stats.pages_live, live.len() as u64);
     let source = site.store.source(site.source).unwrap().unwrap();
     assert_eq!(source.page_count, live.len() as u64);
+    let of_tenant = site.store.tenant_stats(source.tenant).unwrap();
+    assert_eq!(
+        (of_tenant.pages, of_tenant.pages_live, of_tenant.chunks),
+        (stats.pages, stats.pages_live, stats.chunks)
+    );
+    let sources = site.store.sources(source.tenant).unwrap();
+    assert_eq!(of_tenant.sources, sources.len() as u64);
     assert_eq!(
         stats.chunks,
         site.store.live_chunk_ids().unwrap().len() as u64

@@ -128,7 +128,7 @@ fn check_refused(sql: &str, expected: StoreErrorKind) {
 
 #[test]
 fn databases_we_do_not_know_are_refused() {
-    let (found, supported) = (99, 3);
+    let (found, supported) = (99, 4);
     let newer = StoreErrorKind::NewerVersion { found, supported };
     check_refused("PRAGMA user_version = 99", newer);
     check_refused("PRAGMA application_id = 7", StoreErrorKind::Corrupt);
@@ -278,7 +278,15 @@ fn a_version_1_database_opens() {
         &StoreOptions::default(),
         clock.clone(),
     );
-    let site = Site::on(store.unwrap(), clock);
+    let store = store.unwrap();
+    let stats = store.tenant_stats(TenantId::DEFAULT).unwrap();
+    assert_eq!(
+        (stats.pages, stats.pages_live, stats.chunks, stats.sources),
+        (2, 2, 2, 1),
+        "what was there is counted"
+    );
+    let site = Site::on(store, clock);
+    crate::crawling::check_store(&site);
     let pages = site.store.pages(&PageFilter::default()).unwrap();
     let urls: Vec<_> = pages.iter().map(|p| (p.url.as_str(), p.version)).collect();
     assert_eq!(

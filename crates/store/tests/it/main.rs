@@ -7,14 +7,22 @@
 
 mod control;
 mod crawling;
+mod cursors;
 mod duplicates;
 mod durability;
 mod embedding;
 mod frontier;
+mod keys;
 mod leases;
+mod listing;
+mod notes;
 mod pages;
 mod processes;
+mod quotas;
 mod rechunk;
 mod sources;
 mod support;
 mod tasks;
+mod tenancy;
+mod tenants;
+mod usage;

@@ -138,9 +138,15 @@ impl Site {
     }
 
     pub(crate) fn on(store: Store, clock: Arc<ManualClock>) -> Site {
+        Site::of_tenant(store, clock, TenantId::DEFAULT)
+    }
+
+    /// The same site for another tenant. What reads by path reads the default
+    /// tenant's pages all the same.
+    pub(crate) fn of_tenant(store: Store, clock: Arc<ManualClock>, tenant: TenantId) -> Site {
         let source = store
             .ensure_source(NewSource {
-                tenant: TenantId::DEFAULT,
+                tenant,
                 name: "site".to_owned(),
                 seeds: vec!["https://site.example/".to_owned()],
                 policy: "{}".to_owned(),

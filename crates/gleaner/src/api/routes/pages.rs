@@ -71,6 +71,7 @@ pub async fn list(
         language: params.language,
         after: params.after.map(PageId),
         limit,
+        ..PageFilter::default()
     };
     api.run(move |api| {
         let rows = api.services.store.pages(&filter)?;
