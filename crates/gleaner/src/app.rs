@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
+use guard::CacheOptions;
 use store::{Access, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
@@ -109,6 +110,18 @@ impl App {
             ..FetchConfig::default()
         };
         Ok(Fetcher::new(config)?)
+    }
+
+    /// Where answers are kept, and how many.
+    pub fn cache_options(&self) -> CacheOptions {
+        let settings = &self.config.api;
+        let bytes = |mb: u64| mb.saturating_mul(1024 * 1024);
+        CacheOptions {
+            memory_bytes_max: bytes(settings.cache_memory_mb),
+            disk_path: (settings.cache_disk_mb > 0).then(|| self.data_dir().join("cache.db")),
+            disk_bytes_max: bytes(settings.cache_disk_mb),
+            ..CacheOptions::default()
+        }
     }
 
     pub fn user_agent(&self) -> String {

@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod diff;
 mod eval;
+mod keys;
 mod metrics;
 mod operations;
 mod pipeline;

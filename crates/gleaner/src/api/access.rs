@@ -6,18 +6,21 @@
 //! from other sites are refused: by `Host` (a name that was rebound to
 //! loopback) and by `Origin` and `Sec-Fetch-Site` (a page that sends forms).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use types::TenantId;
+use store::Scopes;
+use types::{ApiKeyId, TenantId};
 
 use super::error::{ApiError, Code};
+use super::limits;
 use super::state::Api;
+use crate::keys::ApiKey;
 
 /// What a caller may do; each includes the ones before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,11 +30,25 @@ pub enum Scope {
     Admin,
 }
 
+impl Scope {
+    fn of(scopes: Scopes) -> Scope {
+        if scopes.allows(Scopes::ADMIN) {
+            Scope::Admin
+        } else if scopes.allows(Scopes::WRITE) {
+            Scope::Write
+        } else {
+            Scope::Read
+        }
+    }
+}
+
 /// The one who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     pub tenant: TenantId,
     pub scope: Scope,
+    /// `None`: the owner of this machine, on loopback.
+    pub key: Option<ApiKeyId>,
 }
 
 impl Caller {
@@ -47,6 +64,16 @@ impl Caller {
         let message = format!("this needs a key with the scope `{needed}`");
         Err(ApiError::new(Code::Forbidden, message))
     }
+
+    /// For what concerns all tenants: an admin of the default one.
+    pub fn must_run_the_service(self) -> Result<Caller, ApiError> {
+        let caller = self.must(Scope::Admin)?;
+        if caller.tenant == TenantId::DEFAULT {
+            return Ok(caller);
+        }
+        let message = "this concerns all tenants; it needs an admin key of the default tenant";
+        Err(ApiError::new(Code::Forbidden, message))
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -60,23 +87,105 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Finds out who is asking, before any handler runs.
+/// Finds out who is asking and whether they ask too much, before any handler runs.
 pub async fn know_caller(
     State(api): State<Api>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = caller(&api, request.method(), request.headers())?;
+    let caller = match key_of(request.headers())? {
+        Some(key) => by_key(&api, limits::peer(&request), key).await?,
+        None => owner(&api, &request)?,
+    };
+    let spent = limits::spend(&api, caller, request.uri().path()).await?;
     request.extensions_mut().insert(caller);
+    let now = api.services.app.clock.now();
+    if api.keys.count(caller.tenant, caller.key, now) {
+        write_use(&api);
+    }
     let mut response = next.run(request).await;
     response.extensions_mut().insert(caller);
+    if let Some(spent) = spent {
+        limits::tell(&spent, response.headers_mut());
+    }
     Ok(response)
 }
 
-fn caller(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, ApiError> {
+/// Beside the request: it is only book-keeping.
+fn write_use(api: &Api) {
+    let api = api.clone();
+    tokio::task::spawn_blocking(move || {
+        let now = api.services.app.clock.now();
+        if let Err(error) = api.keys.write(&api.services.store, now) {
+            tracing::warn!(error = %format!("{error:#}"), "could not write the use of API keys");
+        }
+    });
+}
+
+/// `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+fn key_of(headers: &HeaderMap) -> Result<Option<ApiKey>, ApiError> {
+    let refused = || {
+        let message = "send the key as `Authorization: Bearer gl_…`";
+        ApiError::new(Code::Unauthorized, message)
+    };
+    let text = if let Some(value) = headers.get(AUTHORIZATION) {
+        let value = value.to_str().map_err(|_| refused())?;
+        let (scheme, key) = value.split_once(' ').ok_or_else(refused)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(refused());
+        }
+        key.trim()
+    } else if let Some(value) = headers.get("x-api-key") {
+        value.to_str().map_err(|_| refused())?.trim()
+    } else {
+        return Ok(None);
+    };
+    let key = ApiKey::parse(text);
+    key.map(Some).ok_or_else(unknown_key)
+}
+
+fn unknown_key() -> ApiError {
+    ApiError::new(Code::Unauthorized, "there is no such API key")
+}
+
+async fn by_key(api: &Api, peer: Option<IpAddr>, key: ApiKey) -> Result<Caller, ApiError> {
+    let hash = key.hash();
+    let row = match api.keys.get(&hash) {
+        Some(row) => row,
+        None => {
+            // Whoever tries keys is slowed down before the store is asked.
+            limits::spend_on_guess(api, peer)?;
+            api.run(move |api| Ok(api.keys.ask(&api.services.store, &hash)?))
+                .await?
+        }
+    };
+    let row = row.ok_or_else(unknown_key)?;
+    let now = api.services.app.clock.now();
+    let problem = if row.revoked_at.is_some() {
+        Some("this API key was revoked")
+    } else if row.expires_at.is_some_and(|end| end <= now) {
+        Some("this API key has expired")
+    } else if !row.tenant_active {
+        Some("the tenant of this API key is not active")
+    } else {
+        None
+    };
+    match problem {
+        Some(problem) => Err(ApiError::new(Code::Unauthorized, problem)),
+        None => Ok(Caller {
+            tenant: row.tenant,
+            scope: Scope::of(row.scopes),
+            key: Some(row.id),
+        }),
+    }
+}
+
+/// Without a key: whoever reaches a server on loopback.
+fn owner(api: &Api, request: &Request) -> Result<Caller, ApiError> {
+    let (method, headers) = (request.method(), request.headers());
     if !api.listen.ip().is_loopback() {
         let message = "this server is reachable from outside and asks for an API key: send \
-                       `Authorization: Bearer …`";
+                       `Authorization: Bearer gl_…`";
         return Err(ApiError::new(Code::Unauthorized, message));
     }
     if !host_is_local(headers, api.listen) {
@@ -91,6 +200,7 @@ fn caller(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Api
     Ok(Caller {
         tenant: api.services.app.tenant,
         scope: Scope::Admin,
+        key: None,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use search::{SearchError, SearchErrorKind};
 use serde::Serialize;
@@ -157,6 +157,8 @@ pub struct ApiError {
     pub code: Code,
     pub message: String,
     pub retry_after_s: Option<u64>,
+    /// Of the answer, besides.
+    pub headers: Option<Box<HeaderMap>>,
 }
 
 impl ApiError {
@@ -165,6 +167,7 @@ impl ApiError {
             code,
             message: message.into(),
             retry_after_s: None,
+            headers: None,
         }
     }
 
@@ -214,6 +217,9 @@ impl IntoResponse for ApiError {
             },
         };
         let mut response = (entry.status, Json(body)).into_response();
+        if let Some(headers) = self.headers {
+            response.headers_mut().extend(*headers);
+        }
         if let Some(seconds) = self.retry_after_s {
             let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(RETRY_AFTER, seconds);
@@ -227,6 +233,7 @@ impl From<StoreError> for ApiError {
         let code = match error.kind() {
             StoreErrorKind::NotFound => Code::NotFound,
             StoreErrorKind::Conflict => Code::Conflict,
+            StoreErrorKind::QuotaExceeded => Code::QuotaExceeded,
             StoreErrorKind::DiskFull | StoreErrorKind::NotWritable => Code::Unavailable,
             _ => Code::Internal,
         };

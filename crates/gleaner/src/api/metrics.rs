@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::access::{Caller, Scope};
+use super::access::Caller;
 use super::error::ApiError;
 use super::routes::monitoring::health;
 use super::state::Api;
@@ -29,7 +29,7 @@ pub fn router(services: Arc<Services>) -> Router {
 
 /// For the operator of a server.
 pub async fn of_all(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
-    caller.must(Scope::Admin)?;
+    caller.must_run_the_service()?;
     let text = api.run(|api| Ok(text(&api.services)?)).await?;
     Ok(as_text(text))
 }

@@ -25,7 +25,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
-use super::routes::{compat, crawls, monitoring, pages, search, sources, tasks};
+use super::routes::{admin, compat, crawls, monitoring, pages, search, sources, tasks};
 use super::state::Api;
 use super::{docs, metrics};
 
@@ -45,6 +45,7 @@ use super::{docs, metrics};
         (name = "pages", description = "What was stored, with its history"),
         (name = "tasks", description = "Queued work"),
         (name = "monitoring", description = "How the service is doing"),
+        (name = "admin", description = "Tenants, keys, quotas and usage"),
         (name = "compatibility", description = "Calls kept from systems that Gleaner replaces")
     )
 )]
@@ -73,6 +74,7 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(crawls::cancel))
         .routes(routes!(pages::list))
         .routes(routes!(pages::show))
+        .routes(routes!(pages::note))
         .routes(routes!(pages::versions))
         .routes(routes!(pages::compare))
         .routes(routes!(search::search_by_query, search::search_by_body))
@@ -82,6 +84,12 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(monitoring::errors))
         .routes(routes!(monitoring::system_status))
         .routes(routes!(compat::create_and_crawl))
+        .routes(routes!(admin::keys, admin::create_key))
+        .routes(routes!(admin::revoke_key))
+        .routes(routes!(admin::rotate_key))
+        .routes(routes!(admin::tenants, admin::create_tenant))
+        .routes(routes!(admin::edit_tenant))
+        .routes(routes!(admin::usage))
 }
 
 /// Routes that anybody may ask.

@@ -4,14 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use guard::{Cache, RateLimiter};
 use tokio::sync::Semaphore;
 
 use super::error::{ApiError, Code};
 use super::events::Events;
+use super::known_keys::KnownKeys;
+use super::known_quotas::KnownQuotas;
 use super::observe::Recent;
 use crate::searching::Searching;
 use crate::services::Services;
 
+/// Keys and addresses that are counted at a time.
+const LIMITED_KEYS_MAX: usize = 100_000;
 /// Longest time that a request waits for a thread.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -22,6 +27,10 @@ pub struct Api {
     pub searching: Arc<Searching>,
     pub events: Arc<Events>,
     pub recent: Arc<Recent>,
+    pub keys: Arc<KnownKeys>,
+    pub limiter: Arc<RateLimiter>,
+    pub quotas: Arc<KnownQuotas>,
+    pub cache: Arc<Cache>,
     /// Where it is listening.
     pub listen: SocketAddr,
     pub started: Instant,
@@ -38,9 +47,14 @@ impl Api {
         events: Arc<Events>,
         listen: SocketAddr,
     ) -> Api {
+        let cache = Cache::open(&services.app.cache_options(), services.app.clock.clone());
         let limits = &services.app.config.api;
         Api {
             recent: Arc::default(),
+            keys: Arc::default(),
+            limiter: Arc::new(RateLimiter::new(LIMITED_KEYS_MAX)),
+            quotas: Arc::default(),
+            cache: Arc::new(cache),
             started: Instant::now(),
             places: Arc::new(Semaphore::new(limits.requests_max.max(1))),
             threads: Arc::new(Semaphore::new(limits.threads.max(1))),

@@ -56,6 +56,12 @@ pub enum Command {
     Worker(WorkerArgs),
     /// Queue crawls of sources that are due, until stopped
     Scheduler(SchedulerArgs),
+    /// List, create and change tenants of a server
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Create, list, revoke and rotate API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the HTTP API's OpenAPI document
     Openapi,
     /// Look at pages, their versions and what changed
@@ -405,6 +411,95 @@ pub struct WorkerArgs {
     /// Answer GET /metrics (Prometheus) and GET /health here, e.g. 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// List tenants with what they have
+    #[command(after_help = "Example: gleaner tenant list")]
+    List,
+    /// Create a tenant
+    #[command(after_help = "Example: gleaner tenant create news-team --pages-max 100000")]
+    Create {
+        /// Small letters, digits and hyphens
+        name: String,
+        #[command(flatten)]
+        quota: TenantQuotaArgs,
+    },
+    /// Change a tenant's limits, or shut it out
+    #[command(after_help = "Examples:
+  gleaner tenant edit news-team --requests-per-minute 600
+  gleaner tenant edit news-team --active false")]
+    Edit {
+        /// Name or number
+        tenant: String,
+        #[arg(long)]
+        active: Option<bool>,
+        #[command(flatten)]
+        quota: TenantQuotaArgs,
+    },
+}
+
+/// Limits; 0 lifts one.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TenantQuotaArgs {
+    /// Live pages; crawls skip new ones beyond it
+    #[arg(long, value_name = "N")]
+    pub pages_max: Option<u64>,
+    #[arg(long, value_name = "N")]
+    pub sources_max: Option<u64>,
+    /// Of each key
+    #[arg(long, value_name = "N")]
+    pub requests_per_minute: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub tokens_per_day: Option<u64>,
+    /// Tasks that run at a time
+    #[arg(long, value_name = "N")]
+    pub tasks_running_max: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Create a key; it is shown once
+    #[command(after_help = "Examples:
+  gleaner key create --name laptop --scope admin
+  gleaner key create --name reader --tenant news-team --expires-in 90d")]
+    Create {
+        #[arg(long)]
+        name: String,
+        /// read, write or admin; each includes the ones before
+        #[arg(long, default_value = "read")]
+        scope: String,
+        /// Name or number
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Such as 12h or 90d; never unless given
+        #[arg(long, value_name = "TIME")]
+        expires_in: Option<String>,
+    },
+    /// List keys
+    #[command(after_help = "Example: gleaner key list --tenant news-team")]
+    List {
+        #[arg(long, default_value = "default")]
+        tenant: String,
+    },
+    /// Make a key open nothing any more
+    #[command(after_help = "Example: gleaner key revoke 3")]
+    Revoke {
+        id: i64,
+        #[arg(long, default_value = "default")]
+        tenant: String,
+    },
+    /// Replace a key by a new one of the same name and scope
+    #[command(after_help = "Example: gleaner key rotate 3 --old-valid-for 1d")]
+    Rotate {
+        id: i64,
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// The old one works so long; not at all unless given
+        #[arg(long, value_name = "TIME")]
+        old_valid_for: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

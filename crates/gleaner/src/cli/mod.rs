@@ -18,6 +18,7 @@ mod serve;
 mod source;
 mod stop;
 mod task;
+mod tenant;
 mod worker;
 
 use std::io::IsTerminal;
@@ -100,6 +101,8 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Openapi => serve::openapi(),
         Command::Worker(args) => worker::run(&app, args),
         Command::Scheduler(args) => worker::schedule(&app, args),
+        Command::Tenant(command) => tenant::run(&app, command),
+        Command::Key(command) => tenant::run_key(&app, command),
         Command::Page(command) => page::run(&app, command),
         Command::Reindex => reindex::run(&app),
         Command::Model(command) => model::run(&app, command),

@@ -237,7 +237,7 @@ fn parse_schedule(args: &SourceScheduleArgs) -> Result<Option<SourceSchedule>> {
 }
 
 /// `90m`, `6h`, `2d`; a bare number is hours, as the systems we replace had it.
-fn parse_time(text: &str) -> Result<Duration> {
+pub fn parse_time(text: &str) -> Result<Duration> {
     let text = text.trim();
     let (number, unit) = match text.char_indices().last() {
         Some((at, unit @ ('s' | 'm' | 'h' | 'd'))) => (&text[..at], unit),

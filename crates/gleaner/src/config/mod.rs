@@ -196,5 +196,10 @@ pub struct ApiConfig {
     pub threads: usize,
     pub timeout_s: u64,
     pub streams_max: usize,
+    pub rate_requests: u32,
+    pub rate_per_s: u64,
+    pub cache_ttl_s: u64,
+    pub cache_memory_mb: u64,
+    pub cache_disk_mb: u64,
     pub cors_origins: Vec<String>,
 }

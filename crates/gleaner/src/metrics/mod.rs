@@ -75,9 +75,15 @@ pub struct EmbeddingMetrics {
 #[derive(Debug)]
 pub struct HttpMetrics {
     duration: HistogramVec,
+    refused: IntCounter,
 }
 
 impl HttpMetrics {
+    /// A request beyond its limit.
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+
     /// `route` as declared, so that the labels are as many as the routes.
     pub fn answered(&self, route: &str, status: u16, took: Duration) {
         let status = status.to_string();
@@ -183,6 +189,10 @@ impl Metrics {
                     "http_request_duration_seconds",
                     "Time to answer requests, by route and status.",
                     &["route", "status"],
+                )?,
+                refused: made.counter(
+                    "rate_limited_total",
+                    "Requests refused because their key or address asked too much.",
                 )?,
             },
             sampled: sample::Sampled::new(&made)?,

@@ -4,18 +4,10 @@ use anyhow::Result;
 use store::{CrawlControl, CrawlRow, Store, StoreError, StoreErrorKind, TaskRow};
 use types::{CrawlId, TenantId};
 
-use super::sources::NotFound;
-use super::{sources, tasks};
+use super::tasks;
 
 pub fn find(store: &Store, tenant: TenantId, id: CrawlId) -> Result<CrawlRow> {
-    let not_found = || NotFound(format!("there is no crawl {id}"));
-    let crawl = match store.crawl(id) {
-        Ok(crawl) => crawl,
-        Err(error) if error.kind() == StoreErrorKind::NotFound => return Err(not_found().into()),
-        Err(error) => return Err(error.into()),
-    };
-    sources::find(store, tenant, crawl.source).map_err(|_| not_found())?;
-    Ok(crawl)
+    Ok(store.crawl_of_tenant(tenant, id)?)
 }
 
 /// What the crawl is asked to do from now on.

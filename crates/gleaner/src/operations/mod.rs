@@ -4,3 +4,4 @@
 pub mod crawls;
 pub mod sources;
 pub mod tasks;
+pub mod tenants;

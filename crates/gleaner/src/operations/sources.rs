@@ -27,8 +27,8 @@ impl std::error::Error for NotFound {}
 
 pub fn find(store: &Store, tenant: TenantId, id: SourceId) -> Result<SourceRow> {
     store
-        .source(id)?
-        .filter(|source| source.tenant == tenant && source.removed_at.is_none())
+        .source_of_tenant(tenant, id)?
+        .filter(|source| source.removed_at.is_none())
         .ok_or_else(|| NotFound(format!("there is no source {id}")).into())
 }
 

@@ -2,16 +2,20 @@
 //! `--json`, which are the same.
 
 mod crawl;
+mod notes;
 mod page;
 mod search;
 mod source;
 mod task;
+mod tenant;
 
 pub use crawl::{CrawlView, ReasonView};
+pub use notes::NotesView;
 pub use page::{PageFullView, PageView, VersionView};
 pub use search::SearchView;
 pub use source::SourceView;
 pub use task::{QueueView, TaskView};
+pub use tenant::{KeyCreated, KeyView, QuotaView, TenantView, UsageView};
 
 use types::Timestamp;
 

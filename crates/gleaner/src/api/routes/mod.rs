@@ -1,5 +1,6 @@
 //! The routes, a file for each thing they are about.
 
+pub mod admin;
 pub mod compat;
 pub mod crawls;
 pub mod monitoring;

@@ -107,16 +107,7 @@ pub struct Stats {
     pub pages_live: u64,
     pub pages: u64,
     pub chunks: u64,
-    pub vectors: VectorStats,
     pub tasks: QueueStatus,
-}
-
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct VectorStats {
-    /// Chunks that have their vectors, wait for them, and cannot get them.
-    pub done: u64,
-    pub pending: u64,
-    pub failed: u64,
 }
 
 /// Count what is stored
@@ -129,19 +120,22 @@ pub async fn stats(State(api): State<Api>, caller: Caller) -> Result<Json<Stats>
 
 fn read_stats(api: &Api, caller: Caller) -> Result<Stats, ApiError> {
     let store = &api.services.store;
-    let stored = store.stats()?;
-    let vectors = store.embedding_progress()?;
+    let stored = store.tenant_stats(caller.tenant)?;
     Ok(Stats {
-        sources: store.sources(caller.tenant)?.len() as u64,
+        sources: stored.sources,
         pages_live: stored.pages_live,
         pages: stored.pages,
         chunks: stored.chunks,
-        vectors: VectorStats {
-            done: vectors.done,
-            pending: vectors.pending,
-            failed: vectors.failed,
-        },
         tasks: read_queue(api, caller)?,
+    })
+}
+
+fn read_vectors(api: &Api) -> Result<VectorStats, ApiError> {
+    let vectors = api.services.store.embedding_progress()?;
+    Ok(VectorStats {
+        done: vectors.done,
+        pending: vectors.pending,
+        failed: vectors.failed,
     })
 }
 
@@ -318,6 +312,14 @@ pub async fn errors(
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VectorStats {
+    /// Chunks that have their vectors, wait for them, and cannot get them.
+    pub done: u64,
+    pub pending: u64,
+    pub failed: u64,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SystemStatus {
     /// `ok`, or `degraded` when a check fails.
     pub status: &'static str,
@@ -327,6 +329,8 @@ pub struct SystemStatus {
     pub cpu_s: f64,
     pub checks: Vec<Check>,
     pub stats: Stats,
+    /// Of all tenants; for an admin.
+    pub vectors: Option<VectorStats>,
     /// Of the last 1000 requests.
     pub requests: RouteStats,
     pub event_streams: usize,
@@ -351,6 +355,11 @@ pub async fn system_status(
             cpu_s: process::cpu_seconds(),
             checks: ready.checks,
             stats: read_stats(api, caller)?,
+            vectors: caller
+                .must_run_the_service()
+                .is_ok()
+                .then(|| read_vectors(api))
+                .transpose()?,
             requests: route_stats(seen.iter()),
             event_streams: api.events.streams(),
         }))

@@ -3,17 +3,19 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use store::{PageContent, PageFilter, PageRow, PageStatus, Store};
-use types::{PageId, SourceId, TenantId};
+use store::{
+    NotesPatch, PageContent, PageCursor, PageFilter, PageRow, PageSort, PageStatus, Store,
+};
+use types::{PageId, SourceId, TenantId, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
 use crate::api::access::{Caller, Scope};
 use crate::api::error::{ApiError, Code, ErrorBody};
-use crate::api::extract::{Path, Query};
+use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
 use crate::diff;
-use crate::view::{PageFullView, PageView, VersionView};
+use crate::view::{NotesView, PageFullView, PageView, VersionView};
 
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
@@ -27,8 +29,34 @@ pub struct PageListParams {
     pub status: Option<StatusInput>,
     /// BCP 47 primary subtag.
     pub language: Option<String>,
-    /// Go on behind this page: `next` of the answer before.
-    pub after: Option<i64>,
+    /// Beginning of the URL.
+    #[param(max_length = 2048)]
+    pub url_prefix: Option<String>,
+    /// Published at or after this moment (RFC 3339).
+    #[param(format = DateTime)]
+    pub published_from: Option<String>,
+    /// Published before this moment.
+    #[param(format = DateTime)]
+    pub published_to: Option<String>,
+    /// Changed at or after this moment.
+    #[param(format = DateTime)]
+    pub changed_since: Option<String>,
+    /// Noted as favorite, or not.
+    pub favorite: Option<bool>,
+    /// Noted as applied for, or not.
+    pub applied: Option<bool>,
+    /// Noted status.
+    #[param(max_length = 64)]
+    pub note_status: Option<String>,
+    /// Noted tag.
+    #[param(max_length = 64)]
+    pub tag: Option<String>,
+    /// The order they were found unless given.
+    pub sort: Option<SortInput>,
+    /// The other way round.
+    pub descending: Option<bool>,
+    /// Go on behind the answer before: its `next`.
+    pub cursor: Option<String>,
     /// 1 to 500; 50 unless given.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
@@ -42,14 +70,57 @@ pub enum StatusInput {
     Gone,
 }
 
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct PageList {
-    pub pages: Vec<PageView>,
-    /// For `after`, when there may be more.
-    pub next: Option<i64>,
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SortInput {
+    Id,
+    FetchedAt,
+    ChangedAt,
+    /// Undated pages last.
+    PublishedAt,
+    Title,
 }
 
-/// List pages, in the order they were found
+impl From<SortInput> for PageSort {
+    fn from(sort: SortInput) -> PageSort {
+        match sort {
+            SortInput::Id => PageSort::Id,
+            SortInput::FetchedAt => PageSort::FetchedAt,
+            SortInput::ChangedAt => PageSort::ChangedAt,
+            SortInput::PublishedAt => PageSort::PublishedAt,
+            SortInput::Title => PageSort::Title,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PageList {
+    pub pages: Vec<NotedPage>,
+    /// For `cursor`, when there may be more.
+    pub next: Option<String>,
+}
+
+/// A page with what people noted about it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NotedPage {
+    #[serde(flatten)]
+    pub page: PageView,
+    pub notes: Option<NotesView>,
+}
+
+/// A moment as RFC 3339 writes it.
+fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let time: jiff::Timestamp = text.parse().map_err(|_| {
+        let message = format!("{name}: `{text}` is no time such as 2024-05-31T12:00:00Z");
+        ApiError::invalid(message)
+    })?;
+    Ok(Some(Timestamp(time.as_millisecond())))
+}
+
+/// List pages
 #[utoipa::path(get, path = "/api/v2/pages", tag = "pages", params(PageListParams),
     responses((status = 200, body = PageList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn list(
@@ -63,29 +134,95 @@ pub async fn list(
         StatusInput::Live => PageStatus::Live,
         StatusInput::Gone => PageStatus::Gone,
     });
+    let sort = params.sort.map_or(PageSort::Id, PageSort::from);
+    let descending = params.descending.unwrap_or(false);
+    let cursor = params.cursor.as_deref().map(|text| {
+        PageCursor::decode(text)
+            .map_err(|_| ApiError::invalid("cursor: take it from `next` of the answer before"))
+    });
     let filter = PageFilter {
         tenant: caller.tenant,
         source: params.source.map(SourceId),
         host: params.host.map(|host| host.to_ascii_lowercase()),
         status,
         language: params.language,
-        after: params.after.map(PageId),
+        url_prefix: params.url_prefix,
+        published_from: moment("published_from", params.published_from.as_deref())?,
+        published_to: moment("published_to", params.published_to.as_deref())?,
+        changed_since: moment("changed_since", params.changed_since.as_deref())?,
+        favorite: params.favorite,
+        applied: params.applied,
+        note_status: params.note_status,
+        tag: params.tag,
+        sort,
+        descending,
+        cursor: cursor.transpose()?,
         limit,
         ..PageFilter::default()
     };
     api.run(move |api| {
-        let rows = api.services.store.pages(&filter)?;
-        let last = rows.last().map(|page| page.id.0);
+        let store = &api.services.store;
+        let rows = store.pages(&filter)?;
+        let ids: Vec<PageId> = rows.iter().map(|page| page.id).collect();
+        let notes = store.page_notes(filter.tenant, &ids)?;
+        let noted = |page: &PageRow| NotedPage {
+            page: PageView::new(page),
+            notes: notes.iter().find(|n| n.page == page.id).map(NotesView::new),
+        };
+        let last = rows.last().filter(|_| rows.len() == limit);
         Ok(Json(PageList {
-            next: last.filter(|_| rows.len() == limit),
-            pages: rows.iter().map(PageView::new).collect(),
+            next: last.map(|page| PageCursor::behind(page, sort, descending).encode()),
+            pages: rows.iter().map(noted).collect(),
         }))
     })
     .await
 }
 
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotesInput {
+    pub favorite: Option<bool>,
+    pub applied: Option<bool>,
+    /// Such as `interview`; empty: none.
+    #[schema(max_length = 64)]
+    pub status: Option<String>,
+    /// At most 16 KiB.
+    #[schema(max_length = 4096)]
+    pub notes: Option<String>,
+    /// Replaces all tags.
+    #[schema(max_items = 32)]
+    pub tags: Option<Vec<String>>,
+}
+
+/// Note something about a page
+///
+/// What is not named stays. Notes survive recrawls and updates of the page.
+#[utoipa::path(patch, path = "/api/v2/pages/{id}/notes", tag = "pages", params(("id" = i64, Path)), request_body = NotesInput,
+    responses((status = 200, body = NotesView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
+pub async fn note(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Body(input): Body<NotesInput>,
+) -> Result<Json<NotesView>, ApiError> {
+    let caller = caller.must(Scope::Write)?;
+    api.run(move |api| {
+        let patch = NotesPatch {
+            favorite: input.favorite,
+            applied: input.applied,
+            status: input.status,
+            notes: input.notes,
+            tags: input.tags,
+        };
+        let store = &api.services.store;
+        let notes = store.set_page_notes(caller.tenant, PageId(id), patch)?;
+        Ok(Json(NotesView::new(&notes)))
+    })
+    .await
+}
+
 fn find(store: &Store, tenant: TenantId, id: i64) -> Result<PageRow, ApiError> {
-    let page = store.page(PageId(id))?.filter(|page| page.tenant == tenant);
+    let page = store.page_of_tenant(tenant, PageId(id))?;
     page.ok_or_else(|| ApiError::not_found("page", id))
 }
 

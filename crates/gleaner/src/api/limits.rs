@@ -1,0 +1,117 @@
+//! How much a caller may ask: GCRA per key (see `guard`), weighed by route.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use guard::{Decision, Quota};
+use types::TenantId;
+
+use super::access::Caller;
+use super::error::{ApiError, Code};
+use super::state::Api;
+
+/// Keys that one address may try in a minute and be told that they are none.
+const GUESSES: Quota = Quota {
+    requests: 60,
+    per: Duration::from_secs(60),
+    burst: 60,
+};
+
+/// Counts a request against its key. The owner on loopback is not limited.
+pub async fn spend(api: &Api, caller: Caller, path: &str) -> Result<Option<Decision>, ApiError> {
+    let Some(key) = caller.key else {
+        return Ok(None);
+    };
+    let Some(quota) = quota(api, caller.tenant).await? else {
+        return Ok(None);
+    };
+    let now = api.services.app.clock.now();
+    let cost = cost(path).min(quota.burst);
+    let decision = api.limiter.check(key.0.to_le_bytes(), quota, cost, now);
+    if decision.allowed {
+        return Ok(Some(decision));
+    }
+    api.services.metrics.http.refused();
+    let wait = decision.retry_after.unwrap_or(quota.per);
+    let message = format!(
+        "this key may ask {} times in {} s",
+        quota.requests,
+        quota.per.as_secs()
+    );
+    let mut error = ApiError::new(Code::RateLimited, message).after(seconds_up(wait).max(1));
+    tell(&decision, error.headers.get_or_insert_default());
+    Err(error)
+}
+
+/// Where a request came from.
+pub fn peer(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(peer)| peer.ip())
+}
+
+/// Counts the look-up of a key that is not known against the address it came
+/// from.
+pub fn spend_on_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
+    let Some(peer) = peer else {
+        return Ok(());
+    };
+    let key = format!("guess {peer}");
+    let now = api.services.app.clock.now();
+    let decision = api.limiter.check(key, GUESSES, 1, now);
+    if decision.allowed {
+        return Ok(());
+    }
+    api.services.metrics.http.refused();
+    let wait = seconds_up(decision.retry_after.unwrap_or(GUESSES.per)).max(1);
+    let message = "too many keys were tried from this address";
+    Err(ApiError::new(Code::RateLimited, message).after(wait))
+}
+
+/// The tenant's own limit, else the configured one; `None`: no limit.
+async fn quota(api: &Api, tenant: TenantId) -> Result<Option<Quota>, ApiError> {
+    let own = match api.quotas.get(tenant) {
+        Some(own) => own,
+        None => {
+            let read = api
+                .run(move |api| Ok(api.services.store.quota(tenant)?))
+                .await?;
+            api.quotas.put(tenant, read);
+            read
+        }
+    };
+    if let Some(requests) = own.requests_per_minute {
+        return Ok(Some(Quota::new(requests, Duration::from_secs(60))));
+    }
+    let limits = &api.services.app.config.api;
+    let per = Duration::from_secs(limits.rate_per_s.max(1));
+    Ok((limits.rate_requests > 0).then(|| Quota::new(limits.rate_requests, per)))
+}
+
+/// Requests that stand for many.
+fn cost(path: &str) -> u32 {
+    match path {
+        "/api/v2/scrape/batch" => 5,
+        _ => 1,
+    }
+}
+
+/// What is left, in the answer.
+pub fn tell(decision: &Decision, headers: &mut HeaderMap) {
+    let pairs = [
+        ("x-ratelimit-limit", u64::from(decision.limit)),
+        ("x-ratelimit-remaining", u64::from(decision.remaining)),
+        ("x-ratelimit-reset", seconds_up(decision.reset_after)),
+    ];
+    for (name, value) in pairs {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+}
+
+fn seconds_up(time: Duration) -> u64 {
+    time.as_millis()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u64::MAX)
+}
