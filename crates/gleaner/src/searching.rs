@@ -45,6 +45,12 @@ impl Searching {
         Ok(open.searcher.search(request, vector.as_deref())?)
     }
 
+    /// What answers depend on besides the request; `None` while there is no index.
+    pub fn state(&self) -> Result<Option<String>> {
+        let open = self.searcher()?;
+        Ok(open.map(|open| format!("{:?} {:?}", open.searcher.seen(), open.model)))
+    }
+
     /// Opens index and model now, so that the first search need not.
     pub fn warm_up(&self) -> Result<()> {
         self.services.embedder()?;

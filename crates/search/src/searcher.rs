@@ -102,6 +102,14 @@ impl Searcher {
         Ok(())
     }
 
+    /// Change numbers of what searches see now: while they stay, so do answers.
+    pub fn seen(&self) -> [i64; 3] {
+        let keyword = read(&self.keyword).committed_seq();
+        let vectors = self.vectors.as_ref();
+        let (pages, vectors) = vectors.map_or((0, 0), |vectors| read(vectors).seen());
+        [keyword, pages, vectors]
+    }
+
     /// Answers `request`. `query_vector` is the embedded query; a vector search
     /// needs it, a hybrid search without it ranks by keyword alone.
     pub fn search(

@@ -230,25 +230,31 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
-        let code = match error.kind() {
-            StoreErrorKind::NotFound => Code::NotFound,
-            StoreErrorKind::Conflict => Code::Conflict,
-            StoreErrorKind::QuotaExceeded => Code::QuotaExceeded,
-            StoreErrorKind::DiskFull | StoreErrorKind::NotWritable => Code::Unavailable,
-            _ => Code::Internal,
-        };
-        from_chain(code, &error)
+        from_chain(store_code(error.kind()), &error)
     }
 }
 
 impl From<SearchError> for ApiError {
     fn from(error: SearchError) -> ApiError {
-        let code = match error.kind() {
-            SearchErrorKind::Request => Code::InvalidRequest,
-            SearchErrorKind::NotFound | SearchErrorKind::Busy => Code::Unavailable,
-            _ => Code::Internal,
-        };
-        from_chain(code, &error)
+        from_chain(search_code(error.kind()), &error)
+    }
+}
+
+fn store_code(kind: StoreErrorKind) -> Code {
+    match kind {
+        StoreErrorKind::NotFound => Code::NotFound,
+        StoreErrorKind::Conflict => Code::Conflict,
+        StoreErrorKind::QuotaExceeded => Code::QuotaExceeded,
+        StoreErrorKind::DiskFull | StoreErrorKind::NotWritable => Code::Unavailable,
+        _ => Code::Internal,
+    }
+}
+
+fn search_code(kind: SearchErrorKind) -> Code {
+    match kind {
+        SearchErrorKind::Request => Code::InvalidRequest,
+        SearchErrorKind::NotFound | SearchErrorKind::Busy => Code::Unavailable,
+        _ => Code::Internal,
     }
 }
 
@@ -270,14 +276,19 @@ fn from_chain(code: Code, error: &(dyn std::error::Error + 'static)) -> ApiError
 
 impl From<anyhow::Error> for ApiError {
     fn from(error: anyhow::Error) -> ApiError {
-        let error = match error.downcast::<StoreError>() {
-            Ok(error) => return error.into(),
-            Err(error) => error,
-        };
-        let error = match error.downcast::<SearchError>() {
-            Ok(error) => return error.into(),
-            Err(error) => error,
-        };
+        ApiError::of(&error)
+    }
+}
+
+impl ApiError {
+    /// What an error of the operations means to the caller.
+    pub fn of(error: &anyhow::Error) -> ApiError {
+        if let Some(error) = error.downcast_ref::<StoreError>() {
+            return from_chain(store_code(error.kind()), error);
+        }
+        if let Some(error) = error.downcast_ref::<SearchError>() {
+            return from_chain(search_code(error.kind()), error);
+        }
         if error.is::<UsageError>() {
             return ApiError::invalid(format!("{error:#}"));
         }

@@ -17,9 +17,12 @@ const WRITTEN_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub struct KnownKeys {
-    known: Mutex<HashMap<[u8; 32], (Option<ApiKeyRow>, Instant)>>,
+    known: Mutex<HashMap<[u8; 32], Known>>,
     use_of: Mutex<Use>,
 }
+
+/// A row, or that there is none, and since when that is known.
+type Known = (Option<ApiKeyRow>, Instant);
 
 #[derive(Debug, Default)]
 struct Use {

@@ -30,7 +30,11 @@ pub fn router(services: Arc<Services>) -> Router {
 /// For the operator of a server.
 pub async fn of_all(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
     caller.must_run_the_service()?;
-    let text = api.run(|api| Ok(text(&api.services)?)).await?;
+    let read = |api: &Api| {
+        api.services.metrics.http.cache(&api.cache.stats());
+        Ok(text(&api.services)?)
+    };
+    let text = api.run(read).await?;
     Ok(as_text(text))
 }
 

@@ -8,8 +8,10 @@
 //! progress. Nothing here knows SQL, and nothing else knows HTTP.
 
 mod access;
+mod cached;
 mod docs;
 mod error;
+mod etag;
 mod events;
 mod extract;
 mod known_keys;

@@ -27,7 +27,7 @@ use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{admin, compat, crawls, monitoring, pages, search, sources, tasks};
 use super::state::Api;
-use super::{docs, metrics};
+use super::{docs, etag, metrics};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -82,6 +82,8 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(monitoring::request_stats))
         .routes(routes!(monitoring::slow_requests))
         .routes(routes!(monitoring::errors))
+        .routes(routes!(monitoring::cache_stats))
+        .routes(routes!(monitoring::clear_cache))
         .routes(routes!(monitoring::system_status))
         .routes(routes!(compat::create_and_crawl))
         .routes(routes!(admin::keys, admin::create_key))
@@ -127,6 +129,7 @@ pub fn router(api: Api) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(cors)
+        .layer(middleware::from_fn(etag::tag))
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(CompressionLayer::new().compress_when(compressed))
         .layer(middleware::from_fn_with_state(api.clone(), limit_load))

@@ -15,6 +15,7 @@ pub const DEFAULT_TOML: &str = include_str!("../../../../config/default.toml");
 /// Names that the systems Gleaner replaces use, and the keys they set.
 /// The timeout of their breaker was in seconds, as ours is.
 const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
+    ("CACHE_TTL_SECONDS", "api.cache_ttl_s"),
     ("SCRAPING_CONCURRENCY", "crawl.concurrency"),
     ("SCRAPING_DELAY_MS", "crawl.delay_ms"),
     ("TASK_QUEUE_WORKERS", "worker.slots_max"),

@@ -76,9 +76,20 @@ pub struct EmbeddingMetrics {
 pub struct HttpMetrics {
     duration: HistogramVec,
     refused: IntCounter,
+    cache_hits: IntCounterVec,
+    cache_misses: IntCounterVec,
 }
 
 impl HttpMetrics {
+    /// The cache counts by itself; this is what it has come to.
+    pub fn cache(&self, stats: &guard::CacheStats) {
+        let tiers = [("memory", &stats.total.memory), ("disk", &stats.total.disk)];
+        for (name, tier) in tiers {
+            sample::raise(&self.cache_hits.with_label_values(&[name]), tier.hits);
+            sample::raise(&self.cache_misses.with_label_values(&[name]), tier.misses);
+        }
+    }
+
     /// A request beyond its limit.
     pub fn refused(&self) {
         self.refused.inc();
@@ -189,6 +200,16 @@ impl Metrics {
                     "http_request_duration_seconds",
                     "Time to answer requests, by route and status.",
                     &["route", "status"],
+                )?,
+                cache_hits: made.counters(
+                    "cache_hits_total",
+                    "Answers found in the cache, by tier.",
+                    &["tier"],
+                )?,
+                cache_misses: made.counters(
+                    "cache_misses_total",
+                    "Answers not found in the cache, by tier.",
+                    &["tier"],
                 )?,
                 refused: made.counter(
                     "rate_limited_total",

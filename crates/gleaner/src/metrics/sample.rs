@@ -139,7 +139,7 @@ impl Sampled {
 }
 
 /// Brings a counter up to a total that somebody else keeps.
-fn raise(counter: &IntCounter, total: u64) {
+pub(super) fn raise(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 

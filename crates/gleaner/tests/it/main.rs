@@ -14,4 +14,5 @@ mod search;
 mod serve;
 mod support;
 mod tasks;
+mod tenants;
 mod tidy;

@@ -78,6 +78,10 @@ impl VectorIndex {
     }
 
     #[must_use]
+    pub(crate) fn seen(&self) -> (i64, i64) {
+        (self.page_seq, self.vector_seq)
+    }
+
     pub fn model(&self) -> &str {
         &self.model
     }

@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use search::{Filters, Mode, RESULTS_MAX, SearchRequest};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::access::{Caller, Scope};
+use crate::api::cached;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Query};
 use crate::api::state::Api;
@@ -86,7 +88,7 @@ pub async fn search_by_query(
     State(api): State<Api>,
     caller: Caller,
     Query(params): Query<SearchParams>,
-) -> Result<Json<SearchView>, ApiError> {
+) -> Result<Response, ApiError> {
     let filters = params.filter.as_deref().unwrap_or_default();
     let input = SearchInput {
         query: params.q,
@@ -110,20 +112,24 @@ pub async fn search_by_body(
     State(api): State<Api>,
     caller: Caller,
     Body(input): Body<SearchInput>,
-) -> Result<Json<SearchView>, ApiError> {
+) -> Result<Response, ApiError> {
     search(api, caller, input).await
 }
 
-async fn search(
-    api: Api,
-    caller: Caller,
-    input: SearchInput,
-) -> Result<Json<SearchView>, ApiError> {
+async fn search(api: Api, caller: Caller, input: SearchInput) -> Result<Response, ApiError> {
     let caller = caller.must(Scope::Read)?;
     let request = read(&api, caller, &input)?;
     api.run(move |api| {
-        let response = api.searching.search(&request)?;
-        Ok(Json(SearchView::new(&input.query, &response)))
+        let searched = || -> anyhow::Result<SearchView> {
+            let response = api.searching.search(&request)?;
+            Ok(SearchView::new(&input.query, &response))
+        };
+        let Some(state) = api.searching.state()? else {
+            return Ok(Json(searched()?).into_response());
+        };
+        // All that the answer depends on.
+        let name = format!("{state} {request:?}");
+        cached::answer(api, "search", caller.tenant, &name, searched)
     })
     .await
 }
