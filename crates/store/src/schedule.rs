@@ -10,7 +10,7 @@ use crate::tasks;
 use crate::{Enqueued, NewTask, SourceOutcome, SourceRow, Store, StoreError};
 
 impl Store {
-    /// Active sources of all tenants that are due, the longest due first.
+    /// Active sources of all active tenants that are due, the longest due first.
     pub fn due_sources(&self, now: Timestamp, limit: usize) -> Result<Vec<SourceRow>, StoreError> {
         self.read("list due sources", |connection| {
             source_rows(connection, DUE_SOURCES, [now.0, as_i64(limit)])
@@ -98,10 +98,12 @@ impl Store {
 
 pub(crate) const DUE_SOURCES: &str = select_sources!(
     "WHERE active = 1 AND next_due_at IS NOT NULL AND next_due_at <= ?1 AND removed_at IS NULL
+     AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = tenant_id AND t.active = 1)
      ORDER BY next_due_at LIMIT ?2"
 );
 
 pub(crate) const NEXT_DUE: &str = "
     SELECT next_due_at FROM sources
     WHERE active = 1 AND next_due_at IS NOT NULL AND removed_at IS NULL
+      AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = tenant_id AND t.active = 1)
     ORDER BY next_due_at LIMIT 1";

@@ -170,6 +170,28 @@ fn an_edit_changes_what_it_names() {
 }
 
 #[test]
+fn sources_of_a_tenant_that_is_shut_out_are_not_due() {
+    let site = Site::new();
+    let tenant = site.store.create_tenant("late").unwrap().id;
+    let mut spec = spec("https://late.example/");
+    spec.source.tenant = tenant;
+    spec.next_due_at = Some(Timestamp(10));
+    let source = site.store.add_source(spec).unwrap();
+    let due = || -> Vec<SourceId> {
+        let rows = site.store.due_sources(Timestamp(99), 10).unwrap();
+        rows.iter().map(|row| row.id).collect()
+    };
+    assert_eq!(due(), [source]);
+    site.store.set_tenant_active(tenant, false).unwrap();
+    assert_eq!(
+        (due(), site.store.next_source_due().unwrap()),
+        (vec![], None)
+    );
+    site.store.set_tenant_active(tenant, true).unwrap();
+    assert_eq!(due(), [source]);
+}
+
+#[test]
 fn due_sources_come_the_longest_due_first() {
     let site = Site::new();
     let add = |seed: &str, due: Option<i64>, active| {
