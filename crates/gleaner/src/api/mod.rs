@@ -19,6 +19,7 @@ mod known_quotas;
 mod limits;
 pub mod metrics;
 mod observe;
+mod request_log;
 mod router;
 mod routes;
 mod server;

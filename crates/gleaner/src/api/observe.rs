@@ -91,7 +91,7 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
     if status >= 500 {
         tracing::warn!(request = %id, %method, %route, status, took_ms = took.as_millis() as u64, "a request failed");
     }
-    api.recent.add(Seen {
+    let seen = Seen {
         id,
         at: api.services.app.clock.now(),
         tenant,
@@ -99,7 +99,11 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
         route,
         status,
         took,
-    });
+    };
+    if let Some(log) = &api.log {
+        log.add(&seen);
+    }
+    api.recent.add(seen);
     response
 }
 

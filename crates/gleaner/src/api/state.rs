@@ -12,6 +12,7 @@ use super::events::Events;
 use super::known_keys::KnownKeys;
 use super::known_quotas::KnownQuotas;
 use super::observe::Recent;
+use super::request_log::RequestLog;
 use crate::searching::Searching;
 use crate::services::Services;
 
@@ -27,6 +28,7 @@ pub struct Api {
     pub searching: Arc<Searching>,
     pub events: Arc<Events>,
     pub recent: Arc<Recent>,
+    pub log: Option<Arc<RequestLog>>,
     pub keys: Arc<KnownKeys>,
     pub limiter: Arc<RateLimiter>,
     pub quotas: Arc<KnownQuotas>,
@@ -40,6 +42,22 @@ pub struct Api {
     threads: Arc<Semaphore>,
 }
 
+/// A log that cannot be kept is no reason not to serve.
+fn start_log(services: &Services) -> Option<Arc<RequestLog>> {
+    let app = &services.app;
+    let bytes_max = app.config.api.request_log_mb * 1024 * 1024;
+    if bytes_max == 0 {
+        return None;
+    }
+    match RequestLog::start(&app.data_dir().join("metrics"), bytes_max) {
+        Ok(log) => Some(Arc::new(log)),
+        Err(error) => {
+            tracing::warn!(error = %format!("{error:#}"), "requests are not logged");
+            None
+        }
+    }
+}
+
 impl Api {
     pub fn new(
         services: Arc<Services>,
@@ -51,6 +69,7 @@ impl Api {
         let limits = &services.app.config.api;
         Api {
             recent: Arc::default(),
+            log: start_log(&services),
             keys: Arc::default(),
             limiter: Arc::new(RateLimiter::new(LIMITED_KEYS_MAX)),
             quotas: Arc::default(),

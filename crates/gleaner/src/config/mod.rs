@@ -198,6 +198,7 @@ pub struct ApiConfig {
     pub streams_max: usize,
     pub rate_requests: u32,
     pub rate_per_s: u64,
+    pub request_log_mb: u64,
     pub cache_ttl_s: u64,
     pub cache_memory_mb: u64,
     pub cache_disk_mb: u64,
