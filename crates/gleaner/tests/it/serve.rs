@@ -346,6 +346,39 @@ fn pages_of_other_sites_cannot_speak_for_the_owner() {
     );
 }
 
+/// P3: whoever submits a URL, private addresses stay closed.
+#[test]
+fn p3_submitted_urls_reach_no_private_address() {
+    let web = FakeWeb::start_blocking();
+    site(&web, 1);
+    let dir = tempfile::tempdir().expect("temp dir");
+    let server = Running::start(
+        dir.path(),
+        &["serve", "--listen", "127.0.0.1:0"],
+        "listening",
+    );
+    let port = web
+        .url("/")
+        .rsplit(':')
+        .next()
+        .map(str::to_owned)
+        .expect("a port");
+    for url in [
+        web.url("/"),
+        format!("http://localhost:{port}"),
+        format!("http://[::ffff:127.0.0.1]:{port}"),
+        format!("http://2130706433:{port}"),
+    ] {
+        let queued = server.post("/api/v2/tasks/scrape/async", &json!({"url": url}));
+        let done = ended(&server, &queued.is(202).json()["task_id"]);
+        assert_eq!(done["state"], "failed", "{url}: {done}");
+        let error = done["error"].as_str().unwrap_or_default();
+        assert!(error.contains("private_address"), "{url}: {error}");
+    }
+    assert!(web.log().is_empty(), "{:?}", web.log());
+    server.stop();
+}
+
 #[test]
 fn from_outside_every_request_needs_a_key() {
     let dir = tempfile::tempdir().expect("temp dir");
