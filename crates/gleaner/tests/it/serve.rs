@@ -438,6 +438,13 @@ fn check_exposition(text: &str) {
             .collect()
     };
     assert_eq!(declared("HELP"), declared("TYPE"));
+    let reference = include_str!("../../../../docs/reference/metrics.md");
+    for name in declared("TYPE") {
+        assert!(
+            reference.contains(&format!("`{name}`")),
+            "{name} is not documented"
+        );
+    }
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("name and type");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
