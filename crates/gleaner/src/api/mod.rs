@@ -1,6 +1,6 @@
 //! What Gleaner answers over HTTP.
 //!
-//! [`router`] lists the routes, [`routes`] has a file for each thing they are
+//! [`mod@router`] lists the routes, [`routes`] has a file for each thing they are
 //! about. Around them, from the outside in: [`observe`] (ids, times), the
 //! limits, [`access`] (who asks, what they may). Handlers take what is checked
 //! ([`extract`]), call `operations` or the store on a thread ([`state`]) and
