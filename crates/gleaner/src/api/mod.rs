@@ -5,10 +5,12 @@
 //! limits, [`access`] (who asks, what they may). Handlers take what is checked
 //! ([`extract`]), call `operations` or the store on a thread ([`state`]) and
 //! answer with a view or an [`error`]. [`events`] and [`stream`] are live
-//! progress. Nothing here knows SQL, and nothing else knows HTTP.
+//! progress; [`dashboard`] holds the files of a client of all this. Nothing here
+//! knows SQL, and nothing else knows HTTP.
 
 mod access;
 mod cached;
+mod dashboard;
 mod docs;
 mod error;
 mod etag;

@@ -27,7 +27,7 @@ use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{admin, compat, crawls, monitoring, pages, search, sources, tasks};
 use super::state::Api;
-use super::{docs, etag, metrics};
+use super::{dashboard, docs, etag, metrics};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -124,6 +124,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .merge(known)
         .merge(open)
+        .merge(dashboard::router())
         .route("/docs/errors", get(|| async { Html(docs::errors()) }))
         .merge(Router::from(swagger))
         .fallback(not_found)

@@ -15,6 +15,7 @@ mod page;
 mod reindex;
 pub mod search;
 mod serve;
+mod service_args;
 mod source;
 mod stop;
 mod task;

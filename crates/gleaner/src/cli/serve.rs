@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use store::Access;
 
-use super::args::ServeArgs;
 use super::output::{Exit, json_line, line, note};
+use super::service_args::ServeArgs;
 use super::stop;
 use crate::api::{self, Api, Bound, Events};
 use crate::app::App;

@@ -122,6 +122,7 @@ fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
             urls: args.urls.clone(),
             schedule: parse_schedule(&args.schedule)?.unwrap_or_default(),
             settings: typed_over(&SourceSettings::default(), &args.settings),
+            crawl_now: false,
         },
     )?;
     let id = source.id;

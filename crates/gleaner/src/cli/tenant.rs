@@ -6,8 +6,8 @@ use anyhow::Result;
 use store::Access;
 use types::ApiKeyId;
 
-use super::args::{KeyCommand, TenantCommand, TenantQuotaArgs};
 use super::output::{Exit, Paint, json_line, line, thousands};
+use super::service_args::{KeyCommand, TenantCommand, TenantQuotaArgs};
 use super::source::parse_time;
 use crate::app::App;
 use crate::operations::tenants as operations;

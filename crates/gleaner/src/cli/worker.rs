@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use store::Access;
 
-use super::args::{SchedulerArgs, WorkerArgs};
 use super::output::{Exit, json_line, line};
+use super::service_args::{SchedulerArgs, WorkerArgs};
 use super::stop;
 use crate::api::{self, Server};
 use crate::app::{App, UsageError};

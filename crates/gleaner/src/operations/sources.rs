@@ -40,6 +40,8 @@ pub struct AddSource {
     pub urls: Vec<String>,
     pub schedule: SourceSchedule,
     pub settings: SourceSettings,
+    /// The caller queues its first crawl, so that it is not due at once.
+    pub crawl_now: bool,
 }
 
 pub fn add(app: &App, store: &Store, tenant: TenantId, add: AddSource) -> Result<SourceRow> {
@@ -54,7 +56,7 @@ pub fn add(app: &App, store: &Store, tenant: TenantId, add: AddSource) -> Result
     let now = app.clock.now();
     // Due at once: the first crawl should not wait a whole interval.
     let next_due_at = tasks::next_due(&add.schedule, None, now)?.map(|due| {
-        if add.schedule.cron.is_some() {
+        if add.schedule.cron.is_some() || add.crawl_now {
             due
         } else {
             now

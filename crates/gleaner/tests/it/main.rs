@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod crawl;
+mod dashboard;
 mod demo;
 mod http;
 mod memory;

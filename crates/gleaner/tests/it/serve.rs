@@ -105,6 +105,11 @@ fn a_source_is_added_crawled_watched_searched_and_removed() {
         .get(&format!("/api/v2/crawls?source={source}"))
         .is(200)
         .json();
+    assert_eq!(
+        crawls["crawls"].as_array().map(Vec::len),
+        Some(1),
+        "{crawls}"
+    );
     let crawl = &crawls["crawls"][0];
     assert_eq!(
         (&crawl["status"], &crawl["added"]),
@@ -149,8 +154,8 @@ fn a_source_is_added_crawled_watched_searched_and_removed() {
                 .iter()
                 .map(|p| p["url"].clone()),
         );
-        match list["next"].as_i64() {
-            Some(next) => after = format!("&after={next}"),
+        match list["next"].as_str() {
+            Some(next) => after = format!("&cursor={next}"),
             None => break,
         }
     }

@@ -114,6 +114,7 @@ pub async fn add(
             urls: input.urls,
             schedule: input.schedule.into(),
             settings: input.settings,
+            crawl_now: input.crawl_now,
         };
         let source = operations::add(app, store, caller.tenant, add)?;
         let queued = input

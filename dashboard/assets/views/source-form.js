@@ -1,0 +1,185 @@
+// The form of a source: to add one, or to change it.
+
+import { h, newId, put } from "../lib/dom.js";
+import { parseSeconds, shortSeconds } from "../lib/format.js";
+import { tell } from "../lib/ui.js";
+
+const SCOPES = [
+  ["", "As configured"],
+  ["host", "The same host"],
+  ["domain", "The whole domain"],
+  ["subpath", "Below the start URL's folder"],
+];
+const SCHEDULES = [
+  ["", "Only when asked"],
+  ["every", "At an interval"],
+  ["cron", "By cron expression"],
+  ["adaptive", "As often as it changes"],
+];
+
+/** `save(input)` gets what the API takes; rejects to keep the form open. */
+export function sourceForm({ source, verb, save, cancel }) {
+  const settings = source?.settings ?? {};
+  const field = fields(source, settings);
+  const alert = h("p", { class: "form-problem", role: "alert" });
+
+  const when = h("div", { class: "when" });
+  const drawWhen = () => {
+    const kind = field.schedule.control.value;
+    put(
+      when,
+      kind === "every" && field.every.node,
+      kind === "cron" && field.cron.node,
+      kind === "adaptive" && [field.least.node, field.most.node],
+    );
+  };
+  field.schedule.control.addEventListener("change", drawWhen);
+  drawWhen();
+
+  const now = h("input", { type: "checkbox", id: newId(), checked: true });
+  const submit = h("button", { type: "submit", class: "primary" }, verb);
+  const form = h(
+    "form",
+    { class: "card form", novalidate: true },
+    source
+      ? field.name.node
+      : [field.urls.node, field.name.node],
+    h("fieldset", null, h("legend", null, "When"), field.schedule.node, when),
+    h("fieldset", null, h("legend", null, "How far"), field.pages_max.node, field.scope.node),
+    h(
+      "details",
+      { open: Boolean(source && Object.keys(settings).some((name) => !["pages_max", "scope"].includes(name))) },
+      h("summary", null, "Pace and patterns"),
+      h("div", { class: "more" }, field.delay_ms.node, field.concurrency.node, field.depth_max.node, field.include.node, field.exclude.node),
+    ),
+    !source && h("p", { class: "check" }, now, h("label", { for: now.id }, "Crawl it now")),
+    alert,
+    h("p", { class: "actions" }, submit, cancel),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (submit.getAttribute("aria-busy") === "true") return;
+    submit.setAttribute("aria-busy", "true");
+    await run().catch(tell);
+    submit.removeAttribute("aria-busy");
+  });
+
+  async function run() {
+    put(alert);
+    try {
+      const input = read(field, settings);
+      if (!source) {
+        input.urls = lines(field.urls.control.value);
+        if (input.urls.length === 0) throw new Wrong("Give at least one URL to start at.", field.urls);
+        input.crawl_now = now.checked;
+      }
+      await save(input);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Wrong) && error.status === undefined) throw error;
+      put(alert, h("span", { dir: "auto" }, error.message));
+      (error.field?.control ?? form.querySelector("textarea, input")).focus();
+    }
+  }
+  return form;
+}
+
+class Wrong extends Error {
+  constructor(message, field) {
+    super(message);
+    this.field = field;
+  }
+}
+
+function fields(source, settings) {
+  const kind = source?.adaptive ? "adaptive" : source?.cron ? "cron" : source?.every_s ? "every" : "";
+  const span = (s) => (s ? shortSeconds(s) : "");
+  const text = (value) => (value ?? "").toString();
+  const number = { type: "number", min: 0, inputmode: "numeric" };
+  return {
+    urls: area("Start URLs", { rows: 3, placeholder: "One address a line, with http or https", dir: "ltr", required: true }),
+    name: input("Name", { value: text(source?.name), dir: "auto", placeholder: "The first URL's host" }),
+    schedule: select("Crawl it", SCHEDULES, kind),
+    every: input("Every", { value: span(source?.every_s) || "1d", placeholder: "6h" }, "Such as 90m, 6h or 1d 12h; at least 1m."),
+    cron: input("Cron expression", { value: text(source?.cron), placeholder: "0 4 * * 1", dir: "ltr" }, "Minute, hour, day, month, weekday, in UTC; or @daily and the like."),
+    least: input("Shortest interval", { value: span(source?.adaptive?.min_s) || "1h" }, "It follows how much changes, between these two."),
+    most: input("Longest interval", { value: span(source?.adaptive?.max_s) || "7d" }),
+    pages_max: input("Pages at most", { ...number, value: text(settings.pages_max), placeholder: "As configured" }, "Stored in one crawl; 0 for no limit."),
+    scope: select("Follow links within", SCOPES, settings.scope ?? ""),
+    delay_ms: input("Delay, ms", { ...number, value: text(settings.delay_ms), placeholder: "As configured" }, "Least time between two requests to a host."),
+    concurrency: input("Requests at once", { ...number, min: 1, value: text(settings.concurrency), placeholder: "As configured" }),
+    depth_max: input("Links deep", { ...number, value: text(settings.depth_max), placeholder: "As configured" }, "Away from a start URL; 0 for no limit."),
+    include: area("Only these paths", { rows: 2, value: text(settings.include?.join("\n")), placeholder: "/blog/**", dir: "ltr" }, "One pattern a line: a glob of the path, or regex:…"),
+    exclude: area("Not these paths", { rows: 2, value: text(settings.exclude?.join("\n")), placeholder: "**/tag/**", dir: "ltr" }),
+  };
+}
+
+function labelled(label, control, hint) {
+  const hintId = newId();
+  if (hint) control.setAttribute("aria-describedby", hintId);
+  const node = h("div", { class: "field" }, h("label", { for: control.id }, label), control, hint && h("p", { class: "hint", id: hintId }, hint));
+  return { node, control };
+}
+
+function input(label, props, hint) {
+  return labelled(label, h("input", { id: newId(), type: "text", spellcheck: "false", autocomplete: "off", ...props }), hint);
+}
+
+function area(label, props, hint) {
+  return labelled(label, h("textarea", { id: newId(), spellcheck: "false", ...props }), hint);
+}
+
+export function select(label, options, value) {
+  const control = h("select", { id: newId() }, options.map(([code, name]) => h("option", { value: code }, name)));
+  control.value = value;
+  return labelled(label, control);
+}
+
+function lines(text) {
+  return text.split(/[\s]+/).filter(Boolean);
+}
+
+/** What the fields say. Settings that have no field here stay as they are. */
+function read(field, before) {
+  const settings = { ...before };
+  const set = (name, value) => {
+    if (value === null || value === "" || value.length === 0) delete settings[name];
+    else settings[name] = value;
+  };
+  for (const name of ["pages_max", "delay_ms", "concurrency", "depth_max"]) {
+    const { value } = field[name].control;
+    if (field[name].control.validity.badInput || (value !== "" && !/^\d+$/.test(value))) {
+      throw new Wrong("This is a whole number.", field[name]);
+    }
+    set(name, value === "" ? null : Number(value));
+  }
+  set("scope", field.scope.control.value);
+  set("include", patterns(field.include.control.value));
+  set("exclude", patterns(field.exclude.control.value));
+  const name = field.name.control.value.trim();
+  return { ...(name && { name }), settings, schedule: readSchedule(field) };
+}
+
+/** A pattern may hold spaces. */
+function patterns(text) {
+  return text.split("\n").map((line) => line.trim()).filter(Boolean);
+}
+
+function readSchedule(field) {
+  const span = (one) => {
+    const s = parseSeconds(one.control.value);
+    if (s === null) throw new Wrong("Give a time such as 90m, 6h or 1d 12h.", one);
+    return s;
+  };
+  switch (field.schedule.control.value) {
+    case "every":
+      return { every_s: span(field.every) };
+    case "cron":
+      if (!field.cron.control.value.trim()) throw new Wrong("Give a cron expression, such as 0 4 * * 1.", field.cron);
+      return { cron: field.cron.control.value.trim() };
+    case "adaptive":
+      return { adaptive: { min_s: span(field.least), max_s: span(field.most) } };
+    default:
+      return {};
+  }
+}
