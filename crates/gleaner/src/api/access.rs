@@ -8,84 +8,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::Response;
-use store::Scopes;
-use types::{ApiKeyId, TenantId};
-
+use super::caller::{Caller, Scope};
 use super::error::{ApiError, Code};
 use super::limits;
 use super::state::Api;
 use crate::keys::ApiKey;
-
-/// What a caller may do; each includes the ones before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    Read,
-    Write,
-    Admin,
-}
-
-impl Scope {
-    fn of(scopes: Scopes) -> Scope {
-        if scopes.allows(Scopes::ADMIN) {
-            Scope::Admin
-        } else if scopes.allows(Scopes::WRITE) {
-            Scope::Write
-        } else {
-            Scope::Read
-        }
-    }
-}
-
-/// The one who asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    pub tenant: TenantId,
-    pub scope: Scope,
-    /// `None`: the owner of this machine, on loopback.
-    pub key: Option<ApiKeyId>,
-}
-
-impl Caller {
-    pub fn must(self, scope: Scope) -> Result<Caller, ApiError> {
-        if self.scope >= scope {
-            return Ok(self);
-        }
-        let needed = match scope {
-            Scope::Read => "read",
-            Scope::Write => "write",
-            Scope::Admin => "admin",
-        };
-        let message = format!("this needs a key with the scope `{needed}`");
-        Err(ApiError::new(Code::Forbidden, message))
-    }
-
-    /// For what concerns all tenants: an admin of the default one.
-    pub fn must_run_the_service(self) -> Result<Caller, ApiError> {
-        let caller = self.must(Scope::Admin)?;
-        if caller.tenant == TenantId::DEFAULT {
-            return Ok(caller);
-        }
-        let message = "this concerns all tenants; it needs an admin key of the default tenant";
-        Err(ApiError::new(Code::Forbidden, message))
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, ApiError> {
-        // The layer below sets it for every route that knows callers.
-        parts.extensions.get::<Caller>().copied().ok_or_else(|| {
-            ApiError::new(Code::Internal, "bug: the route does not know who is asking")
-        })
-    }
-}
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::Response;
 
 /// Finds out who is asking and whether they ask too much, before any handler runs.
 pub async fn know_caller(

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use guard::{Decision, Quota};
 use types::TenantId;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::error::{ApiError, Code};
 use super::state::Api;
 

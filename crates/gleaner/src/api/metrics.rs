@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::error::ApiError;
 use super::routes::monitoring::health;
 use super::state::Api;

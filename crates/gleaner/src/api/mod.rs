@@ -10,6 +10,7 @@
 
 mod access;
 mod cached;
+mod caller;
 mod dashboard;
 mod docs;
 mod error;
@@ -21,6 +22,7 @@ mod known_quotas;
 mod limits;
 pub mod metrics;
 mod observe;
+mod recent;
 mod request_log;
 mod router;
 mod routes;

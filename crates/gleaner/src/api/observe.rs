@@ -1,67 +1,20 @@
 //! Every request gets an id, is timed, counted and, when it failed, remembered.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
-use types::{TenantId, Timestamp};
 
-use super::access::Caller;
+use super::caller::Caller;
+use super::recent::Seen;
 use super::state::Api;
 
-/// Requests remembered for `/api/v2/metrics/*`.
-const REMEMBERED: usize = 10_000;
 const ID_BYTES_MAX: usize = 64;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// One finished request.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    pub id: String,
-    pub at: Timestamp,
-    pub tenant: Option<TenantId>,
-    pub method: String,
-    /// As declared, such as `/api/v2/tasks/{id}`.
-    pub route: String,
-    pub status: u16,
-    pub took: Duration,
-}
-
-/// The last requests, newest at the end.
-#[derive(Debug, Default)]
-pub struct Recent {
-    seen: Mutex<VecDeque<Seen>>,
-}
-
-impl Recent {
-    fn add(&self, seen: Seen) {
-        let mut all = self.lock();
-        if all.len() == REMEMBERED {
-            all.pop_front();
-        }
-        all.push_back(seen);
-    }
-
-    /// Of one tenant, newest first.
-    pub fn of(&self, tenant: TenantId, filter: impl Fn(&Seen) -> bool, limit: usize) -> Vec<Seen> {
-        let all = self.lock();
-        let own = all.iter().rev().filter(|seen| seen.tenant == Some(tenant));
-        own.filter(|seen| filter(seen))
-            .take(limit)
-            .cloned()
-            .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The outermost layer of the API.
 pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {

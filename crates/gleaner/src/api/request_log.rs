@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde::Serialize;
 
-use super::observe::Seen;
+use super::recent::Seen;
 use crate::view::rfc3339;
 
 const FILE: &str = "requests.jsonl";

@@ -11,7 +11,7 @@ use super::error::{ApiError, Code};
 use super::events::Events;
 use super::known_keys::KnownKeys;
 use super::known_quotas::KnownQuotas;
-use super::observe::Recent;
+use super::recent::Recent;
 use super::request_log::RequestLog;
 use crate::searching::Searching;
 use crate::services::Services;

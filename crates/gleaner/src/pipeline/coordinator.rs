@@ -14,9 +14,9 @@ use store::{CrawlControl, FrontierKind, FrontierRow, NewUrl, Visit, VisitResult}
 use tokio::sync::{mpsc, watch};
 use types::{CanonicalUrl, FailReason, HostKey, SkipReason, Timestamp};
 
-use super::crawl::{CrawlPlan, CrawlStages};
 use super::fetching::{Job, Response, Signal};
 use super::lease::{HostLease, stopped};
+use super::plan::{CrawlPlan, CrawlStages};
 use super::progress::Stage;
 use super::robots::HostRules;
 use super::write::{Ending, Visited, Written};

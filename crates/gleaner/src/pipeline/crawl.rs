@@ -11,55 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use frontier::PacePolicy;
-use store::{CrawlControl, CrawlRow, CrawlStatus, NewTask, Store};
+use store::{CrawlControl, CrawlRow, CrawlStatus};
 use tokio::sync::{mpsc, watch};
-use types::{CanonicalUrl, Clock, CrawlId, SkipReason};
+use types::{CanonicalUrl, SkipReason};
 
 use super::coordinator::{Channels, Coordinated, Coordinator, Event};
-use super::fetching::{Fetching, Job};
+use super::fetching::Job;
 use super::lease::keep_leases;
-use super::links::{LeftOut, Links};
-use super::permits::CpuPermits;
-use super::progress::Progress;
-use super::robots::RobotsReader;
-use super::visit::Visitor;
+use super::links::LeftOut;
+use super::plan::{CrawlPlan, CrawlStages};
 use super::write::{Ending, Visited, Writer};
-use crate::metrics::Metrics;
-
-/// What a crawl needs to know besides its stages.
-#[derive(Debug)]
-pub struct CrawlPlan {
-    pub crawl: CrawlId,
-    /// Holder of this run's host leases; begins with the store's instance, so
-    /// that the leases of a killed process are known to be nobody's.
-    pub lease_owner: String,
-    pub seeds: Vec<CanonicalUrl>,
-    pub pace: PacePolicy,
-    /// Pages stored at most; 0: no limit.
-    pub pages_max: u64,
-    pub pipeline_pages_max: usize,
-    pub pipeline_bytes_max: u64,
-    pub cpu_threads: usize,
-    pub batch_pages: usize,
-    /// Read sitemaps of the seeds' hosts.
-    pub sitemaps: bool,
-    /// Enqueued with each batch that added chunks.
-    pub follow_ups: Vec<NewTask>,
-}
-
-/// The stages of a crawl, made by the application.
-pub struct CrawlStages {
-    pub store: Store,
-    pub fetching: Fetching,
-    pub robots: RobotsReader,
-    pub visitor: Visitor,
-    pub links: Arc<Links>,
-    pub permits: Arc<CpuPermits>,
-    pub clock: Arc<dyn Clock>,
-    pub progress: Arc<Progress>,
-    pub metrics: Arc<Metrics>,
-}
 
 /// How a crawl ended.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod links;
 pub mod pdf;
 pub mod permits;
+mod plan;
 pub mod progress;
 pub mod robots;
 pub mod settings;

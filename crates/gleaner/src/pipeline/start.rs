@@ -13,10 +13,11 @@ use store::{FrontierKind, NewTask, NewUrl, Store};
 use tokio::sync::watch;
 use types::{CanonicalUrl, CrawlId, TenantId, Timestamp};
 
-use super::crawl::{self, CrawlPlan, CrawlReport, CrawlStages};
+use super::crawl::{self, CrawlReport};
 use super::fetching::Fetching;
 use super::links::Links;
 use super::pdf::PdfLimits;
+use super::plan::{CrawlPlan, CrawlStages};
 use super::progress::Progress;
 use super::robots::RobotsReader;
 use super::visit::{Depth, Visitor};

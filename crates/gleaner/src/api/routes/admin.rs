@@ -10,7 +10,7 @@ use store::Day;
 use types::{ApiKeyId, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::access::{Caller, Scope};
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;

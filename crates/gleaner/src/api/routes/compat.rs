@@ -8,7 +8,7 @@ use store::{NewSource, SourceEdit};
 use types::Priority;
 use utoipa::ToSchema;
 
-use crate::api::access::{Caller, Scope};
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Body;
 use crate::api::state::Api;

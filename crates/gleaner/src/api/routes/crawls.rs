@@ -10,7 +10,7 @@ use types::{CrawlId, SourceId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
-use crate::api::access::{Caller, Scope};
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Path, Query};
 use crate::api::state::Api;

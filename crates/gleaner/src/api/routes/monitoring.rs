@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::{QueueStatus, limit, read_queue};
-use crate::api::access::{Caller, Scope};
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Query;
-use crate::api::observe::Seen;
+use crate::api::recent::Seen;
 use crate::api::state::Api;
 use crate::process;
 use crate::view::rfc3339;

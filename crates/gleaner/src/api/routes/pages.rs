@@ -10,7 +10,7 @@ use types::{PageId, SourceId, TenantId, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
-use crate::api::access::{Caller, Scope};
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;

@@ -7,8 +7,8 @@ use search::{Filters, Mode, RESULTS_MAX, SearchRequest};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::access::{Caller, Scope};
 use crate::api::cached;
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Query};
 use crate::api::state::Api;

@@ -11,7 +11,7 @@ use types::{Priority, SourceId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::{PriorityInput, Queued};
-use crate::api::access::{Caller, Scope};
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;

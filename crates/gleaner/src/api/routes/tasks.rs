@@ -9,7 +9,7 @@ use store::{Cancelled, TaskFilter};
 use types::{Priority, TaskId, TaskState};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::access::{Caller, Scope};
+use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
