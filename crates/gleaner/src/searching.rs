@@ -8,13 +8,15 @@ use search::{Mode, SearchErrorKind, SearchRequest, SearchResponse, Searcher};
 
 use crate::services::Services;
 
-/// How often a search looks for what was committed since.
+/// How often a search looks for vectors, and for what other processes have
+/// indexed. What this process indexed is seen at once.
 const REFRESH_EVERY: Duration = Duration::from_millis(200);
 
 pub struct Searching {
     services: Arc<Services>,
     open: RwLock<Option<Open>>,
-    refreshed: Mutex<Option<Instant>>,
+    /// When, and as of which commit of this process's index.
+    refreshed: Mutex<Option<(Instant, u64)>>,
 }
 
 #[derive(Clone)]
@@ -75,9 +77,7 @@ impl Searching {
         let model = self.services.store.embedding_model()?.map(|model| model.id);
         let open = self.read();
         if let Some(open) = open.filter(|open| open.model == model) {
-            if self.refresh_is_due() {
-                open.searcher.refresh()?;
-            }
+            self.refresh(&open.searcher)?;
             return Ok(Some(open));
         }
         let mut place = self.open.write().unwrap_or_else(PoisonError::into_inner);
@@ -100,17 +100,20 @@ impl Searching {
         open.clone()
     }
 
-    /// True for one of many who ask at the same time.
-    fn refresh_is_due(&self) -> bool {
+    /// One of many who ask at the same time looks for news; the others wait for
+    /// it, so that nobody is answered from before a crawl that has ended.
+    fn refresh(&self, searcher: &Searcher) -> Result<()> {
         let mut last = self
             .refreshed
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let due = last.is_none_or(|last| last.elapsed() >= REFRESH_EVERY);
-        if due {
-            *last = Some(Instant::now());
+        let commits = self.services.index_commits();
+        let is_fresh = |(at, seen): (Instant, u64)| seen == commits && at.elapsed() < REFRESH_EVERY;
+        if !last.is_some_and(is_fresh) {
+            searcher.refresh()?;
+            *last = Some((Instant::now(), commits));
         }
-        due
+        Ok(())
     }
 }
 

@@ -83,6 +83,11 @@ impl Services {
         self.embedder().err().map(|error| format!("{error:#}"))
     }
 
+    /// Grows with each commit of the index by this process.
+    pub fn index_commits(&self) -> u64 {
+        self.indexer.as_ref().map_or(0, Indexer::commits)
+    }
+
     /// Returns once everything committed can be found by keyword.
     pub fn flush_index(&self) -> Result<()> {
         match &self.indexer {

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -43,6 +43,7 @@ pub struct Indexer {
     orders: Option<Sender<Order>>,
     thread: Option<std::thread::JoinHandle<()>>,
     bell: Option<Subscription>,
+    commits: Arc<AtomicU64>,
 }
 
 enum Order {
@@ -60,7 +61,9 @@ impl Indexer {
             // A full queue wakes the thread anyway.
             let _ = bell.try_send(Order::Rung);
         }));
+        let commits: Arc<AtomicU64> = Arc::default();
         let keeper = Keeper {
+            commits: commits.clone(),
             store: store.clone(),
             plan,
             progress,
@@ -77,7 +80,13 @@ impl Indexer {
             orders: Some(orders),
             thread: Some(thread),
             bell: Some(subscription),
+            commits,
         })
+    }
+
+    /// How often the index was committed here: grows before a flush returns.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     /// Returns once all that is committed now can be found by keyword.
@@ -113,6 +122,7 @@ struct Keeper {
     store: Store,
     plan: IndexPlan,
     progress: Arc<Progress>,
+    commits: Arc<AtomicU64>,
     open: Option<Open>,
     /// The page change up to which the index is known to be committed.
     looked_at: i64,
@@ -276,6 +286,7 @@ impl Keeper {
     fn commit(&mut self, open: &mut Open) -> Result<()> {
         self.progress.timed(Stage::Index, || open.index.commit())?;
         open.last_commit = Instant::now();
+        self.commits.fetch_add(1, Ordering::SeqCst);
         self.looked_at = self.looked_at.max(open.index.committed_seq());
         Ok(())
     }
