@@ -109,7 +109,17 @@ fn ctrl_c_drains_says_how_to_go_on_and_the_same_command_does() {
     let start = web.url("/");
     let child = command(
         dir.path(),
-        &["crawl", &start, "--embed", "off", "--concurrency", "1"],
+        // Slow enough that seconds of work are left when the signal is heard.
+        &[
+            "crawl",
+            &start,
+            "--embed",
+            "off",
+            "--concurrency",
+            "1",
+            "--delay-ms",
+            "100",
+        ],
     )
     .stdout(Stdio::piped())
     .stderr(Stdio::piped())
