@@ -17,7 +17,13 @@ pub async fn tag(request: Request, next: Next) -> Response {
     if request.method() != Method::GET {
         return next.run(request).await;
     }
-    let known = request.headers().get(IF_NONE_MATCH).cloned();
+    let known = HeaderMap::from_iter(
+        request
+            .headers()
+            .get_all(IF_NONE_MATCH)
+            .iter()
+            .map(|tags| (IF_NONE_MATCH, tags.clone())),
+    );
     let response = next.run(request).await;
     if !may_be_tagged(&response) {
         return response;
@@ -34,7 +40,7 @@ pub async fn tag(request: Request, next: Next) -> Response {
     }
     let asked_again = HeaderValue::from_static("private, no-cache");
     parts.headers.entry(CACHE_CONTROL).or_insert(asked_again);
-    if known.is_some_and(|known| names(&known, &tag)) {
+    if is_known(&known, &tag) {
         parts.status = StatusCode::NOT_MODIFIED;
         parts.headers.remove(CONTENT_TYPE);
         return Response::from_parts(parts, Body::empty());
@@ -56,13 +62,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
-/// A list of tags, or `*`.
-fn names(known: &HeaderValue, tag: &str) -> bool {
-    let Ok(known) = known.to_str() else {
-        return false;
-    };
+/// True when the request names this tag, or `*`; compared weakly.
+pub fn is_known(request: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    known.trim() == "*" || known.split(',').any(|known| opaque(known) == opaque(tag))
+    request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|tags| tags.to_str().ok())
+        .flat_map(|tags| tags.split(','))
+        .any(|known| known.trim() == "*" || opaque(known) == opaque(tag))
 }
 
 #[cfg(test)]
@@ -71,7 +79,10 @@ mod tests {
 
     #[test]
     fn tags_are_compared_weakly() {
-        let names = |known: &'static str| names(&HeaderValue::from_static(known), "W/\"a\"");
+        let names = |known: &'static str| {
+            let tags = HeaderValue::from_static(known);
+            is_known(&HeaderMap::from_iter([(IF_NONE_MATCH, tags)]), "W/\"a\"")
+        };
         assert!(names("W/\"a\"") && names("\"a\"") && names("\"b\", W/\"a\"") && names("*"));
         assert!(!names("\"b\"") && !names("a"));
     }

@@ -69,7 +69,13 @@ fn the_calls_of_the_systems_before_work_as_written() {
     let created = server.post(path, &create).is(201).json();
     let done = ended(&server, &created["task_id"]);
     assert_eq!(done["result"]["pages"]["found"], 4, "{done}");
+    // What else the source is set to outlives another such call.
+    let source = format!("/api/v2/sources/{}", created["id"]);
+    let set = json!({"settings": {"pages_max": 200, "exclude": ["/p0"]}});
+    server.ask("PATCH", &source, &[], Some(&set)).is(200);
     let again = server.post(path, &create).is(201).json();
+    let kept = server.get(&source).is(200).json();
+    assert_eq!(kept["settings"]["exclude"], json!(["/p0"]), "{kept}");
     assert_eq!(again["id"], created["id"], "the same website");
     ended(&server, &again["task_id"]);
 

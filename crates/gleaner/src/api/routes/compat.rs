@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{NewSource, SourceEdit};
+use store::NewSource;
 use types::Priority;
 use utoipa::ToSchema;
 
@@ -12,7 +12,7 @@ use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Body;
 use crate::api::state::Api;
-use crate::operations::sources;
+use crate::operations::sources::{self, EditSource};
 use crate::pipeline::settings::SourceSettings;
 use crate::pipeline::start::policy_json;
 
@@ -56,7 +56,7 @@ pub async fn create_and_crawl(
     api.run(move |api| {
         let (app, store) = (&api.services.app, &api.services.store);
         let seed = sources::seeds(&[input.url])?.remove(0);
-        let settings = SourceSettings {
+        let wanted = SourceSettings {
             pages_max: input.max_pages,
             ..SourceSettings::default()
         };
@@ -64,14 +64,20 @@ pub async fn create_and_crawl(
             tenant: caller.tenant,
             name: seed.host().to_owned(),
             seeds: vec![seed.to_string()],
-            policy: policy_json(&settings.over(&app.config.crawl)),
+            policy: policy_json(&wanted.over(&app.config.crawl)),
         })?;
         if input.max_pages.is_some() {
-            let edit = SourceEdit {
-                settings: Some(settings.to_json()?),
-                ..SourceEdit::default()
+            // Whatever else a known source is set to stays.
+            let known = sources::find(store, caller.tenant, source)?;
+            let settings = SourceSettings {
+                pages_max: input.max_pages,
+                ..SourceSettings::from_json(&known.settings)?
             };
-            store.edit_source(source, edit)?;
+            let edit = EditSource {
+                settings: Some(settings),
+                ..EditSource::default()
+            };
+            sources::edit(app, store, caller.tenant, source, edit)?;
         }
         let queued = sources::crawl(store, caller.tenant, source, &[], Priority::DEFAULT)?;
         let created = WebsiteCreated {
