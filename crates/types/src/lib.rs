@@ -12,6 +12,7 @@ mod chunk;
 mod ids;
 mod outcome;
 mod page;
+mod record;
 mod task;
 mod time;
 mod url;
@@ -22,6 +23,7 @@ pub use outcome::{Change, FailReason, SkipReason, UrlOutcome};
 pub use page::{
     Block, BlockKind, ContentHash, Directives, Heading, Image, Link, Page, simhash_distance,
 };
+pub use record::{Availability, Record, RecordKind, SKILLS_MAX, Salary, SalaryPeriod};
 pub use task::{Priority, PriorityClass, PriorityError, Progress, Stagger, TaskState};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use url::{CanonicalUrl, HostKey, UrlError};

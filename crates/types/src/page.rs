@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::Timestamp;
+use crate::{Record, Timestamp};
 
 /// The content of one web page, as a person would read it.
 ///
@@ -38,6 +38,8 @@ pub struct Page {
     pub open_graph: Vec<(String, String)>,
     /// JSON-LD and microdata as one JSON array, serialised; `None` when the page has none.
     pub structured: Option<String>,
+    /// The page's subject as typed facts, when it states one.
+    pub record: Option<Box<Record>>,
     /// Fingerprint of the normalised `title` and `text`.
     pub content_hash: ContentHash,
     /// 64-bit SimHash of `text`; near duplicates differ in few bits.
