@@ -13,6 +13,7 @@ use crate::connection::Location;
 use crate::counters;
 use crate::error::Failure;
 use crate::pages::chunks_of;
+use crate::records::record_of;
 use crate::rows::{PAGE_COLUMNS, as_i64, collect, first, page_row, select_pages};
 use crate::{IndexDoc, PageChange, PageRow, PageStatus, Store, StoreError, StoreStats};
 
@@ -150,6 +151,7 @@ fn index_doc(connection: &Connection, id: PageId) -> Result<Option<IndexDoc>, Fa
             chunks: Vec::new(),
             open_graph: Vec::new(),
             structured: None,
+            record: None,
         };
         if has_chunks(&doc.page) {
             let wrong_type = |_| Failure::corrupt("a content is no blob");
@@ -165,6 +167,7 @@ fn index_doc(connection: &Connection, id: PageId) -> Result<Option<IndexDoc>, Fa
     };
     if has_chunks(&doc.page) {
         doc.chunks = chunks_of(connection, id)?;
+        doc.record = record_of(connection, id)?;
     }
     Ok(Some(doc))
 }

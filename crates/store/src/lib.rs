@@ -32,6 +32,7 @@ mod notes;
 mod pages;
 mod quotas;
 mod reasons;
+mod records;
 mod removal;
 mod schedule;
 mod sources;
@@ -56,14 +57,15 @@ pub use error::{StoreError, StoreErrorKind};
 pub use model::{
     ApiKeyRow, BatchReport, Cancelled, ChunkRow, ChunkVectors, Claim, ClaimedTask, CrawlBatch,
     CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, EmbedState, EmbeddingModel,
-    EmbeddingProgress, EnqueueRunning, Enqueued, EverCount, Finish, Finished, FrontierKind,
-    FrontierRow, HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange,
-    NewApiKey, NewSource, NewSourceSpec, NewTask, NewUrl, NotesPatch, PageChange, PageContent,
-    PageCursor, PageDetail, PageFilter, PageNotes, PageRow, PageSort, PageStatus, PageVisit,
-    PausedQueue, PendingChunk, QueueCount, Quota, ReasonCount, RechunkReport, Rechunked,
-    RescueReport, Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,
-    StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow,
-    TenantStats, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit,
+    EmbeddingProgress, EnqueueRunning, Enqueued, EverCount, Facet, FacetCounts, Finish, Finished,
+    FrontierKind, FrontierRow, HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit,
+    Lease, ModelChange, NewApiKey, NewSource, NewSourceSpec, NewTask, NewUrl, NotesPatch,
+    PageChange, PageContent, PageCursor, PageDetail, PageFilter, PageNotes, PageRow, PageSort,
+    PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk, QueueCount, Quota, ReasonCount,
+    RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort, RescueReport,
+    Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule, StoreStats,
+    StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats,
+    UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit,
     VisitResult,
 };
 pub use options::{Access, StoreOptions, Synchronous};

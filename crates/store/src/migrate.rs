@@ -32,6 +32,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "service",
         sql: include_str!("../migrations/0004_service.sql"),
     },
+    Migration {
+        version: 5,
+        name: "records",
+        sql: include_str!("../migrations/0005_records.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

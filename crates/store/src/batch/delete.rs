@@ -13,6 +13,7 @@ use crate::codec;
 use crate::crawls::OpenCrawl;
 use crate::error::Failure;
 use crate::notes::delete_notes;
+use crate::records::delete_record;
 use crate::rows::{collect, execute, first};
 
 /// Pages deleted by one write.
@@ -99,6 +100,7 @@ impl Session<'_> {
         ] {
             execute(self.connection, sql, [stored.id])?;
         }
+        delete_record(self.connection, stored.id)?;
         delete_notes(self.connection, self.crawl.tenant, stored.id)?;
         let (nothing, hash) = self.no_content()?;
         execute(

@@ -11,12 +11,15 @@ mod near;
 mod page;
 mod prepare;
 mod rechunk;
+mod upsert;
 
 pub(crate) use delete::delete_pages;
 #[cfg(test)]
 pub(crate) use {delete::DELETE_CONTENT, page::PAGES_BELOW};
 
-use crate::{BatchReport, CrawlBatch, Store, StoreError};
+use types::{SourceId, TenantId};
+
+use crate::{BatchReport, CrawlBatch, NewTask, PageUpsert, Store, StoreError, UpsertOutcome};
 
 impl Store {
     /// Stores a batch of visits, all or nothing.
@@ -49,6 +52,31 @@ impl Store {
             .map_err(|failure| failure.into_store_error("prepare the batch", "memory"))?;
         self.write("save the batch", move |connection| {
             apply::apply(connection, crawl, visits, &follow_ups, now)
+        })
+    }
+
+    /// Stores pages that come from elsewhere than a crawl, or takes them away,
+    /// all or nothing, by the rules of [`Store::commit_batch`]: writing the same
+    /// pages again changes nothing. A live page stays with the source that has
+    /// it; others become pages of `source`. How each ended, in the order given.
+    ///
+    /// Follow-ups are queued when there are new chunks. Fails when the tenant
+    /// has no such source.
+    pub fn upsert_pages(
+        &self,
+        tenant: TenantId,
+        source: SourceId,
+        pages: Vec<PageUpsert>,
+        follow_ups: Vec<NewTask>,
+    ) -> Result<Vec<UpsertOutcome>, StoreError> {
+        let now = self.now();
+        let pages = pages
+            .into_iter()
+            .map(upsert::prepare_upsert)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|failure| failure.into_store_error("prepare the pages", "memory"))?;
+        self.write("save the pages", move |connection| {
+            upsert::upsert(connection, tenant, source, &pages, &follow_ups, now)
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Storing, touching and removing one page.
 
 use rusqlite::{Row, params};
-use types::Change;
+use types::{Change, SourceId};
 
 use super::apply::Session;
 use super::prepare::PreparedPage;
+use crate::crawls::OpenCrawl;
 use crate::error::Failure;
+use crate::records::{delete_record, insert_record, save_record};
 use crate::rows::{as_i64, collect, execute, first, small};
 
 /// A page row as far as its next visit depends on it.
@@ -82,12 +84,14 @@ impl Session<'_> {
     }
 
     /// The site no longer offers the page. Its content and versions stay.
-    pub(crate) fn remove_page(&mut self, url: &str) -> Result<(), Failure> {
+    /// False when there was no live page.
+    pub(crate) fn remove_page(&mut self, url: &str) -> Result<bool, Failure> {
         let Some(stored) = self.find_page(url)?.filter(|p| p.is_live) else {
-            return Ok(());
+            return Ok(false);
         };
         self.release_content(&stored)?;
         self.delete_chunks(stored.id)?;
+        delete_record(self.connection, stored.id)?;
         let change_seq = self.counters.next_change_seq();
         execute(
             self.connection,
@@ -98,7 +102,7 @@ impl Session<'_> {
         )?;
         self.counters.pages_live -= 1;
         *self.source_pages.entry(stored.source_id).or_default() -= 1;
-        Ok(())
+        Ok(true)
     }
 
     fn find_page(&self, url: &str) -> Result<Option<StoredPage>, Failure> {
@@ -158,6 +162,10 @@ impl Session<'_> {
             ],
         )?;
         self.save_details(id, page)?;
+        if let Some(record) = &page.record {
+            let OpenCrawl { tenant, source, .. } = self.crawl;
+            insert_record(self.connection, tenant, source, id, record)?;
+        }
         self.save_version(id, 1, content, page)?;
         if content.is_holder {
             self.insert_chunks(id, &page.chunks)?;
@@ -193,6 +201,7 @@ impl Session<'_> {
             self.crawl.source.0
         };
         self.save_details(stored.id, page)?;
+        self.save_record(stored.id, source_id, page)?;
         self.update_page(stored.id, source_id, version, content, near, page)?;
         // One that was deleted begins anew.
         let was_deleted = stored.version == 0;
@@ -215,6 +224,9 @@ impl Session<'_> {
         let meta_changed = stored.meta_hash != page.meta_hash;
         if meta_changed || stored.links_hash != page.links_hash {
             self.save_details(stored.id, page)?;
+        }
+        if meta_changed {
+            self.save_record(stored.id, stored.source_id, page)?;
         }
         if chunks_changed || meta_changed || near != stored.near || stored.simhash != page.simhash {
             let version = stored.version;
@@ -396,6 +408,17 @@ impl Session<'_> {
             params![page_id, page.facts, page.links],
         )?;
         Ok(())
+    }
+
+    fn save_record(
+        &self,
+        page_id: i64,
+        source_id: i64,
+        page: &PreparedPage,
+    ) -> Result<(), Failure> {
+        let (tenant, source) = (self.crawl.tenant, SourceId(source_id));
+        let record = page.record.as_deref();
+        save_record(self.connection, tenant, source, page_id, record)
     }
 
     fn save_version(

@@ -1,6 +1,6 @@
 //! Visits in the form they are stored in.
 
-use types::{Block, Chunk, FailReason, Page, SkipReason, Timestamp};
+use types::{Block, Chunk, FailReason, Page, Record, SkipReason, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
@@ -52,6 +52,7 @@ pub(crate) struct PreparedPage {
     pub(crate) body: Vec<u8>,
     pub(crate) body_hash: [u8; 16],
     pub(crate) facts: Option<Vec<u8>>,
+    pub(crate) record: Option<Box<Record>>,
     pub(crate) links: Vec<u8>,
     pub(crate) meta_hash: i64,
     pub(crate) links_hash: i64,
@@ -105,7 +106,7 @@ pub(crate) fn prepare(visit: Visit) -> Result<PreparedVisit, Failure> {
     })
 }
 
-fn prepare_page(visit: PageVisit) -> Result<PreparedPage, Failure> {
+pub(crate) fn prepare_page(visit: PageVisit) -> Result<PreparedPage, Failure> {
     let page = visit.page;
     check_ranges(&page.text, &page.blocks, &visit.chunks)?;
     let body = codec::encode_content(&page.text, &page.markdown, &page.blocks);
@@ -133,6 +134,7 @@ fn prepare_page(visit: PageVisit) -> Result<PreparedPage, Failure> {
         text_bytes: page.text.len(),
         body_hash: codec::hash_16(&body),
         body: codec::pack(&body)?,
+        record: page.record,
         facts: facts.map(|json| codec::pack(&json)).transpose()?,
         links_hash: codec::hash_i64(&links),
         links: codec::pack(&links)?,
@@ -185,6 +187,10 @@ fn meta_hash(page: &Page, facts: Option<&[u8]>) -> i64 {
             .map(|b| &b[..]),
     );
     field(facts);
+    // A page without one hashes as it did before there were records.
+    if let Some(record) = &page.record {
+        field(Some(format!("{record:?}").as_bytes()));
+    }
     codec::hash_to_i64(&hasher.finalize())
 }
 

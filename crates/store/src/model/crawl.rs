@@ -1,8 +1,8 @@
 //! Crawls, the frontier and the batches that fill the store.
 
 use types::{
-    CanonicalUrl, Chunk, CrawlId, FailReason, HostKey, Page, PageId, SkipReason, SourceId, TaskId,
-    Timestamp, UrlOutcome,
+    CanonicalUrl, Change, Chunk, CrawlId, FailReason, HostKey, Page, PageId, SkipReason, SourceId,
+    TaskId, Timestamp, UrlOutcome,
 };
 
 use crate::model::NewTask;
@@ -233,6 +233,25 @@ pub struct PageVisit {
     pub etag: Option<String>,
     pub last_modified: Option<String>,
     pub content_type: Option<String>,
+}
+
+/// A page that comes from elsewhere than a crawl.
+#[derive(Clone, Debug)]
+pub struct PageUpsert {
+    pub url: CanonicalUrl,
+    /// `None`: there is no such page any more.
+    pub page: Option<Box<PageVisit>>,
+}
+
+/// What became of a [`PageUpsert`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpsertOutcome {
+    Stored(Change),
+    Removed,
+    /// It was to be removed, and there was no live page.
+    Absent,
+    /// One more live page than the tenant may have; nothing was stored.
+    QuotaExceeded,
 }
 
 /// What a batch did.

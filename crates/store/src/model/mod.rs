@@ -6,13 +6,15 @@ mod embedding;
 mod key;
 mod notes;
 mod page;
+mod record;
 mod source;
 mod task;
 mod tenant;
 
 pub use crawl::{
     BatchReport, CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, FrontierKind,
-    FrontierRow, HostRow, Lease, NewUrl, PageVisit, ReasonCount, TakenUp, Visit, VisitResult,
+    FrontierRow, HostRow, Lease, NewUrl, PageUpsert, PageVisit, ReasonCount, TakenUp,
+    UpsertOutcome, Visit, VisitResult,
 };
 pub use cursor::{PageCursor, PageSort};
 pub use embedding::{
@@ -25,6 +27,7 @@ pub use page::{
     ChunkRow, EmbedState, IndexDoc, PageChange, PageContent, PageDetail, PageFilter, PageRow,
     PageStatus, RechunkReport, Rechunked, StoreStats, VersionRow,
 };
+pub use record::{Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, RecordSort};
 pub use source::{
     IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,
 };
@@ -36,3 +39,4 @@ pub use task::{
 pub use tenant::{Day, Quota, TenantRow, TenantStats, UsageDelta, UsageMetric, UsageRow};
 
 pub(crate) use cursor::{SortKey, SortValue, TITLE_CHARS};
+pub(crate) use record::{NO_AMOUNT, NO_DATE, NO_PRICE};

@@ -1,7 +1,7 @@
 //! Stored pages, their versions and chunks.
 
 use types::{
-    Block, Chunk, ChunkId, ContentHash, Image, Link, PageId, SourceId, TenantId, Timestamp,
+    Block, Chunk, ChunkId, ContentHash, Image, Link, PageId, Record, SourceId, TenantId, Timestamp,
 };
 
 use super::cursor::{PageCursor, PageSort};
@@ -175,6 +175,7 @@ pub struct IndexDoc {
     pub chunks: Vec<ChunkRow>,
     pub open_graph: Vec<(String, String)>,
     pub structured: Option<String>,
+    pub record: Option<Record>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,13 @@
 //! Lists of pages walk an index that has their order, from where they were.
 
-use types::{PageId, SourceId, Timestamp};
+use types::{PageId, RecordKind, SourceId, TenantId, Timestamp};
 
 use super::{check, plan};
 use crate::listing::{Narrow, Way, sections, statements, walk};
-use crate::{PageCursor, PageFilter, PageSort, PageStatus, Store};
+use crate::{
+    PageCursor, PageFilter, PageSort, PageStatus, RecordCursor, RecordFilter, RecordSort, Store,
+    records,
+};
 
 fn of(sort: PageSort) -> PageFilter {
     PageFilter {
@@ -154,6 +157,36 @@ fn lists_by_date_walk_the_dated_pages_then_the_others() {
     };
     check_walk(&dates(filter(false)), &[&both]);
     check_walk(&behind_a_page(dates(filter(true))), &[&tie, &same, &both]);
+}
+
+#[test]
+fn the_newest_records_of_a_kind_are_walked() {
+    let filter = RecordFilter {
+        kind: Some(RecordKind::Job),
+        ..RecordFilter::of_tenant(TenantId::DEFAULT)
+    };
+    let cursor = RecordCursor {
+        sort: RecordSort::Newest,
+        value: 0.0,
+        page: PageId(1),
+    };
+    let index = "USING INDEX records_newest (tenant_id=? AND kind=?";
+    let (sql, _) = records::list(&filter, RecordSort::Newest, None, 50);
+    check(&sql, &[&format!("{index})")]);
+    let (sql, _) = records::list(&filter, RecordSort::Newest, Some(&cursor), 50);
+    check(&sql, &[&format!("{index} AND <expr><?)")]);
+    // Everything else reads the rows of the kind as they lie.
+    let narrowed = RecordFilter {
+        company: Some("c".to_owned()),
+        ..filter
+    };
+    let store = Store::open_memory(std::sync::Arc::new(types::ManualClock::default())).unwrap();
+    let (sql, _) = records::list(&narrowed, RecordSort::Newest, None, 50);
+    let found = store.read("explain", |c| Ok(plan(c, &sql))).unwrap();
+    assert!(
+        found.contains("USING PRIMARY KEY (tenant_id=? AND kind=?)"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod pages;
 mod processes;
 mod quotas;
 mod rechunk;
+mod records;
 mod sources;
 mod support;
 mod tasks;
