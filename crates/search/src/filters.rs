@@ -5,17 +5,17 @@ use std::ops::Bound;
 use tantivy::Term;
 use tantivy::query::{InvertedIndexRangeQuery, Query, RangeQuery, TermQuery};
 use tantivy::schema::IndexRecordOption;
-use types::{SourceId, TenantId, Timestamp};
+use types::{Availability, RecordKind, SourceId, TenantId, Timestamp};
 
 use crate::error::SearchError;
-use crate::keyword::document::structured_term;
+use crate::keyword::document::{record_term, structured_term};
 use crate::keyword::schema::Fields;
 
 /// Structured fields asked for in one request.
 const FIELDS_MAX: usize = 16;
 
 /// Conditions that a page must meet, all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filters {
     pub source: Option<SourceId>,
     /// Exact host name, lower case.
@@ -30,13 +30,45 @@ pub struct Filters {
     /// Fields of the page's JSON-LD, microdata or OpenGraph and the value each
     /// must have, case aside: `type` = `Article`, `author.name` = `Ada Lovelace`.
     pub fields: Vec<(String, String)>,
+    /// Facts of the page's record and the value each must have, case aside; of
+    /// a location also one of its parts between commas.
+    pub record: Vec<(&'static str, String)>,
+    pub price: Bounds,
+    /// For a year, as [`types::Salary::per_year`] has it. A posting fits when
+    /// what it pays at most reaches the lower bound and what it pays at least
+    /// does not pass the upper one.
+    pub salary: Bounds,
 }
+
+/// The least and the most, both included.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bounds {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+/// Facts of records that are filtered by under their own names.
+const RECORD_FACTS: &[&str] = &[
+    "kind",
+    "category",
+    "brand",
+    "company",
+    "location",
+    "employment_type",
+    "remote",
+    "availability",
+    "currency",
+    "skill",
+];
 
 impl Filters {
     /// Reads filters spelled `name=value`. Names are `source` (its number),
     /// `host`, `path` (a prefix), `lang`, `from` and `to` (`2024`, `2024-05`,
-    /// `2024-05-31` or with a time, UTC unless it says otherwise); every other
-    /// name is a structured field.
+    /// `2024-05-31` or with a time, UTC unless it says otherwise); of records
+    /// `kind` (`news`, `product` or `job`), `category`, `brand`, `company`,
+    /// `location`, `employment_type`, `remote`, `availability`, `currency`,
+    /// `skill`, `price_min`, `price_max`, `salary_min` and `salary_max`; every
+    /// other name is a structured field.
     pub fn parse<S: AsRef<str>>(pairs: &[S]) -> Result<Filters, SearchError> {
         let mut filters = Filters::default();
         for pair in pairs {
@@ -96,12 +128,22 @@ impl Filters {
                     return Err(twice());
                 }
             }
-            _ if self.fields.len() >= FIELDS_MAX => {
+            "price_min" => set_amount(&mut self.price.min, name, value)?,
+            "price_max" => set_amount(&mut self.price.max, name, value)?,
+            "salary_min" => set_amount(&mut self.salary.min, name, value)?,
+            "salary_max" => set_amount(&mut self.salary.max, name, value)?,
+            _ if self.fields.len() + self.record.len() >= FIELDS_MAX => {
                 return Err(SearchError::request(format!(
                     "more than {FIELDS_MAX} structured filters"
                 )));
             }
-            _ => self.fields.push((name.to_owned(), value.to_owned())),
+            _ => match RECORD_FACTS.iter().find(|fact| **fact == name) {
+                Some(fact) => {
+                    check_fact(fact, value)?;
+                    self.record.push((fact, value.to_owned()));
+                }
+                None => self.fields.push((name.to_owned(), value.to_owned())),
+            },
         }
         Ok(())
     }
@@ -156,12 +198,61 @@ impl Filters {
                 bound(self.published_to, i64::MAX),
             )));
         }
+        let amounts = [
+            (fields.price, self.price.min, self.price.max),
+            (fields.salary_most, self.salary.min, None),
+            (fields.salary_least, None, self.salary.max),
+        ];
+        for (field, min, max) in amounts {
+            if min.is_some() || max.is_some() {
+                let bound = |amount: Option<f64>| {
+                    amount.map_or(Bound::Unbounded, |amount| {
+                        Bound::Included(Term::from_field_f64(field, amount))
+                    })
+                };
+                queries.push(Box::new(RangeQuery::new(bound(min), bound(max))));
+            }
+        }
+        for (name, value) in &self.record {
+            let term = record_term(name, value);
+            queries.push(exact(Term::from_field_text(fields.structured, &term)));
+        }
         for (name, value) in &self.fields {
             let term = structured_term(name, value);
             queries.push(exact(Term::from_field_text(fields.structured, &term)));
         }
         Ok(queries)
     }
+}
+
+fn set_amount(slot: &mut Option<f64>, name: &str, value: &str) -> Result<(), SearchError> {
+    let amount: Option<f64> = value.parse().ok().filter(|amount: &f64| amount.is_finite());
+    let amount = amount.ok_or_else(|| {
+        SearchError::request(format!("filter {name}={value} is no number such as 45000"))
+    })?;
+    match slot.replace(amount) {
+        None => Ok(()),
+        Some(_) => Err(SearchError::request(format!(
+            "filter {name}= is given twice"
+        ))),
+    }
+}
+
+/// Facts of few values are spelled right or refused, rather than finding nothing.
+fn check_fact(name: &str, value: &str) -> Result<(), SearchError> {
+    let known: Vec<&str> = match name {
+        "kind" => RecordKind::ALL.iter().map(|kind| kind.as_str()).collect(),
+        "availability" => Availability::ALL.iter().map(|a| a.as_str()).collect(),
+        "remote" => vec!["true", "false"],
+        _ => return Ok(()),
+    };
+    if known.contains(&value) {
+        return Ok(());
+    }
+    Err(SearchError::request(format!(
+        "filter {name}={value}: it is one of {}",
+        known.join(", ")
+    )))
 }
 
 /// `en-GB` -> `en`

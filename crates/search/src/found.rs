@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use types::ChunkId;
 
 use crate::fusion::{self, Candidate, Fused, FusionWeights};
+use crate::keyword::FacetCounts;
 use crate::request::{Mode, Scores};
 use crate::vector::Neighbour;
 
@@ -12,6 +13,7 @@ pub(crate) struct Found {
     pub(crate) mode: Mode,
     pub(crate) ranked: Vec<Fused>,
     pub(crate) total: usize,
+    pub(crate) facets: Vec<FacetCounts>,
     pub(crate) chunks: HashMap<i64, Vec<(i64, f32)>>,
     pub(crate) neighbours: BTreeMap<i64, Vec<Neighbour>>,
     pub(crate) floor: f32,

@@ -27,11 +27,13 @@ mod snippet;
 mod error;
 
 pub use error::{SearchError, SearchErrorKind};
-pub use filters::Filters;
+pub use filters::{Bounds, Filters};
 pub use fusion::{Candidate, Fused, FusionWeights, fuse};
-pub use keyword::{IndexMode, KeywordIndex, Ranking, SyncReport, WRITER_HEAP_BYTES};
+pub use keyword::{
+    FACETS, FacetCounts, IndexMode, KeywordIndex, Ranking, SyncReport, WRITER_HEAP_BYTES,
+};
 pub use request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
-pub use searcher::{RESULTS_MAX, Searcher};
+pub use searcher::{FACET_VALUES_MAX, RESULTS_MAX, Searcher};
 pub use snippet::Snippet;
 pub use text::{Analyzer, Token, TokenRef};
 pub use vector::{Neighbour, VectorIndex};

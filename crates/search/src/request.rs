@@ -5,6 +5,7 @@ use std::time::Duration;
 use types::{ChunkId, PageId, SourceId, TenantId, Timestamp};
 
 use crate::filters::Filters;
+use crate::keyword::FacetCounts;
 use crate::snippet::Snippet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct SearchRequest {
     pub filters: Filters,
     /// Also list the other matching chunks of each page.
     pub expand: bool,
+    /// What to count among all that is found: names of [`crate::FACETS`].
+    pub facets: Vec<&'static str>,
 }
 
 impl Default for SearchRequest {
@@ -55,6 +58,7 @@ impl Default for SearchRequest {
             offset: 0,
             filters: Filters::default(),
             expand: false,
+            facets: Vec::new(),
         }
     }
 }
@@ -67,9 +71,12 @@ pub struct SearchResponse {
     /// Pages that match a word of the query or are among the nearest by vector.
     pub total: usize,
     pub took: Duration,
-    /// Share of all chunks that have vectors, 0 to 1.
+    /// Share of the tenant's chunks that have vectors, 0 to 1.
     pub vector_coverage: f32,
     pub hits: Vec<Hit>,
+    /// As asked, the most frequent values of each; of the pages that
+    /// [`SearchResponse::total`] counts.
+    pub facets: Vec<FacetCounts>,
 }
 
 /// One page, shown by its best chunk.

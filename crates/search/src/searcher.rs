@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use store::{ChunkRow, PageContent, PageRow, Store};
 use tracing::debug;
-use types::{ChunkId, PageId};
+use types::{ChunkId, PageId, TenantId};
 
 use crate::error::{SearchError, SearchErrorKind};
 use crate::found::{Found, Ranks, ScoredChunk};
 use crate::fusion::{self, Candidate, Fused, FusionWeights};
 use crate::keyword::Ranking;
 use crate::keyword::allowed::allowed;
+use crate::keyword::facets::Matched;
 use crate::keyword::index::{KeywordIndex, Mode as IndexMode};
 use crate::keyword::score::{self, KeywordMatches};
 use crate::query::{self, Query};
@@ -30,6 +31,8 @@ const CANDIDATES_MIN: usize = 100;
 const CHUNKS_PER_PAGE: usize = 2;
 /// Other chunks shown for one page.
 const OTHERS_MAX: usize = 10;
+/// Values listed of each fact that is counted.
+pub const FACET_VALUES_MAX: usize = 20;
 /// Languages whose stems a query word is looked up under.
 const LANGUAGES_MAX: usize = 8;
 
@@ -121,7 +124,7 @@ impl Searcher {
         check(request)?;
         let mut analyzer = self.analyzer();
         let query = query::parse(&request.query, &read(&self.languages), &mut analyzer);
-        let (coverage, has_vectors) = self.coverage()?;
+        let (coverage, has_vectors) = self.coverage(request.tenant)?;
         let vector = match (request.mode, query_vector) {
             (Mode::Keyword, _) => None,
             (Mode::Hybrid, vector) => vector.filter(|_| has_vectors),
@@ -152,6 +155,7 @@ impl Searcher {
             took: started.elapsed(),
             vector_coverage: coverage,
             hits,
+            facets: found.facets,
         })
     }
 
@@ -194,6 +198,7 @@ impl Searcher {
             floor = floor.max(vectors.average(request.tenant, vector).unwrap_or(floor));
         }
         let mut matches = KeywordMatches::default();
+        let mut matched = (!request.facets.is_empty()).then(|| Matched::none(&searcher));
         if mode != Mode::Vector {
             let probes: Vec<i64> = neighbours.keys().copied().collect();
             matches = score::search(
@@ -204,6 +209,7 @@ impl Searcher {
                 &allowed,
                 wanted,
                 &probes,
+                matched.as_mut(),
             )?;
         }
         let by_keyword: HashMap<i64, &score::PageMatch> =
@@ -213,6 +219,14 @@ impl Searcher {
             .filter(|page| !by_keyword.contains_key(*page))
             .count();
         let total = matches.total + vector_only;
+        let facets = match &mut matched {
+            Some(matched) => {
+                let near: Vec<i64> = neighbours.keys().copied().collect();
+                score::add_pages(matched, &searcher, keyword.fields(), &near)?;
+                matched.count(&searcher, &request.facets, FACET_VALUES_MAX)?
+            }
+            None => Vec::new(),
+        };
         // Pages found by words alone get their similarity too, so that both
         // judges speak about every candidate.
         if let (Some(vector), Some(vectors)) = (vector, &vectors) {
@@ -256,6 +270,7 @@ impl Searcher {
             mode,
             ranked,
             total,
+            facets,
             chunks,
             neighbours,
             floor,
@@ -336,18 +351,32 @@ impl Searcher {
         Ok(hits)
     }
 
-    /// Share of chunks with vectors, and whether there are any to search.
-    fn coverage(&self) -> Result<(f32, bool), SearchError> {
+    /// Pages of the tenant that are most like `page`, nearest first, with their
+    /// cosine to it; at most `limit`. `None` while the page has no vectors.
+    #[must_use]
+    pub fn similar(
+        &self,
+        tenant: TenantId,
+        page: PageId,
+        limit: usize,
+    ) -> Option<Vec<(PageId, f32)>> {
+        let vectors = read(self.vectors.as_ref()?);
+        let similar = vectors.similar(tenant, page.0, limit)?;
+        let pages = similar.into_iter().map(|n| (n.page, n.similarity));
+        Some(pages.collect())
+    }
+
+    /// Share of the tenant's chunks with vectors, and whether there are any to search.
+    fn coverage(&self, tenant: TenantId) -> Result<(f32, bool), SearchError> {
         let Some(vectors) = &self.vectors else {
             return Ok((0.0, false));
         };
-        let vectors = read(vectors);
-        if vectors.is_empty() {
+        let passages = read(vectors).passages(tenant);
+        if passages == 0 {
             return Ok((0.0, false));
         }
-        let progress = self.store.embedding_progress()?;
-        let all = progress.done + progress.pending + progress.failed;
-        Ok((progress.done as f32 / all.max(1) as f32, true))
+        let chunks = self.store.tenant_stats(tenant)?.chunks.max(1);
+        Ok(((passages as f32 / chunks as f32).min(1.0), true))
     }
 
     fn analyzer(&self) -> Analyzer {

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use tantivy::TantivyDocument;
 
+use types::Record;
+
+use super::facets;
 use super::schema::{Fields, SAME_POSITION, SEPARATOR};
 use crate::text::Analyzer;
 
@@ -24,6 +27,7 @@ pub(crate) struct PageDocument<'a> {
     pub(crate) path: &'a str,
     pub(crate) language: Option<&'a str>,
     pub(crate) published_ms: Option<i64>,
+    pub(crate) author: Option<&'a str>,
     pub(crate) title: &'a str,
     pub(crate) headings: Vec<&'a str>,
     pub(crate) text: &'a str,
@@ -32,6 +36,7 @@ pub(crate) struct PageDocument<'a> {
     /// JSON-LD and microdata, serialised.
     pub(crate) structured: Option<&'a str>,
     pub(crate) open_graph: &'a [(String, String)],
+    pub(crate) record: Option<&'a Record>,
 }
 
 pub(crate) fn build(
@@ -54,6 +59,7 @@ pub(crate) fn build(
     for pair in structured_terms(page.structured, page.open_graph) {
         document.add_text(fields.structured, pair);
     }
+    add_facts(page, fields, &mut document);
     let mut buffer = String::with_capacity(page.text.len() + page.text.len() / 4);
     let title_tokens = write_tokens(analyzer, page.title, page.language, &mut buffer);
     if title_tokens > 0 {
@@ -69,6 +75,59 @@ pub(crate) fn build(
     }
     add_body(page, fields, analyzer, &mut buffer, &mut document);
     document
+}
+
+/// What can be filtered by and counted besides structured data.
+fn add_facts(page: &PageDocument<'_>, fields: &Fields, document: &mut TantivyDocument) {
+    let mut count = |name: &str, value: &str| {
+        if let Some(entry) = facets::entry(name, value) {
+            document.add_text(fields.facet, entry);
+        }
+    };
+    count("source", &page.source.to_string());
+    count("host", page.host);
+    if let Some(language) = page.language {
+        count("lang", language);
+    }
+    if let Some(author) = page.author {
+        count("author", author);
+        document.add_text(fields.structured, structured_term("author", author));
+    }
+    let Some(record) = page.record else {
+        return;
+    };
+    for (name, value) in facets::of_record(record) {
+        if name == "author" {
+            if page.author.is_some() {
+                continue;
+            }
+            document.add_text(fields.structured, structured_term(name, value));
+        }
+        if let Some(entry) = facets::entry(name, value) {
+            document.add_text(fields.facet, entry);
+        }
+        document.add_text(fields.structured, record_term(name, value));
+        let parts = value.split(',').filter(|part| *part != value);
+        for part in parts.filter(|_| name == "location") {
+            document.add_text(fields.structured, record_term(name, part));
+        }
+    }
+    if let Some(price) = record.price {
+        document.add_f64(fields.price, price);
+    }
+    let (min, max) = record
+        .salary
+        .as_ref()
+        .map_or((None, None), types::Salary::per_year);
+    if let (Some(most), Some(least)) = (max.or(min), min.or(max)) {
+        document.add_f64(fields.salary_most, most);
+        document.add_f64(fields.salary_least, least);
+    }
+}
+
+/// The term of a record's fact. No name in a page's own data begins so.
+pub(crate) fn record_term(name: &str, value: &str) -> String {
+    structured_term(&format!("\u{1f}{name}"), value)
 }
 
 /// The term of one structured field: its folded name and value.

@@ -318,6 +318,7 @@ impl KeywordIndex {
             host: &doc.page.host,
             path: path_of(&doc.page.url),
             language: doc.page.language.as_deref(),
+            author: doc.page.author.as_deref(),
             published_ms: doc.page.published_at.map(|at| at.0),
             title: &doc.page.title,
             headings: headings.collect(),
@@ -329,6 +330,7 @@ impl KeywordIndex {
                 .collect(),
             structured: doc.structured.as_deref(),
             open_graph: &doc.open_graph,
+            record: doc.record.as_ref(),
         };
         let document = document::build(&page, &self.fields, &mut self.analyzer);
         let writer = self

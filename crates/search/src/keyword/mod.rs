@@ -6,10 +6,12 @@ pub(crate) mod document;
 pub(crate) mod index;
 
 pub(crate) mod allowed;
+pub(crate) mod facets;
 pub(crate) mod score;
 
 mod chunks;
 mod ranking;
 
+pub use facets::{FACETS, FacetCounts};
 pub use index::{KeywordIndex, Mode as IndexMode, SyncReport, WRITER_HEAP_BYTES};
 pub use ranking::Ranking;

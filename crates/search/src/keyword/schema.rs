@@ -12,7 +12,7 @@ use tantivy::tokenizer::{Token, TokenStream, Tokenizer, TokenizerManager};
 
 /// Changes whenever fields or the analyser's output change: an index directory
 /// with another version is rebuilt.
-pub(crate) const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 2;
 
 const TOKENIZER: &str = "gleaner_tokens";
 /// Between the tokens of an analysed text.
@@ -30,6 +30,12 @@ pub(crate) struct Fields {
     pub(crate) language: Field,
     pub(crate) published: Field,
     pub(crate) structured: Field,
+    /// Names and values, to be counted.
+    pub(crate) facet: Field,
+    pub(crate) price: Field,
+    /// A year's pay: the highest and the lowest that is stated.
+    pub(crate) salary_most: Field,
+    pub(crate) salary_least: Field,
     pub(crate) title: Field,
     pub(crate) headings: Field,
     pub(crate) body: Field,
@@ -40,6 +46,7 @@ pub(crate) struct Fields {
 
 pub(crate) const PAGE_COLUMN: &str = "page";
 pub(crate) const PUBLISHED_COLUMN: &str = "published";
+pub(crate) const FACET_COLUMN: &str = "facet";
 pub(crate) const CHUNK_COLUMN: &str = "chunk";
 pub(crate) const CHUNK_SPAN_COLUMN: &str = "chunk_span";
 
@@ -58,6 +65,7 @@ pub(crate) fn build() -> (Schema, Fields) {
     let words = indexing(IndexRecordOption::WithFreqs, TOKENIZER, true);
     let id = NumericOptions::default().set_indexed();
     let column = NumericOptions::default().set_fast();
+    let counted = TextOptions::default().set_fast("raw");
     let fields = Fields {
         page: schema.add_i64_field(PAGE_COLUMN, id.clone().set_fast()),
         tenant: schema.add_i64_field("tenant", id.clone()),
@@ -67,6 +75,10 @@ pub(crate) fn build() -> (Schema, Fields) {
         language: schema.add_text_field("language", exact.clone()),
         published: schema.add_i64_field(PUBLISHED_COLUMN, column.clone()),
         structured: schema.add_text_field("structured", exact),
+        facet: schema.add_text_field(FACET_COLUMN, counted),
+        price: schema.add_f64_field("price", column.clone()),
+        salary_most: schema.add_f64_field("salary_most", column.clone()),
+        salary_least: schema.add_f64_field("salary_least", column.clone()),
         title: schema.add_text_field("title", text.clone()),
         headings: schema.add_text_field("headings", text.clone()),
         body: schema.add_text_field("body", text),

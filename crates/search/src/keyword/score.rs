@@ -16,6 +16,7 @@ use tantivy::{DocId, DocSet, SegmentReader, TERMINATED, Term as IndexTerm};
 use super::Ranking;
 use super::allowed::Allowed;
 use super::chunks::ChunkScorer;
+use super::facets::Matched;
 use super::schema::{CHUNK_COLUMN, Fields};
 use crate::error::SearchError;
 use crate::query::{Query, Scope, Term};
@@ -86,7 +87,8 @@ pub(super) struct Weighed<'q> {
 }
 
 /// Scores the pages of `searcher` for `query`: the best `limit` of them, and
-/// those of `probes` that match at all.
+/// those of `probes` that match at all. Every page that matches is put down
+/// in `matched`.
 pub(crate) fn search(
     searcher: &tantivy::Searcher,
     fields: &Fields,
@@ -95,6 +97,7 @@ pub(crate) fn search(
     allowed: &Allowed,
     limit: usize,
     probes: &[i64],
+    mut matched: Option<&mut Matched>,
 ) -> Result<KeywordMatches, SearchError> {
     let shares = field_shares(searcher, fields, ranking)?;
     let mut weighed = Vec::new();
@@ -135,6 +138,9 @@ pub(crate) fn search(
                 continue;
             }
             total += 1;
+            if let Some(matched) = &mut matched {
+                matched.insert(segment, doc);
+            }
             let (score, words) = scores.of(doc);
             let score = all_words_bonus(score, words);
             best.push(Candidate {
@@ -200,6 +206,21 @@ fn docs_of_pages(
         }
     }
     Ok(docs)
+}
+
+/// Puts down pages that were found by other means.
+pub(crate) fn add_pages(
+    matched: &mut Matched,
+    searcher: &tantivy::Searcher,
+    fields: &Fields,
+    pages: &[i64],
+) -> Result<(), SearchError> {
+    for (segment, reader) in searcher.segment_readers().iter().enumerate() {
+        for doc in docs_of_pages(reader, fields, pages)? {
+            matched.insert(segment, doc);
+        }
+    }
+    Ok(())
 }
 
 fn keep_best(candidates: &mut Vec<Candidate>, keep: usize) {

@@ -159,6 +159,36 @@ impl VectorIndex {
             .map_or_else(Vec::new, |table| table.page(query, page))
     }
 
+    /// Chunks of the tenant that have a vector.
+    pub(crate) fn passages(&self, tenant: TenantId) -> usize {
+        self.tenants.get(&tenant).map_or(0, Table::passages)
+    }
+
+    /// Pages of the tenant most like `page`, nearest first, each with the cosine
+    /// of its best chunk to the mean of the page's. `None` while the page has no vectors.
+    pub(crate) fn similar(
+        &self,
+        tenant: TenantId,
+        page: i64,
+        limit: usize,
+    ) -> Option<Vec<Neighbour>> {
+        let table = self.tenants.get(&tenant)?;
+        let direction = table.direction(page)?;
+        let mut wanted = (limit + 1) * 4;
+        loop {
+            let nearest = table.search(&direction, wanted, None);
+            let is_all = nearest.len() < wanted;
+            let mut seen = HashSet::from([page]);
+            let mut similar = nearest;
+            similar.retain(|neighbour| seen.insert(neighbour.page.0));
+            if similar.len() >= limit || is_all {
+                similar.truncate(limit);
+                return Some(similar);
+            }
+            wanted *= 4;
+        }
+    }
+
     fn check_query(&self, query: &[f32]) -> Result<(), SearchError> {
         if self.dims != 0 && query.len() != self.dims {
             return Err(SearchError::request(format!(

@@ -34,6 +34,7 @@ pub(super) struct Table {
     mean: Vec<f32>,
     /// Rows that `mean` was taken over.
     mean_rows: usize,
+    passages: usize,
 }
 
 impl Table {
@@ -51,6 +52,7 @@ impl Table {
             rows_of_page: HashMap::new(),
             mean: vec![0.0; dims],
             mean_rows: 0,
+            passages: 0,
         }
     }
 
@@ -87,6 +89,7 @@ impl Table {
         self.chunks.push(chunk);
         self.pages.push(page.0);
         self.tldr.push(tldr);
+        self.passages += usize::from(!tldr);
         self.row_of.insert((chunk, tldr), row);
         self.rows_of_page.entry(page.0).or_default().push(row);
     }
@@ -196,6 +199,26 @@ impl Table {
         self.nearest(query, rows.iter().copied(), usize::MAX)
     }
 
+    /// What the page is about as one direction of length 1: the mean of its
+    /// vectors. `None` without any, or when they cancel each other out.
+    pub(super) fn direction(&self, page: i64) -> Option<Vec<f32>> {
+        let rows = self.rows_of_page.get(&page)?;
+        let mut sum = vec![0.0f32; self.dims];
+        for row in rows {
+            let codes = &self.codes[row * self.dims..(row + 1) * self.dims];
+            for (sum, code) in sum.iter_mut().zip(codes) {
+                *sum += f32::from(*code) * self.scales[*row];
+            }
+        }
+        let length = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
+        (length > f32::EPSILON).then(|| sum.iter().map(|x| x / length).collect())
+    }
+
+    /// How many chunks have the vector of their full text.
+    pub(super) fn passages(&self) -> usize {
+        self.passages
+    }
+
     /// The mean of all products is the product with the mean.
     pub(super) fn average(&self, query: &[f32]) -> f32 {
         query.iter().zip(&self.mean).map(|(q, m)| q * m).sum()
@@ -259,6 +282,7 @@ impl Table {
     fn swap_remove(&mut self, row: usize) {
         let last = self.chunks.len() - 1;
         self.row_of.remove(&(self.chunks[row], self.tldr[row]));
+        self.passages -= usize::from(!self.tldr[row]);
         if row != last {
             let (page, key) = (self.pages[last], (self.chunks[last], self.tldr[last]));
             self.row_of.insert(key, row);

@@ -20,7 +20,7 @@ fn world() -> World {
             language: Some("fa"),
             published_at: Some(Timestamp(1_714_521_600_000 + 30 * DAY_MS)), // 2024-05-31
             structured: Some(
-                r#"[{"@graph":[{"@type":"https://schema.org/JobPosting","remote":true,"pay":10}]}]"#,
+                r#"[{"@graph":[{"@type":"https://schema.org/JobPosting","telework":true,"pay":10}]}]"#,
             ),
             open_graph: vec![("og:type".into(), "job".into())],
             ..page("/docs/second", "Second", "shared word")
@@ -83,7 +83,7 @@ fn structured_fields_are_compared_whole_and_without_case() {
     check(&["author.name=ada"], &[]);
     check(&["keywords=b"], &["/docs/first"]);
     check(&["type=JobPosting"], &["/docs/second"]);
-    check(&["remote=true"], &["/docs/second"]);
+    check(&["telework=true"], &["/docs/second"]);
     check(&["pay=10"], &["/docs/second"]);
     check(&["og:type=job"], &["/docs/second"]);
     check(&["type=job"], &["/docs/second"]);

@@ -10,8 +10,8 @@ use store::{
     StoredVector, Visit, VisitResult,
 };
 use types::{
-    Block, BlockKind, CanonicalUrl, Chunk, ContentHash, FailReason, ManualClock, Page, TenantId,
-    TextHash, Timestamp,
+    Block, BlockKind, CanonicalUrl, Chunk, ContentHash, FailReason, ManualClock, Page, Record,
+    TenantId, TextHash, Timestamp,
 };
 
 pub(crate) const MODEL: &str = "test-model";
@@ -28,6 +28,8 @@ pub(crate) struct TestPage {
     pub(crate) published_at: Option<Timestamp>,
     pub(crate) structured: Option<&'static str>,
     pub(crate) open_graph: Vec<(String, String)>,
+    pub(crate) author: Option<&'static str>,
+    pub(crate) record: Option<Record>,
 }
 
 pub(crate) fn page(path: &str, title: &str, text: &str) -> TestPage {
@@ -229,6 +231,8 @@ fn stored(page: &TestPage) -> PageVisit {
         published_at: page.published_at,
         structured: page.structured.map(str::to_owned),
         open_graph: page.open_graph.clone(),
+        author: page.author.map(str::to_owned),
+        record: page.record.clone().map(Box::new),
         simhash: u64::from_le_bytes(fingerprint(&page.text)[..8].try_into().unwrap()),
         content_hash,
         ..Page::default()

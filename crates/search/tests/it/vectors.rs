@@ -234,3 +234,36 @@ fn filters_and_excluded_words_hold_for_vectors_too() {
     assert_eq!(found.hits.len(), 39);
     assert!(!paths(&found).contains(&"/33".to_owned()));
 }
+
+#[test]
+fn similar_pages_are_those_of_the_same_topic() {
+    let world = embedded(400);
+    let searcher = world.searcher();
+    let id = |n: usize| {
+        let url = format!("https://site.example/{n}");
+        world
+            .store
+            .page_by_url(TenantId::DEFAULT, &url)
+            .unwrap()
+            .unwrap()
+            .id
+    };
+    let page = id(7);
+    let similar = searcher.similar(TenantId::DEFAULT, page, 10).unwrap();
+    assert_eq!(similar.len(), 10);
+    assert!(similar.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+    let topic: Vec<_> = (0..400).filter(|n| n % 20 == 7).map(id).collect();
+    for (other, _) in &similar {
+        assert!(*other != page && topic.contains(other), "{other}");
+    }
+    // As many as there are, and nobody else's.
+    let all = searcher.similar(TenantId::DEFAULT, page, 1000).unwrap();
+    assert_eq!(all.len(), 399);
+    assert_eq!(searcher.similar(TenantId(2), page, 10), None);
+    world.save(&[crate::support::page("/new", "New", "no vector yet")]);
+    let new = world
+        .store
+        .page_by_url(TenantId::DEFAULT, "https://site.example/new");
+    let new = new.unwrap().unwrap().id;
+    assert_eq!(world.searcher().similar(TenantId::DEFAULT, new, 10), None);
+}

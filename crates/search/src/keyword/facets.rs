@@ -1,0 +1,144 @@
+//! How often each value of a fact occurs among the pages that match.
+
+use std::collections::HashMap;
+
+use tantivy::{BitSet, DocId};
+use types::Record;
+
+use super::schema::FACET_COLUMN;
+use crate::error::SearchError;
+
+/// Between the name of a facet and its value.
+const SEPARATOR: char = '\u{1f}';
+/// Bytes of a value; a longer one is prose, nothing to choose from a list.
+const VALUE_BYTES_MAX: usize = 256;
+
+/// What can be counted, each under the name of the filter that asks for it.
+pub const FACETS: &[&str] = &[
+    "kind",
+    "source",
+    "host",
+    "lang",
+    "author",
+    "category",
+    "brand",
+    "company",
+    "location",
+    "employment_type",
+    "remote",
+    "availability",
+    "currency",
+    "skill",
+];
+
+/// How many pages have each value of a fact, the most frequent first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FacetCounts {
+    /// One of [`FACETS`].
+    pub facet: &'static str,
+    pub values: Vec<(String, u64)>,
+    /// Different values, the listed ones among them.
+    pub distinct: u64,
+}
+
+/// The facts of a record by name and value.
+pub(super) fn of_record(record: &Record) -> impl Iterator<Item = (&'static str, &str)> {
+    let currency = record.currency.as_deref();
+    let pay = record.salary.as_ref().and_then(|s| s.currency.as_deref());
+    let flag = record.remote.map(|r| if r { "true" } else { "false" });
+    let facts = [
+        ("kind", Some(record.kind.as_str())),
+        ("author", record.author.as_deref()),
+        ("category", record.category.as_deref()),
+        ("brand", record.brand.as_deref()),
+        ("company", record.company.as_deref()),
+        ("location", record.location.as_deref()),
+        ("employment_type", record.employment_type.as_deref()),
+        ("remote", flag),
+        ("availability", record.availability.map(|a| a.as_str())),
+        ("currency", currency.or(pay)),
+    ];
+    let facts = facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let skills = record.skills.iter().map(|skill| ("skill", skill.as_str()));
+    facts.chain(skills)
+}
+
+/// As the index has it in its column; `None` for what nobody would choose from a list.
+pub(super) fn entry(name: &str, value: &str) -> Option<String> {
+    let fits = !value.is_empty() && value.len() <= VALUE_BYTES_MAX;
+    fits.then(|| format!("{name}{SEPARATOR}{value}"))
+}
+
+/// Pages, as one bit set per segment.
+#[derive(Debug)]
+pub(crate) struct Matched {
+    segments: Vec<BitSet>,
+}
+
+impl Matched {
+    pub(crate) fn none(searcher: &tantivy::Searcher) -> Matched {
+        let readers = searcher.segment_readers().iter();
+        Matched {
+            segments: readers
+                .map(|reader| BitSet::with_max_value(reader.max_doc()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, segment: usize, doc: DocId) {
+        self.segments[segment].insert(doc);
+    }
+
+    /// The most frequent `values_max` values of each of `facets`.
+    pub(crate) fn count(
+        &self,
+        searcher: &tantivy::Searcher,
+        facets: &[&'static str],
+        values_max: usize,
+    ) -> Result<Vec<FacetCounts>, SearchError> {
+        let mut counts: HashMap<&str, HashMap<String, u64>> = facets
+            .iter()
+            .map(|facet| (*facet, HashMap::new()))
+            .collect();
+        for (reader, docs) in searcher.segment_readers().iter().zip(&self.segments) {
+            let Some(column) = reader.fast_fields().str(FACET_COLUMN)? else {
+                continue;
+            };
+            let mut by_entry = vec![0u64; column.num_terms()];
+            for doc in reader.doc_ids_alive().filter(|doc| docs.contains(*doc)) {
+                for entry in column.term_ords(doc) {
+                    by_entry[entry as usize] += 1;
+                }
+            }
+            let mut text = String::new();
+            for (entry, count) in by_entry.into_iter().enumerate() {
+                if count == 0 {
+                    continue;
+                }
+                text.clear();
+                column.ord_to_str(entry as u64, &mut text)?;
+                let Some((name, value)) = text.split_once(SEPARATOR) else {
+                    continue;
+                };
+                if let Some(values) = counts.get_mut(name) {
+                    *values.entry(value.to_owned()).or_default() += count;
+                }
+            }
+        }
+        let sorted = facets.iter().map(|facet| {
+            let values = counts.remove(*facet).unwrap_or_default();
+            let distinct = values.len() as u64;
+            let mut values: Vec<(String, u64)> = values.into_iter().collect();
+            values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            values.truncate(values_max);
+            FacetCounts {
+                facet,
+                values,
+                distinct,
+            }
+        });
+        Ok(sorted.collect())
+    }
+}
