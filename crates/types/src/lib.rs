@@ -23,7 +23,9 @@ pub use outcome::{Change, FailReason, SkipReason, UrlOutcome};
 pub use page::{
     Block, BlockKind, ContentHash, Directives, Heading, Image, Link, Page, simhash_distance,
 };
-pub use record::{Availability, Record, RecordKind, SKILLS_MAX, Salary, SalaryPeriod};
+pub use record::{
+    AMOUNT_MAX, Availability, FACT_BYTES_MAX, Record, RecordKind, SKILLS_MAX, Salary, SalaryPeriod,
+};
 pub use task::{Priority, PriorityClass, PriorityError, Progress, Stagger, TaskState};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use url::{CanonicalUrl, HostKey, UrlError};

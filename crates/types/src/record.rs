@@ -80,6 +80,13 @@ pub struct Record {
 /// Skills kept of one posting.
 pub const SKILLS_MAX: usize = 50;
 
+/// Bytes kept of one fact that is text, and of one skill.
+pub const FACT_BYTES_MAX: usize = 500;
+
+/// Prices and salaries above this are a mistake of the page. A million billion
+/// is more than one thing costs in any currency, and still exact in an `f64`.
+pub const AMOUNT_MAX: f64 = 1e15;
+
 impl Record {
     #[must_use]
     pub fn new(kind: RecordKind) -> Record {

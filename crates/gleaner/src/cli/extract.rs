@@ -14,6 +14,7 @@ use super::args::{ExtractArgs, ExtractFormat};
 use super::output::{Exit, json_line, line, note, rfc3339};
 use crate::app::{App, parse_seed};
 use crate::pipeline::pdf::{self, PdfLimits};
+use crate::view::RecordView;
 
 /// Bytes read of one local file, after decompression.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -286,6 +287,8 @@ struct PageView {
     images: Vec<ImageView>,
     open_graph: serde_json::Map<String, serde_json::Value>,
     structured: Option<serde_json::Value>,
+    /// What the page is about, when it says so.
+    record: Option<RecordView>,
     noindex: bool,
     nofollow: bool,
     content_hash: String,
@@ -357,6 +360,7 @@ impl PageView {
                 .structured
                 .as_deref()
                 .and_then(|text| serde_json::from_str(text).ok()),
+            record: page.record.as_deref().map(RecordView::from),
             noindex: page.directives.noindex,
             nofollow: page.directives.nofollow,
             content_hash: page.content_hash.to_string(),

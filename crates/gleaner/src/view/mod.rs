@@ -4,6 +4,7 @@
 mod crawl;
 mod notes;
 mod page;
+mod record;
 mod search;
 mod source;
 mod task;
@@ -12,6 +13,7 @@ mod tenant;
 pub use crawl::{CrawlView, ReasonView};
 pub use notes::NotesView;
 pub use page::{PageFullView, PageView, VersionView};
+pub use record::RecordView;
 pub use search::SearchView;
 pub use source::SourceView;
 pub use task::{QueueView, TaskView};
