@@ -38,6 +38,6 @@ pub use feed::{Feed, FeedEntry, parse_feed};
 pub use kind::{ContentKind, content_kind};
 pub use limits::ExtractLimits;
 pub use links::PageLinks;
-pub use page::{ExtractInput, Extracted, extract, extract_links};
+pub use page::{ExtractInput, Extracted, extract, extract_links, fingerprint};
 pub use pdf::extract_pdf;
 pub use sitemap::{Sitemap, SitemapEntry, parse_sitemap};

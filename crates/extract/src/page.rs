@@ -78,7 +78,7 @@ pub fn extract(
             .map(String::from);
         page.language = meta::language(&[], &page.text);
     }
-    finish(&mut page);
+    fingerprint(&mut page);
     Ok(Extracted::Page(Box::new(page)))
 }
 
@@ -112,8 +112,8 @@ pub fn extract_links(input: &ExtractInput<'_>, limits: &ExtractLimits) -> PageLi
     }
 }
 
-/// Fingerprints, once everything else is known.
-pub(crate) fn finish(page: &mut Page) {
+/// Fingerprints, once everything else is known; again when title or text change.
+pub fn fingerprint(page: &mut Page) {
     page.content_hash = content_hash(&page.title, &page.text);
     page.simhash = simhash(&page.text);
 }

@@ -41,7 +41,7 @@ pub fn extract_pdf(bytes: &[u8], url: &Url, limits: &ExtractLimits) -> Result<Pa
         page.title = file_name(url);
     }
     page.language = meta::language(&[], &page.text);
-    page::finish(&mut page);
+    page::fingerprint(&mut page);
     Ok(page)
 }
 

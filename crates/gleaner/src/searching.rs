@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use search::{Mode, SearchErrorKind, SearchRequest, SearchResponse, Searcher};
+use search::{FACETS, Mode, SearchErrorKind, SearchRequest, SearchResponse, Searcher};
 
+use types::{PageId, TenantId};
+
+use crate::app::UsageError;
 use crate::services::Services;
 
 /// How often a search looks for vectors, and for what other processes have
@@ -51,6 +54,18 @@ impl Searching {
     pub fn state(&self) -> Result<Option<String>> {
         let open = self.searcher()?;
         Ok(open.map(|open| format!("{:?} {:?}", open.searcher.seen(), open.model)))
+    }
+
+    /// Pages of the tenant most like `page`, nearest first, with their cosine to
+    /// it; `None` while the page has no vectors.
+    pub fn similar(
+        &self,
+        tenant: TenantId,
+        page: PageId,
+        limit: usize,
+    ) -> Result<Option<Vec<(PageId, f32)>>> {
+        let open = self.searcher()?;
+        Ok(open.and_then(|open| open.searcher.similar(tenant, page, limit)))
     }
 
     /// Opens index and model now, so that the first search need not.
@@ -115,6 +130,21 @@ impl Searching {
         }
         Ok(())
     }
+}
+
+/// Names of facts to count.
+pub fn read_facets(names: &[String]) -> Result<Vec<&'static str>> {
+    let mut facets = Vec::new();
+    for name in names {
+        let known = FACETS.iter().find(|facet| *facet == name);
+        let facet = known.ok_or_else(|| {
+            UsageError(format!("facets: `{name}` is none of {}", FACETS.join(", ")))
+        })?;
+        if !facets.contains(facet) {
+            facets.push(facet);
+        }
+    }
+    Ok(facets)
 }
 
 /// As configured, or as typed.

@@ -33,3 +33,7 @@ CREATE TABLE records (
 CREATE UNIQUE INDEX records_page ON records (page_id);
 -- Newest first; those without a date come last.
 CREATE INDEX records_newest ON records (tenant_id, kind, ifnull(published_at, -8640000000000000));
+
+-- Grows with each write of the tenant's pages, records or notes: an answer
+-- made of them is good for as long as it stays.
+ALTER TABLE tenants ADD COLUMN data_version INTEGER NOT NULL DEFAULT 0;

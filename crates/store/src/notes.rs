@@ -34,6 +34,8 @@ impl Store {
             notes.change(patch);
             notes.updated_at = now;
             save(connection, tenant, &notes)?;
+            let sql = "UPDATE tenants SET data_version = data_version + 1 WHERE id = ?1";
+            execute(connection, sql, [tenant.0])?;
             if notes.tags != old_tags {
                 drop_tags(connection, tenant, page.0, &old_tags)?;
                 let sql = "INSERT INTO page_tags (tenant_id, tag, page_id) VALUES (?1, ?2, ?3)";

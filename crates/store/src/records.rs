@@ -266,6 +266,7 @@ impl Conditions {
             "ifnull(expires_at, 9223372036854775807) >= ",
             filter.open_at.map(|t: Timestamp| t.0),
         );
+        conditions.add("expires_at < ", filter.expired_at.map(|t| t.0));
         conditions.add("price >= ", filter.price_min);
         conditions.add("price <= ", filter.price_max);
         conditions.add(
@@ -300,6 +301,24 @@ impl Conditions {
         conditions.add(
             "EXISTS (SELECT 1 FROM json_each(skills) s WHERE s.value COLLATE NOCASE = ",
             skill,
+        );
+        for (noted, wanted) in [("favorite", filter.favorite), ("applied", filter.applied)] {
+            if let Some(wanted) = wanted {
+                let is_in = if wanted { "IN" } else { "NOT IN" };
+                conditions.sql.push_str(&format!(
+                    " AND page_id {is_in} (SELECT page_id FROM page_notes
+                       WHERE tenant_id = ?1 AND {noted} = 1)"
+                ));
+            }
+        }
+        conditions.add(
+            "page_id IN (SELECT page_id FROM page_notes
+               WHERE tenant_id = ?1 AND status <> '' AND status = ",
+            filter.note_status.clone().map(|status| (status, ")")),
+        );
+        conditions.add(
+            "page_id IN (SELECT page_id FROM page_tags WHERE tenant_id = ?1 AND tag = ",
+            filter.tag.clone().map(|tag| (tag, ")")),
         );
         conditions
     }

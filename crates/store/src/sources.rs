@@ -58,6 +58,34 @@ impl Store {
         })
     }
 
+    /// The tenant's source of pages that no crawl found: of kind `import`,
+    /// without seeds and never crawled. Created, or brought back, when it is not there.
+    pub fn ensure_import_source(&self, tenant: TenantId) -> Result<SourceId, StoreError> {
+        let now = self.now();
+        self.write("save the source of imports", move |connection| {
+            check_tenant(connection, tenant)?;
+            let seeds = Seeds::written(tenant, Vec::new())?;
+            let spec = NewSourceSpec {
+                kind: "import".to_owned(),
+                active: false,
+                ..NewSourceSpec::from(NewSource {
+                    tenant,
+                    name: "imported".to_owned(),
+                    seeds: Vec::new(),
+                    policy: "{}".to_owned(),
+                })
+            };
+            match seeds.find(connection)? {
+                Some(known) if known.removed => {
+                    revive(connection, known.id, &seeds, &spec)?;
+                    Ok(known.id)
+                }
+                Some(known) => Ok(known.id),
+                None => insert(connection, &seeds, &spec, now),
+            }
+        })
+    }
+
     /// Adds a source. Seeds that another source of the tenant has are refused,
     /// with its number; one that was removed is back with its old number and
     /// the pages it still has. Fails with
@@ -197,10 +225,14 @@ impl Seeds {
         Seeds::of(tenant, source.seeds.clone())
     }
 
-    fn of(tenant: TenantId, mut seeds: Vec<String>) -> Result<Seeds, Failure> {
+    fn of(tenant: TenantId, seeds: Vec<String>) -> Result<Seeds, Failure> {
         if seeds.is_empty() {
             return Err(Failure::conflict("a source needs at least one seed"));
         }
+        Seeds::written(tenant, seeds)
+    }
+
+    fn written(tenant: TenantId, mut seeds: Vec<String>) -> Result<Seeds, Failure> {
         seeds.sort();
         seeds.dedup();
         let json = codec::encode_strings(&seeds)?;

@@ -92,6 +92,15 @@ impl Store {
         })
     }
 
+    /// A number that grows with each write of the tenant's pages, records or
+    /// notes: an answer made of them is good for as long as it stays.
+    pub fn tenant_version(&self, id: TenantId) -> Result<i64, StoreError> {
+        self.read("read the tenant's version", |connection| {
+            let sql = "SELECT data_version FROM tenants WHERE id = ?1";
+            first(connection, sql, [id.0], |row| Ok(row.get(0)?))?.ok_or_else(|| no_tenant(id))
+        })
+    }
+
     /// What the tenant has: maintained numbers, read from two rows.
     pub fn tenant_stats(&self, id: TenantId) -> Result<TenantStats, StoreError> {
         self.read("read the tenant's numbers", |connection| {

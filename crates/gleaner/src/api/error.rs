@@ -109,7 +109,7 @@ impl Code {
                 "too_large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "request",
-                "The body is larger than `api.body_bytes_max`.",
+                "The body is larger than `api.body_bytes_max`, or `api.bulk_bytes_max` for bulk imports.",
             ),
             Code::UnsupportedMediaType => entry(
                 "unsupported_media_type",

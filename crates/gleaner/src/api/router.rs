@@ -25,7 +25,9 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
-use super::routes::{admin, compat, crawls, monitoring, pages, search, sources, tasks};
+use super::routes::{
+    admin, bulk, compat, crawls, monitoring, pages, records, search, sources, tasks,
+};
 use super::state::Api;
 use super::{dashboard, docs, etag, metrics};
 
@@ -43,6 +45,7 @@ use super::{dashboard, docs, etag, metrics};
         (name = "sources", description = "What is crawled again and again"),
         (name = "crawls", description = "Runs, their outcome and control"),
         (name = "pages", description = "What was stored, with its history"),
+        (name = "records", description = "Articles, products and jobs, by their facts"),
         (name = "tasks", description = "Queued work"),
         (name = "monitoring", description = "How the service is doing"),
         (name = "admin", description = "Tenants, keys, quotas and usage"),
@@ -77,6 +80,10 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(pages::note))
         .routes(routes!(pages::versions))
         .routes(routes!(pages::compare))
+        .routes(routes!(bulk::store))
+        .routes(routes!(bulk::export))
+        .routes(routes!(pages::similar))
+        .routes(routes!(records::list))
         .routes(routes!(search::search_by_query, search::search_by_body))
         .routes(routes!(monitoring::stats))
         .routes(routes!(monitoring::request_stats))
@@ -159,6 +166,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers([REQUEST_ID, RETRY_AFTER])
 }
 
+/// Longest bulk import.
+const BULK_MAX: Duration = Duration::from_secs(30 * 60);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 async fn not_found() -> ApiError {
@@ -187,7 +196,11 @@ async fn limit_load(
         let message = "the server has as many requests at a time as it takes";
         return Err(ApiError::new(Code::Overloaded, message).after(1));
     };
-    let longest = Duration::from_secs(api.services.app.config.api.timeout_s);
+    let mut longest = Duration::from_secs(api.services.app.config.api.timeout_s);
+    if request.uri().path() == bulk::PATH {
+        // Long as long as the sender sends; silence ends it.
+        longest = longest.max(BULK_MAX);
+    }
     match tokio::time::timeout(longest, next.run(request)).await {
         Ok(response) => Ok(response),
         Err(_) => {

@@ -209,6 +209,7 @@ fn ask(app: &App, searcher: &Searcher, mode: Mode, query: &Query) -> Result<Dura
         offset: 0,
         filters: Filters::default(),
         expand: false,
+        facets: Vec::new(),
     };
     let vector = query.vector.as_deref().filter(|_| mode != Mode::Keyword);
     let start = Instant::now();

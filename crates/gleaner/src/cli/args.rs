@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::data_args::{ExportArgs, ImportArgs, RecordCommand};
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -68,6 +69,13 @@ pub enum Command {
     /// Look at pages, their versions and what changed
     #[command(subcommand)]
     Page(PageCommand),
+    /// List articles, products and jobs by their facts
+    #[command(subcommand)]
+    Record(RecordCommand),
+    /// Store pages from JSON lines, as `export` writes them
+    Import(ImportArgs),
+    /// Write all pages as JSON lines
+    Export(ExportArgs),
     /// Rebuild the keyword index from the database
     #[command(after_help = "Example: gleaner reindex")]
     Reindex,
@@ -159,6 +167,9 @@ pub struct SearchArgs {
     /// Keep only hits with key=value (repeatable)
     #[arg(long, value_name = "K=V")]
     pub filter: Vec<String>,
+    /// Count the values of a fact among all hits: kind, host, lang, company, … (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub facet: Vec<String>,
     /// Show further matching passages of each page
     #[arg(long)]
     pub expand: bool,
@@ -414,6 +425,14 @@ pub enum PageCommand {
     Versions {
         /// Page id or URL
         page: String,
+    },
+    /// List the pages most like one
+    #[command(after_help = "Example: gleaner page similar 42 --limit 5")]
+    Similar {
+        /// Page id or URL
+        page: String,
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        limit: usize,
     },
     /// Show what changed between two versions
     #[command(after_help = "Example: gleaner page diff 42 --from 1 --to 2")]

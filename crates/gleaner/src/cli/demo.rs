@@ -88,6 +88,7 @@ pub fn run(app: &App) -> Result<Exit> {
             offset: 0,
             filters: Filters::default(),
             expand: false,
+            facets: Vec::new(),
         };
         let response = super::search::search(&app, &request)?;
         if app.json {

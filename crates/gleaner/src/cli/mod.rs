@@ -5,13 +5,17 @@ mod completions;
 mod config;
 pub mod crawl;
 mod crawl_log;
+mod data_args;
 mod demo;
 mod doctor;
+mod export;
 pub mod extract;
+mod import;
 mod live;
 mod model;
 pub mod output;
 mod page;
+mod record;
 mod reindex;
 pub mod search;
 mod serve;
@@ -105,6 +109,9 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Tenant(command) => tenant::run(&app, command),
         Command::Key(command) => tenant::run_key(&app, command),
         Command::Page(command) => page::run(&app, command),
+        Command::Record(command) => record::run(&app, command),
+        Command::Import(args) => import::run(&app, args),
+        Command::Export(args) => export::run(&app, args),
         Command::Reindex => reindex::run(&app),
         Command::Model(command) => model::run(&app, command),
         Command::Demo => demo::run(&app),

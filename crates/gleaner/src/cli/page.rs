@@ -1,6 +1,7 @@
 //! `gleaner page list|show|versions|diff`
 
 use anyhow::{Context, Result, bail};
+use search::Searcher;
 use store::{Access, PageContent, PageFilter, PageRow, PageStatus, Store};
 use types::{PageId, SourceId};
 
@@ -9,7 +10,7 @@ use super::args::{ExtractFormat, PageCommand, PageListArgs};
 use super::output::{Exit, Paint, json_line, line, rfc3339, shorten};
 use crate::app::App;
 use crate::diff;
-use crate::view::{PageFullView, PageView, VersionView};
+use crate::view::{PageFullView, PageView, RecordView, SimilarView, VersionView};
 
 /// Rows read at a time; the list itself has no limit unless asked for.
 const ROWS_PER_READ: usize = 500;
@@ -19,6 +20,7 @@ pub fn run(app: &App, command: &PageCommand) -> Result<Exit> {
     match command {
         PageCommand::List(args) => list(app, &store, args),
         PageCommand::Show { page, format } => show(app, &store, page, *format),
+        PageCommand::Similar { page, limit } => similar(app, &store, page, *limit),
         PageCommand::Versions { page } => versions(app, &store, page),
         PageCommand::Diff { page, from, to } => compare(app, &store, page, *from, *to),
     }
@@ -94,7 +96,9 @@ fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<E
     if app.json || format == ExtractFormat::Json {
         let detail = store.page_detail(page.id)?.unwrap_or_default();
         let chunks = store.chunks(page.id)?;
-        json_line(&PageFullView::new(&page, content, &detail, &chunks))?;
+        let record = store.record_of(page.id)?;
+        let record = record.as_ref().map(RecordView::from);
+        json_line(&PageFullView::new(&page, content, &detail, &chunks, record))?;
         return Ok(Exit::Ok);
     }
     match format {
@@ -113,6 +117,33 @@ fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<E
                 )))?;
             line("")?;
             line(&content.markdown)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn similar(app: &App, store: &Store, name: &str, limit: usize) -> Result<Exit> {
+    let page = find(app, store, name)?;
+    let holder = page.duplicate_of.unwrap_or(page.id);
+    let model = store.embedding_model()?.map(|model| model.id);
+    let searcher = Searcher::open(store.clone(), &app.index_dir(), model.as_deref())?;
+    let found = searcher.similar(app.tenant, holder, limit.clamp(1, 100));
+    let found = found
+        .with_context(|| format!("page {} has no vectors yet; run `gleaner embed`", page.id))?;
+    let paint = Paint::stdout();
+    for (other, similarity) in found {
+        let Some(other) = store.page(other)?.filter(|other| other.id != page.id) else {
+            continue;
+        };
+        if app.json {
+            json_line(&SimilarView::new(similarity, &other))?;
+        } else {
+            line(format!(
+                "{similarity:>6.3}  {:>6}  {}  {}",
+                other.id,
+                other.url,
+                paint.dim(&shorten(&other.title, 70))
+            ))?;
         }
     }
     Ok(Exit::Ok)

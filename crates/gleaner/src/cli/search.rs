@@ -10,8 +10,8 @@ use store::Access;
 use super::args::SearchArgs;
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
 use crate::app::App;
-use crate::searching::parse_mode;
-use crate::view::SearchView;
+use crate::searching::{parse_mode, read_facets};
+use crate::view::{FacetView, SearchView};
 
 pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
     let query = args.query.join(" ");
@@ -25,6 +25,7 @@ pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
         offset: args.offset,
         filters,
         expand: args.expand,
+        facets: read_facets(&args.facet)?,
     };
     let response = search(app, &request)?;
     if app.json {
@@ -123,6 +124,8 @@ fn print(
         response.mode.name(),
         milliseconds(response.took),
     )))?;
+    let counted: Vec<FacetView> = response.facets.iter().map(FacetView::from).collect();
+    super::record::facets(paint, &counted)?;
     if response.total > request.offset + response.hits.len() {
         let next = request.offset + response.hits.len();
         line(paint.dim(&format!(

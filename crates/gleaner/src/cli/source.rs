@@ -65,7 +65,11 @@ fn list(app: &App) -> Result<Exit> {
         line(format!(
             "{:>4}  {}  {} pages  {}{}",
             source.id,
-            paint.bold(&source.seeds.join(" ")),
+            paint.bold(&if source.seeds.is_empty() {
+                source.name.clone()
+            } else {
+                source.seeds.join(" ")
+            }),
             thousands(source.page_count),
             paint.dim(&last),
             source

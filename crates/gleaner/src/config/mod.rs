@@ -192,6 +192,7 @@ pub struct SchedulerConfig {
 pub struct ApiConfig {
     pub listen: std::net::SocketAddr,
     pub body_bytes_max: usize,
+    pub bulk_bytes_max: u64,
     pub requests_max: usize,
     pub threads: usize,
     pub timeout_s: u64,

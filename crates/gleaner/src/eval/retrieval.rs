@@ -253,6 +253,7 @@ impl Scorer<'_> {
             offset: 0,
             filters: Filters::default(),
             expand: false,
+            facets: Vec::new(),
         };
         let start = Instant::now();
         let response = self

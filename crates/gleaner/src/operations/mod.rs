@@ -2,6 +2,9 @@
 //! API call the same functions, so that both check and mean the same.
 
 pub mod crawls;
+pub mod export;
+pub mod import;
+pub mod records;
 pub mod sources;
 pub mod tasks;
 pub mod tenants;

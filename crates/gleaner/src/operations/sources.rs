@@ -136,6 +136,10 @@ pub fn crawl(
     priority: Priority,
 ) -> Result<Enqueued> {
     let source = find(store, tenant, id)?;
+    if urls.is_empty() && source.seeds.is_empty() {
+        let problem = format!("source {id} has no start page: its pages were imported");
+        return Err(UsageError(problem).into());
+    }
     let urls = if urls.is_empty() {
         Vec::new()
     } else {

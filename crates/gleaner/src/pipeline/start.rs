@@ -87,11 +87,6 @@ fn plan(
     }
     let links = Arc::new(Links::new(url_policy(app), scope, settings.redirects_max));
     let fetcher = app.fetcher(&services.typed_seeds, &[])?;
-    let extract_limits = ExtractLimits {
-        links_max: app.config.extract.links_max,
-        text_bytes_max: app.config.extract.text_bytes_max,
-        ..ExtractLimits::default()
-    };
     let stages = CrawlStages {
         store: store.clone(),
         fetching: Fetching {
@@ -118,7 +113,7 @@ fn plan(
             links: links.clone(),
             progress: progress.clone(),
             metrics: services.metrics.clone(),
-            extract_limits,
+            extract_limits: extract_limits(app),
             chunk_config: chunk_config(app)?,
             pdf: app.config.extract.pdf.then(|| PdfLimits {
                 timeout: Duration::from_secs(app.config.extract.pdf_timeout_s),
@@ -159,6 +154,14 @@ pub fn clean_up(app: &App, store: &Store) -> Result<()> {
     let kept_ms = kept_ms.saturating_mul(24 * 3600 * 1000);
     store.purge_vector_cache(Timestamp(app.clock.now().0.saturating_sub(kept_ms)))?;
     Ok(())
+}
+
+pub fn extract_limits(app: &App) -> ExtractLimits {
+    ExtractLimits {
+        links_max: app.config.extract.links_max,
+        text_bytes_max: app.config.extract.text_bytes_max,
+        ..ExtractLimits::default()
+    }
 }
 
 pub fn chunk_config(app: &App) -> Result<ChunkConfig> {

@@ -2,8 +2,10 @@
 //! `--json`, which are the same.
 
 mod crawl;
+mod facet;
 mod notes;
 mod page;
+mod page_line;
 mod record;
 mod search;
 mod source;
@@ -11,9 +13,11 @@ mod task;
 mod tenant;
 
 pub use crawl::{CrawlView, ReasonView};
+pub use facet::FacetView;
 pub use notes::NotesView;
-pub use page::{PageFullView, PageView, VersionView};
-pub use record::RecordView;
+pub use page::{PageFullView, PageView, SimilarView, VersionView};
+pub use page_line::{ImportReport, LineError, NotesLine, PageLine};
+pub use record::{RecordListView, RecordRowView, RecordView};
 pub use search::SearchView;
 pub use source::SourceView;
 pub use task::{QueueView, TaskView};

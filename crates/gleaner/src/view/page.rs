@@ -5,7 +5,7 @@ use store::{ChunkRow, PageContent, PageDetail, PageRow, VersionRow};
 use types::Link;
 use utoipa::ToSchema;
 
-use super::{json, rfc3339};
+use super::{RecordView, json, rfc3339};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PageView {
@@ -62,6 +62,23 @@ impl PageView {
     }
 }
 
+/// A page that is like another one.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct SimilarView {
+    /// Cosine of its nearest passage to the mean of the other's, -1 to 1.
+    pub similarity: f32,
+    pub page: PageView,
+}
+
+impl SimilarView {
+    pub fn new(similarity: f32, page: &PageRow) -> SimilarView {
+        SimilarView {
+            similarity,
+            page: PageView::new(page),
+        }
+    }
+}
+
 /// A page with its content.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct PageFullView {
@@ -72,6 +89,8 @@ pub struct PageFullView {
     pub open_graph: Vec<(String, String)>,
     /// JSON-LD and microdata.
     pub structured: Option<serde_json::Value>,
+    /// What the page is about, when it says so.
+    pub record: Option<RecordView>,
     pub links: Vec<LinkView>,
     pub chunk_list: Vec<ChunkView>,
 }
@@ -108,11 +127,13 @@ impl PageFullView {
         content: PageContent,
         detail: &PageDetail,
         chunks: &[ChunkRow],
+        record: Option<RecordView>,
     ) -> PageFullView {
         PageFullView {
             page: PageView::new(page),
             open_graph: detail.open_graph.clone(),
             structured: detail.structured.as_deref().map(json),
+            record,
             links: detail.links.iter().map(LinkView::new).collect(),
             chunk_list: chunks
                 .iter()

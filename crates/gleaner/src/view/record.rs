@@ -2,13 +2,14 @@
 //! `--json`, and read back from bulk imports.
 
 use serde::{Deserialize, Serialize};
+use store::{PageNotes, RecordRow};
 use types::{
     AMOUNT_MAX, Availability, FACT_BYTES_MAX, Record, RecordKind, SKILLS_MAX, Salary, SalaryPeriod,
     Timestamp,
 };
 use utoipa::ToSchema;
 
-use super::rfc3339;
+use super::{FacetView, NotesView, rfc3339};
 
 /// What a page is about. A fact that the page does not state is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -75,6 +76,49 @@ pub struct RecordView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 50)]
     pub skills: Vec<String>,
+}
+
+/// A record with its page and what people noted about it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RecordRowView {
+    pub page_id: i64,
+    pub url: String,
+    pub title: String,
+    pub source: i64,
+    #[schema(format = DateTime)]
+    pub first_seen_at: String,
+    #[schema(format = DateTime)]
+    pub changed_at: String,
+    pub record: RecordView,
+    pub notes: Option<NotesView>,
+}
+
+/// A part of a list of records.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RecordListView {
+    pub records: Vec<RecordRowView>,
+    /// For `cursor`, when there may be more.
+    pub next: Option<String>,
+    /// All that fit; counted when facets are asked for.
+    pub total: Option<u64>,
+    /// As asked for.
+    pub facets: Vec<FacetView>,
+}
+
+impl RecordRowView {
+    pub fn new(row: &RecordRow, notes: Option<&PageNotes>) -> RecordRowView {
+        let page = &row.page;
+        RecordRowView {
+            page_id: page.id.0,
+            url: page.url.clone(),
+            title: page.title.clone(),
+            source: page.source.0,
+            first_seen_at: rfc3339(page.first_seen_at),
+            changed_at: rfc3339(page.changed_at),
+            record: RecordView::from(&row.record),
+            notes: notes.map(NotesView::new),
+        }
+    }
 }
 
 impl From<&Record> for RecordView {

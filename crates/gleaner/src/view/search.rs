@@ -4,7 +4,7 @@ use search::{Hit, SearchResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::rfc3339;
+use super::{FacetView, rfc3339};
 
 /// An answered search.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -18,6 +18,9 @@ pub struct SearchView {
     /// Share of the passages that have vectors, 0 to 1.
     pub vector_coverage: f32,
     pub hits: Vec<HitView>,
+    /// As asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facets: Vec<FacetView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -63,6 +66,7 @@ impl SearchView {
             total: response.total,
             vector_coverage: response.vector_coverage,
             hits: response.hits.iter().map(HitView::new).collect(),
+            facets: response.facets.iter().map(FacetView::from).collect(),
         }
     }
 }

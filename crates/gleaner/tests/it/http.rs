@@ -112,10 +112,29 @@ impl Running {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Answer {
-        let mut reader = self.send(method, path, headers, body);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.ask_with(method, path, headers, "application/json", body.as_bytes())
+    }
+
+    /// With a body of any type; no body when it is empty.
+    pub fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        content_type: &str,
+        body: &[u8],
+    ) -> Answer {
+        let mut reader = self.send(method, path, headers, content_type, body);
         let (status, headers) = read_head(&mut reader);
         let mut body = String::new();
         reader.read_to_string(&mut body).expect("a body");
+        if headers
+            .get("transfer-encoding")
+            .is_some_and(|coding| coding == "chunked")
+        {
+            body = unchunked(&body);
+        }
         Answer {
             status,
             headers,
@@ -126,7 +145,7 @@ impl Running {
     /// Reads a stream of events to its end.
     pub fn events(&self, path: &str, last: Option<&str>) -> (u16, Vec<Event>) {
         let headers: Vec<(&str, &str)> = last.map(|id| ("Last-Event-ID", id)).into_iter().collect();
-        let mut reader = self.send("GET", path, &headers, None);
+        let mut reader = self.send("GET", path, &headers, "", &[]);
         let (status, headers) = read_head(&mut reader);
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("a stream");
@@ -157,7 +176,8 @@ impl Running {
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: Option<&Value>,
+        content_type: &str,
+        body: &[u8],
     ) -> BufReader<TcpStream> {
         let mut stream = TcpStream::connect(&self.address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
@@ -171,14 +191,14 @@ impl Running {
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        let body = body.map(Value::to_string).unwrap_or_default();
         if !body.is_empty() {
             let length = body.len();
             head.push_str(&format!(
-                "Content-Type: application/json\r\nContent-Length: {length}\r\n"
+                "Content-Type: {content_type}\r\nContent-Length: {length}\r\n"
             ));
         }
-        write!(stream, "{head}\r\n{body}").expect("sent");
+        write!(stream, "{head}\r\n").expect("sent");
+        stream.write_all(body).expect("sent");
         BufReader::new(stream)
     }
 

@@ -9,6 +9,7 @@ mod dashboard;
 mod demo;
 mod http;
 mod memory;
+mod records;
 mod recrawl;
 mod resume;
 mod search;

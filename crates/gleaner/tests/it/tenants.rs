@@ -161,7 +161,12 @@ fn t1_no_tenant_sees_another() {
     let note = json!({"favorite": true, "notes": "ours alone", "tags": ["x"]});
     ours.ask("PATCH", &format!("/api/v2/pages/{page}/notes"), Some(&note))
         .is(200);
-    let search = "/api/v2/search?q=quarterly%20secrets";
+    let line = json!({
+        "url": web.url("/p"), "markdown": "# Secret plans\n\nquarterly secrets, imported",
+        "record": {"kind": "job", "company": "Secret"},
+    });
+    ours.ask("POST", "/api/v2/pages/bulk", Some(&line)).is(200);
+    let search = "/api/v2/search?q=quarterly%20secrets&facets=company";
     for cache in ["miss", "hit"] {
         let found = ours.get(search).is(200);
         assert_eq!(found.headers["x-cache"], cache);
@@ -197,6 +202,8 @@ fn t1_no_tenant_sees_another() {
         ("POST", format!("/api/v2/crawls/{crawl}/pause"), None),
         ("GET", format!("/api/v2/pages/{page}"), None),
         ("GET", format!("/api/v2/pages/{page}/versions"), None),
+        ("GET", format!("/api/v2/pages/{page}/similar"), None),
+        ("GET", format!("/api/v2/export?source={source}"), None),
         (
             "GET",
             format!("/api/v2/pages/{page}/diff?from=1&to=1"),
@@ -225,6 +232,17 @@ fn t1_no_tenant_sees_another() {
         theirs.get("/api/v2/pages").is(200).json()["pages"],
         json!([])
     );
+    for path in ["/api/v2/records", "/api/v2/export"] {
+        assert!(!ours.get(path).is(200).body.is_empty());
+        let answer = theirs.get(path).is(200).body;
+        assert!(!answer.contains("http"), "{path}: {answer}");
+    }
+    let counted = theirs.get("/api/v2/records?facets=kind,company").is(200);
+    assert_eq!(counted.json()["total"], 0, "{}", counted.body);
+    let into_ours = format!("/api/v2/pages/bulk?source={source}");
+    let line = json!({"url": web.url("/p"), "text": "overwritten"});
+    let refused = theirs.ask("POST", &into_ours, Some(&line));
+    assert_eq!(refused.is(404).error(), "not_found");
     let stats = theirs.get("/api/v2/stats").is(200).json();
     assert_eq!(
         (&stats["pages"], &stats["chunks"], &stats["sources"]),

@@ -105,15 +105,13 @@ impl<'c> Session<'c> {
             pages, pages_live, ..
         } = self.counters;
         let chunks: i64 = self.counters.chunks.iter().sum();
-        if (pages, pages_live, chunks) != (0, 0, 0) {
-            execute(
-                self.connection,
-                "UPDATE tenants SET pages = pages + ?2, pages_live = pages_live + ?3,
-                   chunks = chunks + ?4
-                 WHERE id = ?1",
-                params![self.crawl.tenant.0, pages, pages_live, chunks],
-            )?;
-        }
+        execute(
+            self.connection,
+            "UPDATE tenants SET pages = pages + ?2, pages_live = pages_live + ?3,
+               chunks = chunks + ?4, data_version = data_version + 1
+             WHERE id = ?1",
+            params![self.crawl.tenant.0, pages, pages_live, chunks],
+        )?;
         self.counters.save(self.connection)
     }
 }

@@ -26,6 +26,8 @@ pub struct RecordFilter {
     pub published_to: Option<Timestamp>,
     /// Not expired then; a record that states no end never is.
     pub open_at: Option<Timestamp>,
+    /// Expired before.
+    pub expired_at: Option<Timestamp>,
     pub price_min: Option<f64>,
     pub price_max: Option<f64>,
     /// A year's pay is at least this: the upper bound where one is stated.
@@ -44,6 +46,13 @@ pub struct RecordFilter {
     pub currency: Option<String>,
     pub author: Option<String>,
     pub skill: Option<String>,
+    /// Noted so, or with `Some(false)` not: as most pages, without any notes.
+    pub favorite: Option<bool>,
+    /// Like `favorite`.
+    pub applied: Option<bool>,
+    /// The status in the page's notes.
+    pub note_status: Option<String>,
+    pub tag: Option<String>,
 }
 
 impl RecordFilter {
@@ -57,6 +66,7 @@ impl RecordFilter {
             published_from: None,
             published_to: None,
             open_at: None,
+            expired_at: None,
             price_min: None,
             price_max: None,
             salary_min: None,
@@ -71,6 +81,10 @@ impl RecordFilter {
             currency: None,
             author: None,
             skill: None,
+            favorite: None,
+            applied: None,
+            note_status: None,
+            tag: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Records: they go with their pages, and are listed and counted by their facts.
 
 use store::{
-    Facet, PageUpsert, PageVisit, Quota, RecordCursor, RecordFilter, RecordSort, Store,
+    Facet, NotesPatch, PageUpsert, PageVisit, Quota, RecordCursor, RecordFilter, RecordSort, Store,
     StoreErrorKind, UpsertOutcome,
 };
 use types::{
@@ -305,6 +305,21 @@ fn filters() {
         },
         &["hour", "year", "unpaid", "undated"],
     );
+    check(
+        &RecordFilter {
+            expired_at: Some(Timestamp(10)),
+            brand: Some("Bahco".to_owned()),
+            ..all()
+        },
+        &["gift"],
+    );
+    check(
+        &RecordFilter {
+            expired_at: Some(Timestamp(9)),
+            ..all()
+        },
+        &[],
+    );
     let location = |part: &str| RecordFilter {
         location: Some(part.to_owned()),
         remote: Some(true),
@@ -314,6 +329,73 @@ fn filters() {
     check(&location("_trecht"), &[]);
     check(&location("%"), &[]);
     check(&RecordFilter::of_tenant(TenantId(2)), &[]);
+}
+
+#[test]
+fn notes_filter_records() {
+    let site = shop();
+    let note = |path: &str, patch| {
+        let page = site.page(path).id;
+        site.store.set_page_notes(TENANT, page, patch).unwrap();
+    };
+    let patch = NotesPatch {
+        favorite: Some(true),
+        status: Some("interview".to_owned()),
+        tags: Some(vec!["soon".to_owned()]),
+        ..NotesPatch::default()
+    };
+    note("hour", patch);
+    let applied = NotesPatch {
+        applied: Some(true),
+        ..NotesPatch::default()
+    };
+    note("year", applied);
+    let check = |filter: RecordFilter, expected: &[&str]| {
+        assert_eq!(paths(&site.store, &filter, RecordSort::Newest), expected);
+    };
+    let jobs = || kind(RecordKind::Job);
+    check(
+        RecordFilter {
+            favorite: Some(true),
+            ..all()
+        },
+        &["hour"],
+    );
+    check(
+        RecordFilter {
+            favorite: Some(false),
+            ..jobs()
+        },
+        &["unpaid", "year", "undated"],
+    );
+    check(
+        RecordFilter {
+            applied: Some(true),
+            ..jobs()
+        },
+        &["year"],
+    );
+    check(
+        RecordFilter {
+            note_status: Some("interview".to_owned()),
+            ..all()
+        },
+        &["hour"],
+    );
+    check(
+        RecordFilter {
+            tag: Some("soon".to_owned()),
+            ..all()
+        },
+        &["hour"],
+    );
+    check(
+        RecordFilter {
+            tag: Some("late".to_owned()),
+            ..all()
+        },
+        &[],
+    );
 }
 
 #[test]

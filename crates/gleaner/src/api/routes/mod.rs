@@ -1,10 +1,12 @@
 //! The routes, a file for each thing they are about.
 
 pub mod admin;
+pub mod bulk;
 pub mod compat;
 pub mod crawls;
 pub mod monitoring;
 pub mod pages;
+pub mod records;
 pub mod search;
 pub mod sources;
 pub mod tasks;

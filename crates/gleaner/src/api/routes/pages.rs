@@ -2,20 +2,23 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use store::{
     NotesPatch, PageContent, PageCursor, PageFilter, PageRow, PageSort, PageStatus, Store,
 };
-use types::{PageId, SourceId, TenantId, Timestamp};
+use types::{PageId, SourceId, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
+use crate::api::cached;
 use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
 use crate::diff;
-use crate::view::{NotesView, PageFullView, PageView, VersionView};
+use crate::operations::records::moment;
+use crate::view::{NotesView, PageFullView, PageView, RecordView, SimilarView, VersionView};
 
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
@@ -108,18 +111,6 @@ pub struct NotedPage {
     pub notes: Option<NotesView>,
 }
 
-/// A moment as RFC 3339 writes it.
-fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    let time: jiff::Timestamp = text.parse().map_err(|_| {
-        let message = format!("{name}: `{text}` is no time such as 2024-05-31T12:00:00Z");
-        ApiError::invalid(message)
-    })?;
-    Ok(Some(Timestamp(time.as_millisecond())))
-}
-
 /// List pages
 #[utoipa::path(get, path = "/api/v2/pages", tag = "pages", params(PageListParams),
     responses((status = 200, body = PageList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
@@ -127,7 +118,7 @@ pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Query(params): Query<PageListParams>,
-) -> Result<Json<PageList>, ApiError> {
+) -> Result<Response, ApiError> {
     let caller = caller.must(Scope::Read)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let status = params.status.map(|status| match status {
@@ -162,18 +153,23 @@ pub async fn list(
     };
     api.run(move |api| {
         let store = &api.services.store;
-        let rows = store.pages(&filter)?;
-        let ids: Vec<PageId> = rows.iter().map(|page| page.id).collect();
-        let notes = store.page_notes(filter.tenant, &ids)?;
-        let noted = |page: &PageRow| NotedPage {
-            page: PageView::new(page),
-            notes: notes.iter().find(|n| n.page == page.id).map(NotesView::new),
-        };
-        let last = rows.last().filter(|_| rows.len() == limit);
-        Ok(Json(PageList {
-            next: last.map(|page| PageCursor::behind(page, sort, descending).encode()),
-            pages: rows.iter().map(noted).collect(),
-        }))
+        let tenant = filter.tenant;
+        // All that the answer depends on.
+        let name = format!("{} {filter:?}", store.tenant_version(tenant)?);
+        cached::answer(api, "pages", tenant, &name, || {
+            let rows = store.pages(&filter)?;
+            let ids: Vec<PageId> = rows.iter().map(|page| page.id).collect();
+            let notes = store.page_notes(tenant, &ids)?;
+            let noted = |page: &PageRow| NotedPage {
+                page: PageView::new(page),
+                notes: notes.iter().find(|n| n.page == page.id).map(NotesView::new),
+            };
+            let last = rows.last().filter(|_| rows.len() == limit);
+            Ok(PageList {
+                next: last.map(|page| PageCursor::behind(page, sort, descending).encode()),
+                pages: rows.iter().map(noted).collect(),
+            })
+        })
     })
     .await
 }
@@ -241,7 +237,58 @@ pub async fn show(
         let content = store.page_content(page.id)?.unwrap_or_default();
         let detail = store.page_detail(page.id)?.unwrap_or_default();
         let chunks = store.chunks(page.id)?;
-        Ok(Json(PageFullView::new(&page, content, &detail, &chunks)))
+        let record = store.record_of(page.id)?;
+        let record = record.as_ref().map(RecordView::from);
+        let page = PageFullView::new(&page, content, &detail, &chunks, record);
+        Ok(Json(page))
+    })
+    .await
+}
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SimilarParams {
+    /// 1 to 100; 10 unless given.
+    #[param(minimum = 1, maximum = 100)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SimilarList {
+    /// Nearest first.
+    pub similar: Vec<SimilarView>,
+}
+
+/// Find pages like this one
+///
+/// By meaning: a page whose passages have no vectors yet answers with a conflict.
+#[utoipa::path(get, path = "/api/v2/pages/{id}/similar", tag = "pages", params(("id" = i64, Path), SimilarParams),
+    responses((status = 200, body = SimilarList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
+pub async fn similar(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Query(params): Query<SimilarParams>,
+) -> Result<Json<SimilarList>, ApiError> {
+    let caller = caller.must(Scope::Read)?;
+    let limit = limit(params.limit, 10, 100)?;
+    api.run(move |api| {
+        let store = &api.services.store;
+        let page = find(store, caller.tenant, id)?;
+        // What a duplicate says lies with the page that has the passages.
+        let holder = page.duplicate_of.unwrap_or(page.id);
+        let found = api.searching.similar(caller.tenant, holder, limit)?;
+        let found = found.ok_or_else(|| {
+            let message = format!("page {id} has no vectors (yet)");
+            ApiError::new(Code::Conflict, message)
+        })?;
+        let mut similar = Vec::with_capacity(found.len());
+        for (other, similarity) in found {
+            let other = store.page_of_tenant(caller.tenant, other)?;
+            let other = other.filter(|other| other.id != page.id);
+            similar.extend(other.map(|other| SimilarView::new(similarity, &other)));
+        }
+        Ok(Json(SimilarList { similar }))
     })
     .await
 }

@@ -12,7 +12,8 @@ use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Query};
 use crate::api::state::Api;
-use crate::searching::parse_mode;
+use crate::operations::records::{AvailabilityInput, KindInput};
+use crate::searching::{parse_mode, read_facets};
 use crate::view::SearchView;
 
 const QUERY_CHARS_MAX: usize = 1_000;
@@ -56,8 +57,74 @@ pub struct SearchParams {
     /// Also list other matching passages of each page.
     pub expand: Option<bool>,
     /// `name=value` pairs, separated by `;`: `source`, `host`, `path` (a prefix), `lang`, `from`,
-    /// `to`, or a structured field such as `type=Article`.
+    /// `to`, `author`, or a structured field such as `type=Article`.
     pub filter: Option<String>,
+    /// Only pages about such a thing.
+    pub kind: Option<KindInput>,
+    #[param(max_length = 500)]
+    pub category: Option<String>,
+    #[param(max_length = 500)]
+    pub brand: Option<String>,
+    #[param(max_length = 500)]
+    pub company: Option<String>,
+    /// The whole location or one of its parts between commas.
+    #[param(max_length = 500)]
+    pub location: Option<String>,
+    #[param(max_length = 500)]
+    pub employment_type: Option<String>,
+    pub remote: Option<bool>,
+    pub availability: Option<AvailabilityInput>,
+    #[param(max_length = 3)]
+    pub currency: Option<String>,
+    #[param(max_length = 500)]
+    pub skill: Option<String>,
+    pub price_min: Option<f64>,
+    pub price_max: Option<f64>,
+    /// A year's pay reaches this; pay by the hour, day, week or month is taken for full-time work.
+    pub salary_min: Option<f64>,
+    /// A year's pay begins at this or less.
+    pub salary_max: Option<f64>,
+    /// Facts to count among all that is found, separated by commas: `kind`, `source`, `host`,
+    /// `lang`, `author`, `category`, `brand`, `company`, `location`, `employment_type`, `remote`,
+    /// `availability`, `currency`, `skill`.
+    #[param(max_length = 500)]
+    pub facets: Option<String>,
+}
+
+impl SearchParams {
+    /// The filters in the form that the body of a search has.
+    fn filters(&self) -> Vec<String> {
+        let given = self.filter.as_deref().unwrap_or_default().split(';');
+        let mut filters: Vec<String> = given
+            .filter(|pair| !pair.trim().is_empty())
+            .map(str::to_owned)
+            .collect();
+        let amount = |amount: Option<f64>| amount.map(|amount| amount.to_string());
+        let facts = [
+            ("kind", self.kind.map(|k| k.kind().to_string())),
+            ("category", self.category.clone()),
+            ("brand", self.brand.clone()),
+            ("company", self.company.clone()),
+            ("location", self.location.clone()),
+            ("employment_type", self.employment_type.clone()),
+            ("remote", self.remote.map(|remote| remote.to_string())),
+            (
+                "availability",
+                self.availability
+                    .map(|a| a.availability().as_str().to_owned()),
+            ),
+            ("currency", self.currency.clone()),
+            ("skill", self.skill.clone()),
+            ("price_min", amount(self.price_min)),
+            ("price_max", amount(self.price_max)),
+            ("salary_min", amount(self.salary_min)),
+            ("salary_max", amount(self.salary_max)),
+        ];
+        for (name, value) in facts {
+            filters.extend(value.map(|value| format!("{name}={value}")));
+        }
+        filters
+    }
 }
 
 /// What is searched for, and where.
@@ -79,6 +146,10 @@ pub struct SearchInput {
     #[serde(default)]
     #[schema(example = json!(["lang=en", "path=/docs/"]))]
     pub filters: Vec<String>,
+    /// Facts to count among all that is found, such as `kind` and `company`.
+    #[serde(default)]
+    #[schema(example = json!(["kind"]), max_items = 14)]
+    pub facets: Vec<String>,
 }
 
 /// Search pages
@@ -89,18 +160,20 @@ pub async fn search_by_query(
     caller: Caller,
     Query(params): Query<SearchParams>,
 ) -> Result<Response, ApiError> {
-    let filters = params.filter.as_deref().unwrap_or_default();
+    let filters = params.filters();
+    let facets = params.facets.as_deref().unwrap_or_default().split(',');
     let input = SearchInput {
         query: params.q,
         mode: params.mode,
         limit: params.limit,
         offset: params.offset,
         expand: params.expand.unwrap_or(false),
-        filters: filters
-            .split(';')
-            .filter(|pair| !pair.trim().is_empty())
+        facets: facets
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
             .map(str::to_owned)
             .collect(),
+        filters,
     };
     search(api, caller, input).await
 }
@@ -164,5 +237,6 @@ fn read(api: &Api, caller: Caller, input: &SearchInput) -> Result<SearchRequest,
         offset,
         filters: Filters::parse(&input.filters)?,
         expand: input.expand,
+        facets: read_facets(&input.facets)?,
     })
 }
