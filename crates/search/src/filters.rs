@@ -11,6 +11,8 @@ use crate::error::SearchError;
 use crate::keyword::document::{record_term, structured_term};
 use crate::keyword::schema::Fields;
 
+/// Of one value: what is indexed of a page is shorter.
+const VALUE_CHARS_MAX: usize = 2_048;
 /// Structured fields asked for in one request.
 const FIELDS_MAX: usize = 16;
 
@@ -92,6 +94,11 @@ impl Filters {
         if name.is_empty() || value.is_empty() {
             return Err(SearchError::request(format!(
                 "filter {pair:?} lacks a name or a value"
+            )));
+        }
+        if value.chars().count() > VALUE_CHARS_MAX {
+            return Err(SearchError::request(format!(
+                "filter {name}= has a value of more than {VALUE_CHARS_MAX} characters"
             )));
         }
         let twice = || SearchError::request(format!("filter {name}= is given twice"));

@@ -1,15 +1,45 @@
 //! Bodies, queries and paths of requests, whose errors look like all others.
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::error::{ApiError, Code};
 
-/// A JSON body.
-#[derive(Clone, Copy, Debug, FromRequest)]
-#[from_request(via(axum::Json), rejection(ApiError))]
+/// A JSON object.
+#[derive(Clone, Copy, Debug)]
 pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>, ApiError> {
+        let Json(body) = Json::<Value>::from_request(request, state).await?;
+        // serde would read a struct from an array as well.
+        if !body.is_object() {
+            return Err(ApiError::invalid("the body is no JSON object"));
+        }
+        let value = serde_json::from_value(body);
+        value
+            .map(Body)
+            .map_err(|e| ApiError::invalid(format!("the body: {e}")))
+    }
+}
+
+/// Reads an object within a body. Like a body, it is none when it is an array.
+pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let value = Value::deserialize(from)?;
+    if value.is_array() {
+        return Err(D::Error::custom(
+            "invalid type: an array, expected an object",
+        ));
+    }
+    serde_json::from_value(value).map_err(D::Error::custom)
+}
 
 /// The query string.
 #[derive(Clone, Copy, Debug, FromRequestParts)]

@@ -30,6 +30,7 @@ use super::routes::{
 };
 use super::state::Api;
 use super::{dashboard, docs, etag, metrics};
+use crate::operations::records as records_query;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,6 +41,15 @@ use super::{dashboard, docs, etag, metrics};
             at `/docs/errors`. Every answer carries `x-request-id`.",
         license(name = "MIT OR Apache-2.0")
     ),
+    // What only query parameters refer to is not found by itself.
+    components(schemas(
+        bulk::ExportFormat,
+        pages::SortInput,
+        pages::StatusInput,
+        records_query::AvailabilityInput,
+        records_query::KindInput,
+        records_query::RecordSortInput
+    )),
     tags(
         (name = "search", description = "Find pages"),
         (name = "sources", description = "What is crawled again and again"),

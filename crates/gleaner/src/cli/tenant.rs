@@ -23,8 +23,8 @@ pub fn run(app: &App, command: &TenantCommand) -> Result<Exit> {
         }
         TenantCommand::Create { name, quota } => {
             let store = app.open_store(Access::Write)?;
-            let tenant = store.create_tenant(name)?;
-            store.set_quota(tenant.id, over(QuotaView::default(), quota).into())?;
+            let quota = over(QuotaView::default(), quota);
+            let tenant = operations::create(&store, name, quota)?;
             show(app, &operations::view(&store, &tenant)?)?;
         }
         TenantCommand::Edit {
@@ -38,7 +38,7 @@ pub fn run(app: &App, command: &TenantCommand) -> Result<Exit> {
                 store.set_tenant_active(row.id, *active)?;
             }
             let old = operations::view(&store, &row)?.quota;
-            store.set_quota(row.id, over(old, quota).into())?;
+            operations::set_quota(&store, row.id, over(old, quota))?;
             let row = operations::find(&store, row.id)?;
             show(app, &operations::view(&store, &row)?)?;
         }

@@ -15,6 +15,8 @@ use crate::view::{FacetView, RecordListView, RecordRowView};
 /// Values listed of each fact that is counted.
 const FACET_VALUES: usize = 20;
 const FACET_VALUES_MAX: usize = 500;
+/// Of a text that is looked for.
+const TEXT_CHARS_MAX: usize = 500;
 /// Records of one answer.
 pub const LIST_DEFAULT: usize = 50;
 pub const LIST_MAX: usize = 500;
@@ -241,6 +243,24 @@ impl RecordQuery {
         ] {
             if amount.is_some_and(|amount| !amount.is_finite()) {
                 return Err(UsageError(format!("{name}: this is no amount")).into());
+            }
+        }
+        for (name, text, most) in [
+            ("category", &self.category, TEXT_CHARS_MAX),
+            ("brand", &self.brand, TEXT_CHARS_MAX),
+            ("company", &self.company, TEXT_CHARS_MAX),
+            ("location", &self.location, TEXT_CHARS_MAX),
+            ("employment_type", &self.employment_type, TEXT_CHARS_MAX),
+            ("author", &self.author, TEXT_CHARS_MAX),
+            ("skill", &self.skill, TEXT_CHARS_MAX),
+            ("currency", &self.currency, 3),
+            ("note_status", &self.note_status, 64),
+            ("tag", &self.tag, 64),
+        ] {
+            let chars = text.as_ref().map_or(0, |text| text.chars().count());
+            if chars > most {
+                let problem = format!("{name} has at most {most} characters, not {chars}");
+                return Err(UsageError(problem).into());
             }
         }
         // To the minute, so that a kept answer serves for as long.

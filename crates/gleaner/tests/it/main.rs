@@ -18,3 +18,4 @@ mod support;
 mod tasks;
 mod tenants;
 mod tidy;
+mod tools;

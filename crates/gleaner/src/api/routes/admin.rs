@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
-use crate::api::extract::{Body, Path, Query};
+use crate::api::extract::{Body, Path, Query, object};
 use crate::api::state::Api;
 use crate::operations::tenants as operations;
 use crate::view::{KeyCreated, KeyView, QuotaView, TenantView, UsageView};
@@ -221,6 +221,7 @@ pub struct TenantInput {
     #[schema(pattern = "^[a-z0-9-]{1,64}$")]
     pub name: String,
     #[serde(default)]
+    #[serde(deserialize_with = "object")]
     pub quota: QuotaView,
 }
 
@@ -235,8 +236,7 @@ pub async fn create_tenant(
     caller.must_run_the_service()?;
     api.run(move |api| {
         let store = &api.services.store;
-        let tenant = store.create_tenant(&input.name)?;
-        store.set_quota(tenant.id, input.quota.into())?;
+        let tenant = operations::create(store, &input.name, input.quota)?;
         Ok((StatusCode::CREATED, Json(operations::view(store, &tenant)?)))
     })
     .await
@@ -248,6 +248,7 @@ pub struct TenantPatch {
     /// False: its keys open nothing.
     pub active: Option<bool>,
     /// Replaces all of its limits.
+    #[serde(default, deserialize_with = "object")]
     pub quota: Option<QuotaView>,
 }
 
@@ -268,7 +269,7 @@ pub async fn edit_tenant(
             store.set_tenant_active(tenant.id, active)?;
         }
         if let Some(quota) = patch.quota {
-            store.set_quota(tenant.id, quota.into())?;
+            operations::set_quota(store, tenant.id, quota)?;
         }
         api.keys.forget();
         let tenant = operations::find(store, tenant.id)?;

@@ -50,7 +50,7 @@ pub struct BulkParams {
 /// is known by its URL, so sending the same lines again changes nothing. When it answers, the
 /// pages can be found by keyword; their vectors follow.
 #[utoipa::path(post, path = "/api/v2/pages/bulk", tag = "pages", params(BulkParams),
-    request_body(content((PageLine = "application/x-ndjson"), (PageLine = "application/json"))),
+    request_body(content = PageLine, content_type = "application/x-ndjson"),
     responses((status = 200, body = ImportReport), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn store(
     State(api): State<Api>,
@@ -193,7 +193,6 @@ pub struct ExportParams {
     pub format: Option<ExportFormat>,
     pub source: Option<i64>,
     /// Exact host name.
-    #[param(max_length = 255)]
     pub host: Option<String>,
     /// Only what changed at or after this moment (RFC 3339); pages that went since come as
     /// `gone`.

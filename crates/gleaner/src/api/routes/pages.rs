@@ -22,6 +22,9 @@ use crate::view::{NotesView, PageFullView, PageView, RecordView, SimilarView, Ve
 
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
+const URL_CHARS_MAX: usize = 2_048;
+/// Of the status and the tags in notes.
+const NOTE_CHARS_MAX: usize = 64;
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -125,6 +128,20 @@ pub async fn list(
         StatusInput::Live => PageStatus::Live,
         StatusInput::Gone => PageStatus::Gone,
     });
+    for (name, text, most) in [
+        ("url_prefix", &params.url_prefix, URL_CHARS_MAX),
+        ("note_status", &params.note_status, NOTE_CHARS_MAX),
+        ("tag", &params.tag, NOTE_CHARS_MAX),
+    ] {
+        if text
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > most)
+        {
+            return Err(ApiError::invalid(format!(
+                "{name} has at most {most} characters"
+            )));
+        }
+    }
     let sort = params.sort.map_or(PageSort::Id, PageSort::from);
     let descending = params.descending.unwrap_or(false);
     let cursor = params.cursor.as_deref().map(|text| {

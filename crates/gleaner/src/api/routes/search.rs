@@ -61,22 +61,15 @@ pub struct SearchParams {
     pub filter: Option<String>,
     /// Only pages about such a thing.
     pub kind: Option<KindInput>,
-    #[param(max_length = 500)]
     pub category: Option<String>,
-    #[param(max_length = 500)]
     pub brand: Option<String>,
-    #[param(max_length = 500)]
     pub company: Option<String>,
     /// The whole location or one of its parts between commas.
-    #[param(max_length = 500)]
     pub location: Option<String>,
-    #[param(max_length = 500)]
     pub employment_type: Option<String>,
     pub remote: Option<bool>,
     pub availability: Option<AvailabilityInput>,
-    #[param(max_length = 3)]
     pub currency: Option<String>,
-    #[param(max_length = 500)]
     pub skill: Option<String>,
     pub price_min: Option<f64>,
     pub price_max: Option<f64>,
@@ -87,7 +80,6 @@ pub struct SearchParams {
     /// Facts to count among all that is found, separated by commas: `kind`, `source`, `host`,
     /// `lang`, `author`, `category`, `brand`, `company`, `location`, `employment_type`, `remote`,
     /// `availability`, `currency`, `skill`.
-    #[param(max_length = 500)]
     pub facets: Option<String>,
 }
 
@@ -148,7 +140,7 @@ pub struct SearchInput {
     pub filters: Vec<String>,
     /// Facts to count among all that is found, such as `kind` and `company`.
     #[serde(default)]
-    #[schema(example = json!(["kind"]), max_items = 14)]
+    #[schema(example = json!(["kind"]))]
     pub facets: Vec<String>,
 }
 

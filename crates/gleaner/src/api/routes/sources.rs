@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::tasks::{PriorityInput, Queued};
 use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
-use crate::api::extract::{Body, Path, Query};
+use crate::api::extract::{Body, Path, Query, object};
 use crate::api::state::Api;
 use crate::operations::sources::{self as operations, AddSource, EditSource};
 use crate::pipeline::settings::SourceSettings;
@@ -29,9 +29,11 @@ pub struct SourceInput {
     /// The first URL's host unless given.
     pub name: Option<String>,
     #[serde(default)]
+    #[serde(deserialize_with = "object")]
     pub schedule: ScheduleInput,
     /// How its crawls differ from the configuration.
     #[serde(default)]
+    #[serde(deserialize_with = "object")]
     pub settings: SourceSettings,
     /// Queue its first crawl at once.
     #[serde(default)]
@@ -172,8 +174,10 @@ pub struct SourcePatch {
     /// False: not crawled by schedule.
     pub active: Option<bool>,
     /// Replaces the schedule; `{}` removes it.
+    #[serde(default, deserialize_with = "object")]
     pub schedule: Option<ScheduleInput>,
     /// Replaces the settings.
+    #[serde(default, deserialize_with = "object")]
     pub settings: Option<SourceSettings>,
 }
 
