@@ -10,7 +10,8 @@
 //! does not cut text into chunks.
 //!
 //! Start with [`extract`], then `page.rs` for the order of stages; main content
-//! is found in `content/` and written out by `render/`.
+//! is found in `content/` and written out by `render/`; `record/` says what the
+//! page is about.
 
 mod error;
 mod limits;
@@ -26,7 +27,9 @@ mod links;
 mod markdown_page;
 mod meta;
 mod pdf;
+mod record;
 mod render;
+mod select;
 mod text_page;
 
 mod feed;
@@ -38,6 +41,7 @@ pub use feed::{Feed, FeedEntry, parse_feed};
 pub use kind::{ContentKind, content_kind};
 pub use limits::ExtractLimits;
 pub use links::PageLinks;
-pub use page::{ExtractInput, Extracted, extract, extract_links, fingerprint};
+pub use page::{ExtractInput, Extracted, extract, extract_links, extract_with_rules, fingerprint};
 pub use pdf::extract_pdf;
+pub use record::{RecordRules, RecordRulesError};
 pub use sitemap::{Sitemap, SitemapEntry, parse_sitemap};

@@ -12,7 +12,8 @@ use crate::html::{self, ParseLimits};
 use crate::kind::{ContentKind, content_kind};
 use crate::limits::ExtractLimits;
 use crate::links::{PageLinks, base_url, page_links};
-use crate::meta;
+use crate::meta::{self, Structured};
+use crate::record::{self, RecordRules, Stated};
 use crate::render::{RenderLimits, render};
 use crate::sitemap::{Sitemap, parse_sitemap};
 use crate::{markdown_page, text_page};
@@ -50,9 +51,18 @@ pub fn extract(
     input: &ExtractInput<'_>,
     limits: &ExtractLimits,
 ) -> Result<Extracted, ExtractError> {
+    extract_with_rules(input, limits, None)
+}
+
+/// As [`extract`], with a source's own rules for the record of HTML pages.
+pub fn extract_with_rules(
+    input: &ExtractInput<'_>,
+    limits: &ExtractLimits,
+    rules: Option<&RecordRules>,
+) -> Result<Extracted, ExtractError> {
     let kind = content_kind(input.content_type, input.url, input.bytes);
     let mut page = match kind {
-        ContentKind::Html => html_page(input, limits),
+        ContentKind::Html => html_page(input, limits, rules),
         ContentKind::Text => text_page::text_page(&decoded(input, false), limits),
         ContentKind::Markdown => {
             markdown_page::markdown_page(&decoded(input, false), input.url, limits)
@@ -127,7 +137,11 @@ fn decoded<'a>(input: &ExtractInput<'a>, is_markup: bool) -> std::borrow::Cow<'a
     )
 }
 
-fn html_page(input: &ExtractInput<'_>, limits: &ExtractLimits) -> Page {
+fn html_page(
+    input: &ExtractInput<'_>,
+    limits: &ExtractLimits,
+    rules: Option<&RecordRules>,
+) -> Page {
     let text = decoded(input, true);
     let (dom, scan) = html::parse(
         &text,
@@ -160,7 +174,15 @@ fn html_page(input: &ExtractInput<'_>, limits: &ExtractLimits) -> Page {
         .headings()
         .next()
         .map(|heading| heading.text.to_owned());
-    let facts = meta::metadata(&dom, &scan, first_heading.as_deref(), input.url, limits);
+    let structured = Structured::read(&dom, limits.structured_bytes_max);
+    let facts = meta::metadata(
+        &dom,
+        &scan,
+        &structured,
+        first_heading.as_deref(),
+        input.url,
+        limits,
+    );
     page.title = facts.title;
     page.description = facts.description;
     page.author = facts.author;
@@ -168,6 +190,21 @@ fn html_page(input: &ExtractInput<'_>, limits: &ExtractLimits) -> Page {
     page.modified_at = facts.modified_at;
     page.open_graph = facts.open_graph;
     page.structured = facts.structured;
+    page.record = record::find(
+        &Stated {
+            url: input.url,
+            canonical: scan.canonical.as_deref().or(input.link_canonical),
+            json_ld: structured.json_ld(),
+            microdata: structured.microdata(),
+            scan: &scan,
+            is_documentation: content.is_documentation,
+            title: &page.title,
+            author: page.author.as_deref(),
+            published_at: page.published_at,
+        },
+        &dom,
+        rules,
+    );
     let locale = scan
         .metas
         .iter()

@@ -29,6 +29,8 @@ const HIDDEN_TEXT_CHARS_MAX: u32 = 150;
 pub(crate) struct Content {
     pub(crate) roots: Vec<NodeIndex>,
     pub(crate) removed: Vec<bool>,
+    /// The page is made by a documentation tool, or looks like it.
+    pub(crate) is_documentation: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -119,6 +121,7 @@ impl Finder<'_> {
         Content {
             roots: vec![root],
             removed,
+            is_documentation: true,
         }
     }
 
@@ -148,7 +151,11 @@ impl Finder<'_> {
             conditionally: care.clean_conditionally,
         };
         cleaner.clean(&roots, &mut removed);
-        Content { roots, removed }
+        Content {
+            roots,
+            removed,
+            is_documentation: false,
+        }
     }
 
     fn chars(&self, content: &Content) -> u32 {

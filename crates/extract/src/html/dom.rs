@@ -31,6 +31,10 @@ pub(crate) struct Dom {
     /// Contents of each JSON-LD script, in order.
     json_ld: Vec<(u32, u32)>,
     pub(crate) has_microdata: bool,
+    /// Names of the elements whose tag does not tell it, in order.
+    unusual_names: Vec<(u32, LocalName)>,
+    /// Elements that were left out: how many nodes there were, and the parent.
+    dropped: Vec<(u32, u32)>,
 }
 
 impl Dom {
@@ -75,6 +79,7 @@ impl Dom {
                     } else {
                         Tag::Svg
                     };
+                    let nodes_before = dom.nodes.len();
                     match tag {
                         Tag::Html => stack.push((first, NONE)),
                         Tag::Head => stack.push((first, NONE)),
@@ -108,6 +113,9 @@ impl Dom {
                         _ => {
                             let own = dom.nodes.len() as u32;
                             let attributes = std::mem::take(attributes);
+                            if matches!(tag, Tag::Other | Tag::Custom) {
+                                dom.unusual_names.push((own, name.local.clone()));
+                            }
                             dom.has_microdata |= attributes
                                 .iter()
                                 .any(|attr| attr.name.local == local_name!("itemscope"));
@@ -121,6 +129,9 @@ impl Dom {
                             // The chain of children ends in a sentinel that closes `own`.
                             stack.push((first, own));
                         }
+                    }
+                    if dom.nodes.len() == nodes_before && parent != NONE {
+                        dom.dropped.push((nodes_before as u32, parent));
                     }
                 }
             }
@@ -144,6 +155,24 @@ impl Dom {
     pub(crate) fn parent(&self, node: NodeIndex) -> Option<NodeIndex> {
         let parent = self.nodes[node].parent;
         (parent != NONE).then_some(parent as usize)
+    }
+
+    /// The name of an element that is [`Tag::Other`] or [`Tag::Custom`].
+    pub(crate) fn unusual_name(&self, node: NodeIndex) -> Option<&LocalName> {
+        if !matches!(self.tag(node), Tag::Other | Tag::Custom) {
+            return None;
+        }
+        let at = self
+            .unusual_names
+            .binary_search_by_key(&node, |(index, _)| *index as usize)
+            .ok()?;
+        Some(&self.unusual_names[at].1)
+    }
+
+    /// Elements within the body that are not in the tree (scripts, frames …),
+    /// in document order: the index that the next node got, and the parent.
+    pub(crate) fn dropped(&self) -> &[(u32, u32)] {
+        &self.dropped
     }
 
     /// Text of a text node; empty for elements.

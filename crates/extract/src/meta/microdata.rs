@@ -96,12 +96,15 @@ fn add(object: &mut Map<String, Value>, properties: &str, value: Value) {
 fn value_of(dom: &Dom, node: NodeIndex) -> String {
     let attribute = |name: LocalName| dom.attribute(node, &name);
     let value = match dom.tag(node) {
-        Tag::A | Tag::Area => attribute(local_name!("href")),
+        Tag::A | Tag::Area | Tag::Link => attribute(local_name!("href")),
         Tag::Img | Tag::Audio | Tag::Video | Tag::Embed | Tag::Source => {
             attribute(local_name!("src"))
         }
         Tag::Object => attribute(local_name!("data")),
         Tag::Meter => attribute(local_name!("value")),
+        Tag::Other if dom.unusual_name(node) == Some(&local_name!("data")) => {
+            attribute(local_name!("value"))
+        }
         Tag::Time => attribute(local_name!("datetime")),
         _ => None,
     };

@@ -34,26 +34,50 @@ pub(crate) struct Metadata {
     pub(crate) structured: Option<String>,
 }
 
+/// Structured data of a page, parsed once for all who ask.
+#[derive(Debug, Default)]
+pub(crate) struct Structured {
+    values: Vec<Value>,
+    /// How many of them come from JSON-LD; the others are microdata.
+    json_ld: usize,
+}
+
+impl Structured {
+    pub(crate) fn read(dom: &Dom, bytes_max: usize) -> Structured {
+        let mut values: Vec<Value> = Vec::new();
+        let mut script_bytes = 0;
+        for script in dom.json_ld() {
+            script_bytes += script.len();
+            if script_bytes > bytes_max {
+                break;
+            }
+            values.extend(json_ld::parse(script));
+        }
+        let json_ld = values.len();
+        values.extend(microdata::items(dom, bytes_max));
+        Structured { values, json_ld }
+    }
+
+    pub(crate) fn json_ld(&self) -> &[Value] {
+        &self.values[..self.json_ld]
+    }
+
+    /// In the shape of JSON-LD.
+    pub(crate) fn microdata(&self) -> &[Value] {
+        &self.values[self.json_ld..]
+    }
+}
+
 /// Gathers everything but the content. `first_heading` is the content's.
 pub(crate) fn metadata(
     dom: &Dom,
     scan: &PageScan,
+    structured: &Structured,
     first_heading: Option<&str>,
     url: &Url,
     limits: &ExtractLimits,
 ) -> Metadata {
-    let mut values: Vec<Value> = Vec::new();
-    let mut script_bytes = 0;
-    for script in dom.json_ld() {
-        script_bytes += script.len();
-        if script_bytes > limits.structured_bytes_max {
-            break;
-        }
-        values.extend(json_ld::parse(script));
-    }
-    let facts = json_ld::facts(&values);
-    values.extend(microdata::items(dom, limits.structured_bytes_max));
-
+    let facts = json_ld::facts(structured.json_ld());
     let meta = |names: &[&str]| find_meta(scan, names);
     let heading = page_heading(dom).or_else(|| first_heading.map(str::to_owned));
     let title = title::title(
@@ -138,7 +162,7 @@ pub(crate) fn metadata(
         published_at,
         modified_at,
         open_graph: open_graph(scan, limits.open_graph_max),
-        structured: serialise(&values, limits.structured_bytes_max),
+        structured: serialise(&structured.values, limits.structured_bytes_max),
     }
 }
 
@@ -165,7 +189,7 @@ fn open_graph(scan: &PageScan, count_max: usize) -> Vec<(String, String)> {
         .iter()
         .filter(|(key, _)| {
             [
-                "og:", "twitter:", "article:", "book:", "profile:", "video:", "music:",
+                "og:", "twitter:", "article:", "book:", "product:", "profile:", "video:", "music:",
             ]
             .iter()
             .any(|prefix| key.starts_with(prefix))

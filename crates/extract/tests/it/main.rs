@@ -6,6 +6,7 @@ mod hostile;
 mod links;
 mod metadata;
 mod other_kinds;
+mod records;
 mod render;
 mod sitemaps;
 

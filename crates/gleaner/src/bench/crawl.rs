@@ -171,6 +171,7 @@ fn order(services: &Services, variant: Variant, seeds: Vec<CanonicalUrl>) -> Res
         crawl,
         seeds,
         settings: app.config.crawl.clone(),
+        record_rules: None,
         follow: true,
         depth: variant.depth,
         follow_ups: if variant.embed {

@@ -38,14 +38,14 @@ pub fn run(app: &App, dir: &Path) -> Result<Exit> {
     };
     for path in files.iter().take(WARM_UP_PAGES) {
         // Whatever fails here fails again below, where it is counted.
-        let _ = extract_document(app, &document(path)?);
+        let _ = extract_document(app, &document(path)?, None);
     }
     let mut times = Times::default();
     let (mut html_bytes, mut text_bytes, mut failed) = (0u64, 0u64, 0u64);
     for path in &files {
         let document = document(path)?;
         let start = thread_cpu();
-        let extracted = extract_document(app, &document);
+        let extracted = extract_document(app, &document, None);
         let took = thread_cpu() - start;
         match extracted {
             Ok(page) => {

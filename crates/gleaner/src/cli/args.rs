@@ -203,6 +203,9 @@ pub struct ExtractArgs {
     /// Address the content came from, to resolve links
     #[arg(long, value_name = "URL")]
     pub base: Option<String>,
+    /// Apply a source's rules for records to the page: JSON
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub record_rules: Option<String>,
     /// Allow requests to this private network (repeatable)
     #[arg(long, value_name = "CIDR")]
     pub allow_private: Vec<String>,
@@ -236,7 +239,8 @@ A running `gleaner scheduler` queues its crawls, a running `gleaner worker` runs
     /// Change a source
     #[command(after_help = "Examples:
   gleaner source edit 3 --every 12h
-  gleaner source edit 3 --active false")]
+  gleaner source edit 3 --active false
+  gleaner source edit 3 --record-rules jobs.json")]
     Edit(SourceEditArgs),
     /// Remove a source, with its pages unless told otherwise
     #[command(after_help = "Example: gleaner source remove 3 --keep-pages")]
@@ -285,6 +289,9 @@ pub struct CrawlSettingsArgs {
     /// Least time between two requests to one host
     #[arg(long, value_name = "N")]
     pub delay_ms: Option<u64>,
+    /// Where on the pages the facts of a record stand: JSON, - for standard input
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub record_rules: Option<String>,
 }
 
 /// When a source is crawled.
@@ -326,6 +333,9 @@ pub struct SourceEditArgs {
     /// Crawl only when asked
     #[arg(long, conflicts_with_all = ["every", "cron", "adaptive"])]
     pub no_schedule: bool,
+    /// Forget its rules for records
+    #[arg(long, conflicts_with = "record_rules")]
+    pub no_record_rules: bool,
     #[command(flatten)]
     pub schedule: SourceScheduleArgs,
     #[command(flatten)]

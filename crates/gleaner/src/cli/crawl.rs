@@ -150,7 +150,8 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
 
 /// The source with these seeds. What is typed wins over the configuration. A
 /// source with a schedule keeps the settings that were not typed; any other
-/// one is crawled just as the command says.
+/// one is crawled just as the command says, but for its record rules: they are
+/// of the site, not of one crawl.
 fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<SourceId> {
     let seeds: Vec<String> = typed.seeds.iter().map(ToString::to_string).collect();
     let source = store.ensure_source(NewSource {
@@ -163,12 +164,16 @@ fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<SourceId> {
         policy: "{}".to_owned(),
     })?;
     let known = store.source(source)?.context("bug: the source vanished")?;
+    let known_settings = SourceSettings::from_json(&known.settings)?;
     let before = if known.schedule == SourceSchedule::default() {
-        SourceSettings::default()
+        SourceSettings {
+            record: known_settings.record,
+            ..SourceSettings::default()
+        }
     } else {
-        SourceSettings::from_json(&known.settings)?
+        known_settings
     };
-    let settings = typed_over(&before, &typed.settings);
+    let settings = typed_over(&before, &typed.settings)?;
     let edit = SourceEdit {
         settings: Some(settings.to_json()?),
         policy: Some(policy_json(&settings.over(&app.config.crawl))),

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use extract::{ExtractInput, ExtractLimits, Extracted};
+use extract::{ExtractInput, ExtractLimits, Extracted, RecordRules};
 use flate2::read::GzDecoder;
 use serde::Serialize;
 use types::Page;
 
 use super::args::{ExtractArgs, ExtractFormat};
 use super::output::{Exit, json_line, line, note, rfc3339};
-use crate::app::{App, parse_seed};
+use super::record_rules;
+use crate::app::{App, UsageError, parse_seed};
 use crate::pipeline::pdf::{self, PdfLimits};
 use crate::view::RecordView;
 
@@ -32,6 +33,15 @@ pub struct Document {
 
 pub fn run(app: &App, args: &ExtractArgs) -> Result<Exit> {
     let path = Path::new(&args.input);
+    if args.input == "-" && args.record_rules.as_deref() == Some("-") {
+        let problem = "standard input is either the page or the rules";
+        return Err(UsageError(problem.to_owned()).into());
+    }
+    let rules = args
+        .record_rules
+        .as_deref()
+        .map(|path| record_rules::compile(&record_rules::read(path)?))
+        .transpose()?;
     if path.is_dir() {
         if !args.jsonl {
             bail!(
@@ -39,7 +49,7 @@ pub fn run(app: &App, args: &ExtractArgs) -> Result<Exit> {
                 path.display()
             );
         }
-        return folder(app, path);
+        return folder(app, path, rules.as_ref());
     }
     let document = if args.input == "-" {
         let mut bytes = Vec::new();
@@ -56,7 +66,7 @@ pub fn run(app: &App, args: &ExtractArgs) -> Result<Exit> {
     } else {
         bail!("`{}` is neither a file, a folder nor a URL", args.input);
     };
-    let page = extract_document(app, &document)?;
+    let page = extract_document(app, &document, rules.as_ref())?;
     if app.json || args.format == ExtractFormat::Json {
         json_line(&PageView::new(&document.url, &page))?;
     } else if args.format == ExtractFormat::Text {
@@ -154,7 +164,11 @@ fn download(app: &App, args: &ExtractArgs) -> Result<Document> {
 }
 
 /// Extracts one document of any supported kind.
-pub fn extract_document(app: &App, document: &Document) -> Result<Page> {
+pub fn extract_document(
+    app: &App,
+    document: &Document,
+    rules: Option<&RecordRules>,
+) -> Result<Page> {
     let settings = &app.config.extract;
     let limits = ExtractLimits {
         links_max: settings.links_max,
@@ -168,7 +182,7 @@ pub fn extract_document(app: &App, document: &Document) -> Result<Page> {
         x_robots_tag: &document.x_robots_tag,
         link_canonical: document.link_canonical.as_deref(),
     };
-    match extract::extract(&input, &limits)? {
+    match extract::extract_with_rules(&input, &limits, rules)? {
         Extracted::Page(page) => Ok(*page),
         Extracted::Pdf => pdf::extract_in_child(
             &document.bytes,
@@ -195,7 +209,7 @@ pub fn extract_document(app: &App, document: &Document) -> Result<Page> {
     }
 }
 
-fn folder(app: &App, dir: &Path) -> Result<Exit> {
+fn folder(app: &App, dir: &Path, rules: Option<&RecordRules>) -> Result<Exit> {
     let mut failed = 0u64;
     for path in files_below(dir)? {
         let document = match read_file(&path) {
@@ -207,7 +221,7 @@ fn folder(app: &App, dir: &Path) -> Result<Exit> {
             }
         };
         let start = Instant::now();
-        match extract_document(app, &document) {
+        match extract_document(app, &document, rules) {
             Ok(page) => json_line(&FileView {
                 id: file_id(&path),
                 ms: start.elapsed().as_secs_f64() * 1000.0,

@@ -16,6 +16,7 @@ mod model;
 pub mod output;
 mod page;
 mod record;
+mod record_rules;
 mod reindex;
 pub mod search;
 mod serve;

@@ -12,6 +12,7 @@ use super::args::{
 };
 use super::crawl_log;
 use super::output::{Exit, Paint, json_line, line, rfc3339, thousands};
+use super::record_rules;
 use crate::app::{App, UsageError};
 use crate::operations::sources::{self, AddSource, EditSource};
 use crate::pipeline::settings::SourceSettings;
@@ -125,7 +126,7 @@ fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
             name: args.name.clone(),
             urls: args.urls.clone(),
             schedule: parse_schedule(&args.schedule)?.unwrap_or_default(),
-            settings: typed_over(&SourceSettings::default(), &args.settings),
+            settings: typed_over(&SourceSettings::default(), &args.settings)?,
             crawl_now: false,
         },
     )?;
@@ -154,7 +155,11 @@ fn edit(app: &App, args: &SourceEditArgs) -> Result<Exit> {
     } else {
         parse_schedule(&args.schedule)?
     };
-    let settings = typed_over(&SourceSettings::from_json(&old.settings)?, &args.settings);
+    let mut before = SourceSettings::from_json(&old.settings)?;
+    if args.no_record_rules {
+        before.record = None;
+    }
+    let settings = typed_over(&before, &args.settings)?;
     let edit = EditSource {
         name: args.name.clone(),
         active: args.active,
@@ -193,10 +198,15 @@ fn remove(app: &App, id: SourceId, keep_pages: bool) -> Result<Exit> {
 }
 
 /// Settings with what was typed now.
-pub fn typed_over(old: &SourceSettings, args: &CrawlSettingsArgs) -> SourceSettings {
+pub fn typed_over(old: &SourceSettings, args: &CrawlSettingsArgs) -> Result<SourceSettings> {
     let list = |typed: &[String]| (!typed.is_empty()).then(|| typed.to_vec());
     let old = old.clone();
-    SourceSettings {
+    let record = args
+        .record_rules
+        .as_deref()
+        .map(record_rules::read)
+        .transpose()?;
+    Ok(SourceSettings {
         scope: args.scope.clone().or(old.scope),
         include: list(&args.include).or(old.include),
         exclude: list(&args.exclude).or(old.exclude),
@@ -204,7 +214,8 @@ pub fn typed_over(old: &SourceSettings, args: &CrawlSettingsArgs) -> SourceSetti
         pages_max: args.max_pages.or(old.pages_max),
         concurrency: args.concurrency.or(old.concurrency),
         delay_ms: args.delay_ms.or(old.delay_ms),
-    }
+        record: record.or(old.record),
+    })
 }
 
 /// `None` when nothing was typed about it.

@@ -84,7 +84,7 @@ pub fn run(app: &App, dir: &Path, pred: Option<&Path>) -> Result<Exit> {
         }
         let document = document(dir, page)?;
         let start = thread_cpu();
-        let extracted = extract_document(app, &document);
+        let extracted = extract_document(app, &document, None);
         let elapsed = thread_cpu() - start;
         let text = match extracted {
             Ok(extracted) => extracted.text,

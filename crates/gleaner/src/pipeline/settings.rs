@@ -1,6 +1,7 @@
 //! What one source's crawls do differently from the configuration.
 
 use anyhow::{Context, Result};
+use extract::{RecordRules, RecordRulesError};
 use serde::{Deserialize, Serialize};
 
 use utoipa::ToSchema;
@@ -38,6 +39,11 @@ pub struct SourceSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 3_600_000)]
     pub delay_ms: Option<u64>,
+    /// Where on its pages the facts of a record stand: `kind`, `path` and
+    /// `fields` of selectors; see docs/guides/records.md.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub record: Option<serde_json::Value>,
 }
 
 impl SourceSettings {
@@ -57,7 +63,15 @@ impl SourceSettings {
             1,
             CONCURRENCY_MAX,
         )?;
-        within("delay_ms", self.delay_ms, 0, DELAY_MS_MAX)
+        within("delay_ms", self.delay_ms, 0, DELAY_MS_MAX)?;
+        self.record_rules()
+            .map(drop)
+            .map_err(|error| format!("record rules: {error}"))
+    }
+
+    /// The rules for records, compiled.
+    pub fn record_rules(&self) -> Result<Option<RecordRules>, RecordRulesError> {
+        self.record.as_ref().map(RecordRules::from_json).transpose()
     }
 
     pub fn from_json(json: &str) -> Result<SourceSettings> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chunk::ChunkConfig;
-use extract::ExtractLimits;
+use extract::{ExtractLimits, RecordRules};
 use frontier::{BreakerPolicy, PacePolicy, RetryPolicy, Scope, ScopeKind, ScopeRules, UrlPolicy};
 use store::{FrontierKind, NewTask, NewUrl, Store};
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ pub struct CrawlOrder {
     pub crawl: CrawlId,
     pub seeds: Vec<CanonicalUrl>,
     pub settings: CrawlConfig,
+    /// The source's own rules for records.
+    pub record_rules: Option<Arc<RecordRules>>,
     /// Whether links, sitemaps and feeds lead on from the seeds.
     pub follow: bool,
     /// Benchmarks switch stages off.
@@ -114,6 +116,7 @@ fn plan(
             progress: progress.clone(),
             metrics: services.metrics.clone(),
             extract_limits: extract_limits(app),
+            record_rules: order.record_rules.clone(),
             chunk_config: chunk_config(app)?,
             pdf: app.config.extract.pdf.then(|| PdfLimits {
                 timeout: Duration::from_secs(app.config.extract.pdf_timeout_s),

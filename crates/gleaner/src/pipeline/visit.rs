@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use chunk::ChunkConfig;
 use crossbeam_channel::{Receiver, Sender};
-use extract::{ExtractInput, ExtractLimits, Extracted, Sitemap};
+use extract::{ExtractInput, ExtractLimits, Extracted, RecordRules, Sitemap};
 use frontier::{QueuedUrl, UrlKind};
 use store::{FrontierKind, NewUrl, PageVisit, Store, Visit, VisitResult};
 use types::{CanonicalUrl, FailReason, Link, Page, SkipReason, TenantId};
@@ -44,6 +44,8 @@ pub struct Visitor {
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,
     pub extract_limits: ExtractLimits,
+    /// The source's own rules for records.
+    pub record_rules: Option<Arc<RecordRules>>,
     pub chunk_config: ChunkConfig,
     pub pdf: Option<PdfLimits>,
     pub follow_nofollow: bool,
@@ -240,7 +242,7 @@ impl Visitor {
             return skipped(SkipReason::Empty, "links only");
         }
         let extracted = self.progress.timed(Stage::Extract, || {
-            extract::extract(&input, &self.extract_limits)
+            extract::extract_with_rules(&input, &self.extract_limits, self.record_rules.as_deref())
         });
         let page = match extracted {
             Ok(Extracted::Page(page)) => *page,

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use extract::RecordRules;
 use serde::{Deserialize, Serialize};
 use store::{CrawlControl, NewSource, NewTask, TakenUp};
 use types::{CanonicalUrl, FailReason, SourceId};
@@ -77,9 +78,12 @@ impl TaskKind for CrawlSource {
             .source(source)?
             .filter(|row| row.tenant == context.task.tenant && row.removed_at.is_none())
             .ok_or_else(|| permanent(format!("there is no source {source}")))?;
-        let settings = SourceSettings::from_json(&row.settings)
-            .map_err(TaskFailure::Permanent)?
-            .over(&services.app.config.crawl);
+        let settings = SourceSettings::from_json(&row.settings).map_err(TaskFailure::Permanent)?;
+        let record_rules = settings
+            .record_rules()
+            .map_err(|error| permanent(format!("the source's record rules: {error}")))?
+            .map(Arc::new);
+        let settings = settings.over(&services.app.config.crawl);
         let urls = if payload.urls.is_empty() {
             &row.seeds
         } else {
@@ -91,6 +95,7 @@ impl TaskKind for CrawlSource {
             follow: payload.urls.is_empty(),
             policy: policy_json(&settings),
             settings,
+            record_rules,
             embed: payload.embed,
         };
         let (report, outcome) = match order.run(context)? {
@@ -148,6 +153,7 @@ impl TaskKind for Scrape {
             follow: false,
             policy: policy_json(&settings),
             settings,
+            record_rules: None,
             embed: true,
         };
         let (report, outcome) = match order.run(context)? {
@@ -165,6 +171,7 @@ struct Order {
     follow: bool,
     policy: String,
     settings: crate::config::CrawlConfig,
+    record_rules: Option<Arc<RecordRules>>,
     embed: bool,
 }
 
@@ -210,6 +217,7 @@ impl Order {
             crawl,
             seeds: self.seeds,
             settings: self.settings,
+            record_rules: self.record_rules,
             follow: self.follow,
             depth: Depth::Store,
             follow_ups,

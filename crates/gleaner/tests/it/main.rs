@@ -9,6 +9,7 @@ mod dashboard;
 mod demo;
 mod http;
 mod memory;
+mod record_rules;
 mod records;
 mod recrawl;
 mod resume;
