@@ -69,6 +69,12 @@ impl FetchError {
         self.kind
     }
 
+    /// What went wrong, without the URL, which may hold what nobody else should see.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
     /// What `Retry-After` said, where the failure came after the headers.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

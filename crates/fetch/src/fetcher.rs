@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use bytes::BytesMut;
+use http::header::{ACCEPT, ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Client, Request, Response};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -20,6 +21,10 @@ use crate::dns::Lookup;
 use crate::error::{Failure, FetchError, FetchErrorKind};
 use crate::guard::{RefusedAddress, Route};
 use crate::headers;
+use crate::post::{PostRequest, Posted};
+
+/// For the body of an answer to a message, which is only shown.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Fetches URLs within the limits of its [`FetchConfig`]. Clones share
 /// connections; one fetcher serves any number of concurrent requests.
@@ -69,6 +74,14 @@ impl Fetcher {
     pub async fn fetch(&self, request: &FetchRequest<'_>) -> Result<Fetched, FetchError> {
         let deadline = self.0.deadline();
         self.0.fetch_until(request, deadline).await
+    }
+
+    /// Sends a message. Nothing is followed: a redirect is the answer. Once the
+    /// status is known the answer stands, however the body goes on.
+    pub async fn post(&self, request: PostRequest<'_>) -> Result<Posted, FetchError> {
+        let url = request.url;
+        let posted = self.0.post(request).await;
+        posted.map_err(|failure| FetchError::of(url, failure))
     }
 
     /// Follows redirects: for robots.txt (at most 5, RFC 9309 §2.3.1.2) and
@@ -167,9 +180,52 @@ impl Inner {
         result
     }
 
+    async fn post(&self, request: PostRequest<'_>) -> Result<Posted, Failure> {
+        let started = Instant::now();
+        let client = self.client_for(request.url)?;
+        let mut sent = Request::new(Method::POST, request.url.as_url().clone());
+        // Shown as it comes, so it should come as it is.
+        let identity = HeaderValue::from_static("identity");
+        sent.headers_mut().insert(ACCEPT_ENCODING, identity);
+        sent.headers_mut().extend(request.headers);
+        *sent.body_mut() = Some(request.body.into());
+        let total_timeout = self.config.total_timeout;
+        let Ok(answered) = timeout(total_timeout, self.send(client, sent)).await else {
+            return Err(Failure::timeout("timed out after", total_timeout));
+        };
+        let mut response = answered?;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let mut answer = BytesMut::new();
+        while answer.len() < request.answer_bytes_max {
+            let chunk = timeout_at(deadline, response.chunk()).await;
+            let Ok(Ok(Some(chunk))) = chunk else {
+                break;
+            };
+            let room = request.answer_bytes_max - answer.len();
+            answer.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+        Ok(Posted {
+            status: response.status().as_u16(),
+            retry_after: headers::retry_after(response.headers(), &*self.clock),
+            answer: answer.freeze(),
+            elapsed: started.elapsed(),
+        })
+    }
+
     /// Everything that can be checked before a byte is sent.
     fn prepare(&self, request: &FetchRequest<'_>) -> Result<(&Client, Request), Failure> {
         let url = request.url;
+        let client = self.client_for(url)?;
+        let mut sent = Request::new(Method::GET, url.as_url().clone());
+        let headers = sent.headers_mut();
+        headers.insert(ACCEPT, accept(request.want));
+        insert_validator(headers, IF_NONE_MATCH, request.etag);
+        insert_validator(headers, IF_MODIFIED_SINCE, request.last_modified);
+        Ok((client, sent))
+    }
+
+    /// The client that may ask this URL (P3).
+    fn client_for(&self, url: &CanonicalUrl) -> Result<&Client, Failure> {
         if url.as_str().len() > URL_BYTES_MAX {
             let problem = format!("URL is longer than {URL_BYTES_MAX} bytes");
             return Err(Failure::new(FetchErrorKind::TooLarge, problem));
@@ -181,12 +237,7 @@ impl Inner {
         if proxied {
             self.refuse_localhost(url)?;
         }
-        let mut sent = Request::new(Method::GET, url.as_url().clone());
-        let headers = sent.headers_mut();
-        headers.insert(ACCEPT, accept(request.want));
-        insert_validator(headers, IF_NONE_MATCH, request.etag);
-        insert_validator(headers, IF_MODIFIED_SINCE, request.last_modified);
-        Ok((client, sent))
+        Ok(client)
     }
 
     /// A proxy would resolve these names to itself (RFC 6761 §6.3).

@@ -49,6 +49,13 @@ impl AddressGuard {
             .any(|(listed, listed_port)| *listed_port == port && same_host(listed, host))
     }
 
+    /// The address that a URL names outright, where it may not be asked. A
+    /// host name is judged only when it is resolved.
+    #[must_use]
+    pub fn refuses(&self, url: &CanonicalUrl) -> Option<IpAddr> {
+        self.route(url).err().map(|refused| refused.0)
+    }
+
     /// Checks what the URL alone tells. Names pass: their addresses are
     /// checked when they are known.
     pub(crate) fn route(&self, url: &CanonicalUrl) -> Result<Route, RefusedAddress> {

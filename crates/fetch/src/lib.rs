@@ -10,6 +10,9 @@
 //! that the caller records, only a failure to get an answer is a [`FetchError`].
 //! It keeps no cookies and follows redirects only in [`Fetcher::fetch_following`].
 //!
+//! [`Fetcher::post`] sends a message to an address that somebody named, under the
+//! same guard.
+//!
 //! Start at [`Fetcher`], then [`FetchConfig`] and [`AddressGuard`].
 
 mod answer;
@@ -22,6 +25,7 @@ mod error;
 mod fetcher;
 mod guard;
 mod headers;
+mod post;
 
 pub use answer::{FetchRequest, Fetched, Followed, Hop, Outcome, Want};
 pub use config::FetchConfig;
@@ -29,3 +33,4 @@ pub use dns::Lookup;
 pub use error::{FetchError, FetchErrorKind};
 pub use fetcher::Fetcher;
 pub use guard::{AddressGuard, is_global_unicast};
+pub use post::{PostRequest, Posted};

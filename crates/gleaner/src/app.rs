@@ -84,18 +84,38 @@ impl App {
     /// The HTTP client. `seeds` typed on the command line may open their own
     /// loopback host and port, `allow` further networks.
     pub fn fetcher(&self, seeds: &[CanonicalUrl], allow: &[String]) -> Result<Fetcher> {
-        let settings = &self.config.fetch;
         let guard = AddressGuard {
-            allow: settings
-                .allow_private
-                .iter()
-                .chain(allow)
-                .map(|cidr| parse_network(cidr))
-                .collect::<Result<_>>()?,
             allow_exact: seeds.iter().filter_map(loopback_exception).collect(),
+            ..self.address_guard(allow)?
         };
+        Ok(Fetcher::new(self.fetch_config(guard))?)
+    }
+
+    /// The HTTP client for messages to webhooks, which have `timeout` to be answered.
+    pub fn message_fetcher(&self, timeout: Duration) -> Result<Fetcher> {
+        let config = self.fetch_config(self.address_guard(&[])?);
+        Ok(Fetcher::new(FetchConfig {
+            connect_timeout: config.connect_timeout.min(timeout),
+            read_timeout: timeout,
+            total_timeout: timeout,
+            ..config
+        })?)
+    }
+
+    /// Which private networks may be asked: the configured ones and `allow`.
+    pub fn address_guard(&self, allow: &[String]) -> Result<AddressGuard> {
+        let configured = self.config.fetch.allow_private.iter();
+        let networks = configured.chain(allow).map(|cidr| parse_network(cidr));
+        Ok(AddressGuard {
+            allow: networks.collect::<Result<_>>()?,
+            allow_exact: Vec::new(),
+        })
+    }
+
+    fn fetch_config(&self, guard: AddressGuard) -> FetchConfig {
+        let settings = &self.config.fetch;
         let text = |value: &str| (!value.is_empty()).then(|| value.to_owned());
-        let config = FetchConfig {
+        FetchConfig {
             user_agent: self.user_agent(),
             connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
             read_timeout: Duration::from_millis(settings.read_timeout_ms),
@@ -108,8 +128,7 @@ impl App {
             proxy: text(&settings.proxy),
             extra_ca_file: text(&settings.ca_file).map(PathBuf::from),
             ..FetchConfig::default()
-        };
-        Ok(Fetcher::new(config)?)
+        }
     }
 
     /// Where answers are kept, and how many.

@@ -23,6 +23,7 @@ mod services;
 mod site;
 mod tasks;
 mod view;
+mod webhooks;
 
 use std::process::ExitCode;
 

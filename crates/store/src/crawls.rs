@@ -6,6 +6,8 @@ use types::{CrawlId, SkipReason, SourceId, TaskId, TenantId, Timestamp};
 use crate::codec;
 use crate::error::Failure;
 use crate::frontier::{PreparedUrl, Queue, skip_step};
+use crate::model::EventType;
+use crate::outbox::{self, CrawlFinished, CrawlStarted};
 use crate::rows::{
     as_i64, collect, count, crawl_control, crawl_row, execute, first, select_crawls,
 };
@@ -371,6 +373,14 @@ fn start_crawl(
         queue.add(connection, seed)?;
     }
     queue.save_counts(connection)?;
+    outbox::tell(
+        connection,
+        crawl.tenant,
+        EventType::CrawlStarted,
+        Some(source),
+        now,
+        || CrawlStarted::new(id, source, now),
+    )?;
     Ok(id)
 }
 
@@ -410,5 +420,16 @@ fn finish_crawl(
     row.control = crawl_control(status, row.control == CrawlControl::Cancel);
     row.finished_at = Some(now);
     row.error = error;
+    let sql = "SELECT tenant_id FROM crawls WHERE id = ?1";
+    let tenant = first(connection, sql, [id.0], |row| Ok(TenantId(row.get(0)?)))?;
+    let tenant = tenant.ok_or_else(|| no_crawl(id))?;
+    outbox::tell(
+        connection,
+        tenant,
+        EventType::CrawlFinished,
+        Some(row.source),
+        now,
+        || CrawlFinished::new(&row, now),
+    )?;
     Ok(row)
 }

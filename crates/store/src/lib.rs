@@ -29,6 +29,7 @@ mod instances;
 mod keys;
 mod listing;
 mod notes;
+mod outbox;
 mod pages;
 mod quotas;
 mod reasons;
@@ -39,6 +40,7 @@ mod sources;
 mod tasks;
 mod tenants;
 mod usage;
+mod webhooks;
 
 mod codec;
 mod connection;
@@ -56,19 +58,23 @@ mod plans;
 pub use error::{StoreError, StoreErrorKind};
 pub use model::{
     ApiKeyRow, BatchReport, Cancelled, ChunkRow, ChunkVectors, Claim, ClaimedTask, CrawlBatch,
-    CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, EmbedState, EmbeddingModel,
-    EmbeddingProgress, EnqueueRunning, Enqueued, EverCount, Facet, FacetCounts, Finish, Finished,
-    FrontierKind, FrontierRow, HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit,
-    Lease, ModelChange, NewApiKey, NewSource, NewSourceSpec, NewTask, NewUrl, NotesPatch,
-    PageChange, PageContent, PageCursor, PageDetail, PageFilter, PageNotes, PageRow, PageSort,
-    PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk, QueueCount, Quota, ReasonCount,
+    CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt, DeliveryCounts,
+    DeliveryFilter, DeliveryRow, DeliveryState, DeliveryVerdict, EmbedState, EmbeddingModel,
+    EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, EventType, EventTypes, EverCount, Facet,
+    FacetCounts, Finish, Finished, FrontierKind, FrontierRow, HostRow, HousekeepReport, IndexDoc,
+    IntervalBounds, KindLimit, Lease, ModelChange, NewApiKey, NewSource, NewSourceSpec, NewTask,
+    NewUrl, NewWebhook, NotesPatch, OutboxReport, OutgoingDelivery, OutgoingEvent, PageChange,
+    PageContent, PageCursor, PageDetail, PageFilter, PageNotes, PageRow, PageSort, PageStatus,
+    PageUpsert, PageVisit, PausedQueue, PendingChunk, QueueCount, Quota, ReasonCount,
     RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort, RescueReport,
     Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule, StoreStats,
     StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats,
     UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit,
-    VisitResult,
+    VisitResult, WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
 };
 pub use options::{Access, StoreOptions, Synchronous};
+pub use outbox::{SEND_EVENTS, send_task};
 pub use store::Store;
 pub use watch::Subscription;
+pub use webhooks::{DELIVERY_EVENTS_MAX, WEBHOOKS_MAX};
 pub use writer::WriteStats;

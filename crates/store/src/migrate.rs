@@ -37,6 +37,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "records",
         sql: include_str!("../migrations/0005_records.sql"),
     },
+    Migration {
+        version: 6,
+        name: "webhooks",
+        sql: include_str!("../migrations/0006_webhooks.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use types::ManualClock;
 
 use crate::{
-    Store, batch, crawls, embedding, frontier, hosts, index, keys, removal, schedule, sources,
-    tasks, tenants, usage,
+    Store, batch, crawls, embedding, frontier, hosts, index, keys, outbox, removal, schedule,
+    sources, tasks, tenants, usage, webhooks,
 };
 
 mod lists;
@@ -201,4 +201,30 @@ fn what_a_tenant_has_is_found_by_the_tenant() {
         crawls::CRAWLS_OF_SOURCE,
         &["INDEX crawls_source (source_id=? AND id<?)"],
     );
+}
+
+#[test]
+fn events_and_deliveries_are_read_from_where_somebody_is() {
+    check(
+        outbox::WANTED,
+        &["COVERING INDEX webhooks_active (tenant_id=?)"],
+    );
+    check(
+        webhooks::BEHIND,
+        &["COVERING INDEX events_tenant (tenant_id=? AND id>?)"],
+    );
+    check(
+        webhooks::EVENTS,
+        &["INDEX events_tenant (tenant_id=? AND id>? AND id<?)"],
+    );
+    check(
+        webhooks::NEXT,
+        &["INDEX webhook_deliveries_due (webhook_id=? AND next_at>? AND next_at<?)"],
+    );
+    check(
+        webhooks::LISTED_STATE,
+        &["INDEX webhook_deliveries_state (webhook_id=? AND state=? AND rowid<?)"],
+    );
+    check(outbox::OLDEST, &["INDEX events_tenant (tenant_id=?)"]);
+    check(outbox::NTH, &["COVERING INDEX events_tenant (tenant_id=?)"]);
 }

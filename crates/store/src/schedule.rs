@@ -1,9 +1,12 @@
 //! When sources are due, and how their crawls turned out.
 
-use rusqlite::params;
-use types::{SourceId, Timestamp};
+use rusqlite::{Connection, params};
+use types::{SourceId, TenantId, Timestamp};
 
+use crate::error::Failure;
 use crate::frontier::cut;
+use crate::model::EventType;
+use crate::outbox::{self, SourceTroubled};
 use crate::rows::{as_i64, execute, first};
 use crate::sources::{as_ms, present_source, select_sources, source_rows};
 use crate::tasks;
@@ -68,10 +71,12 @@ impl Store {
         outcome: SourceOutcome,
         next_due: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
+        let now = self.now();
         self.write(
             "note how the crawl of the source ended",
             move |connection| {
                 present_source(connection, id)?;
+                let was = source_trouble(connection, id)?;
                 match &outcome {
                     SourceOutcome::Crawled { at, interval } => execute(
                         connection,
@@ -90,10 +95,33 @@ impl Store {
                 };
                 let sql = "SELECT failures_in_a_row FROM sources WHERE id = ?1";
                 let failures = first(connection, sql, [id.0], |row| Ok(row.get(0)?))?;
-                Ok(failures.unwrap_or(0))
+                let failures = failures.unwrap_or(0);
+                if let SourceOutcome::Failed { why, flag: true } = &outcome
+                    && let Some((tenant, name, None)) = was
+                {
+                    let kind = EventType::SourceTroubled;
+                    outbox::tell(connection, tenant, kind, Some(id), now, || SourceTroubled {
+                        source_id: id.0,
+                        name,
+                        failures_in_a_row: failures,
+                        trouble: cut(why),
+                    })?;
+                }
+                Ok(failures)
             },
         )
     }
+}
+
+/// Whose source it is, its name, and why it is flagged.
+fn source_trouble(
+    connection: &Connection,
+    id: SourceId,
+) -> Result<Option<(TenantId, String, Option<String>)>, Failure> {
+    let sql = "SELECT tenant_id, name, trouble FROM sources WHERE id = ?1";
+    first(connection, sql, [id.0], |row| {
+        Ok((TenantId(row.get(0)?), row.get(1)?, row.get(2)?))
+    })
 }
 
 pub(crate) const DUE_SOURCES: &str = select_sources!(

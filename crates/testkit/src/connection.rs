@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -12,6 +13,7 @@ use crate::fake_web::{RequestInfo, Shared};
 use crate::reply::{Delivery, Reply};
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 #[derive(PartialEq)]
 enum Next {
@@ -64,9 +66,9 @@ async fn read_request(
 ) -> io::Result<Option<RequestInfo>> {
     loop {
         if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-            let request = parse_head(&buffer[..end], connection)?;
-            // Clients of this server send no bodies; what follows is the next head.
+            let mut request = parse_head(&buffer[..end], connection)?;
             buffer.drain(..end + 4);
+            request.body = read_body(stream, buffer, &request).await?;
             return Ok(Some(request));
         }
         if buffer.len() > HEAD_BYTES_MAX {
@@ -76,6 +78,25 @@ async fn read_request(
             return Ok(None);
         }
     }
+}
+
+/// What `Content-Length` promises; clients of this server chunk nothing.
+async fn read_body(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    request: &RequestInfo,
+) -> io::Result<Bytes> {
+    let length = request.header("content-length").unwrap_or("0");
+    let length: usize = length.parse().map_err(io::Error::other)?;
+    if length > BODY_BYTES_MAX {
+        return Err(io::Error::other("request body too long"));
+    }
+    while buffer.len() < length {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(buffer.drain(..length).collect())
 }
 
 fn parse_head(head: &[u8], connection: usize) -> io::Result<RequestInfo> {
@@ -94,6 +115,7 @@ fn parse_head(head: &[u8], connection: usize) -> io::Result<RequestInfo> {
         method: method.to_owned(),
         path: path.to_owned(),
         headers,
+        body: Bytes::new(),
         received_at: Instant::now(),
         order: 0,
         connection,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
@@ -37,6 +38,7 @@ pub struct RequestInfo {
     pub path: String,
     /// In order of appearance, names in lower case.
     pub headers: Vec<(String, String)>,
+    pub body: Bytes,
     /// When the head had been read.
     pub received_at: Instant,
     /// 0 for the first request of this server.

@@ -47,6 +47,16 @@ id! {
     ApiKeyId
 }
 
+id! {
+    /// An address that is told of events. Never used twice.
+    WebhookId
+}
+
+id! {
+    /// One message to a webhook, however often it is sent. Never used twice.
+    DeliveryId
+}
+
 impl TenantId {
     /// The tenant used when nobody configured tenants.
     pub const DEFAULT: TenantId = TenantId(1);

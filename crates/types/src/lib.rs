@@ -18,7 +18,9 @@ mod time;
 mod url;
 
 pub use chunk::{Chunk, TextHash};
-pub use ids::{ApiKeyId, ChunkId, CrawlId, PageId, SourceId, TaskId, TenantId};
+pub use ids::{
+    ApiKeyId, ChunkId, CrawlId, DeliveryId, PageId, SourceId, TaskId, TenantId, WebhookId,
+};
 pub use outcome::{Change, FailReason, SkipReason, UrlOutcome};
 pub use page::{
     Block, BlockKind, ContentHash, Directives, Heading, Image, Link, Page, simhash_distance,

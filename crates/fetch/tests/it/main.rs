@@ -5,6 +5,7 @@ mod encodings;
 mod errors;
 mod guard;
 mod limits;
+mod posts;
 mod redirects;
 mod support;
 mod tls;

@@ -26,7 +26,7 @@ use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{
-    admin, bulk, compat, crawls, monitoring, pages, records, search, sources, tasks,
+    admin, bulk, compat, crawls, monitoring, pages, records, search, sources, tasks, webhooks,
 };
 use super::state::Api;
 use super::{dashboard, docs, etag, metrics};
@@ -57,6 +57,7 @@ use crate::operations::records as records_query;
         (name = "pages", description = "What was stored, with its history"),
         (name = "records", description = "Articles, products and jobs, by their facts"),
         (name = "tasks", description = "Queued work"),
+        (name = "webhooks", description = "Who is told of what happens"),
         (name = "monitoring", description = "How the service is doing"),
         (name = "admin", description = "Tenants, keys, quotas and usage"),
         (name = "compatibility", description = "Calls kept from systems that Gleaner replaces")
@@ -109,6 +110,13 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(admin::tenants, admin::create_tenant))
         .routes(routes!(admin::edit_tenant))
         .routes(routes!(admin::usage))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::edit, webhooks::remove))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::retry_dead))
+        .routes(routes!(webhooks::retry))
 }
 
 /// Routes that anybody may ask.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::data_args::{ExportArgs, ImportArgs, RecordCommand};
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
+use super::webhook_args::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Turn websites into a knowledge base you can search.
@@ -64,6 +65,9 @@ pub enum Command {
     /// Create, list, revoke and rotate API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Tell other services of crawls, pages and failures as they happen
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Print the HTTP API's OpenAPI document
     Openapi,
     /// Look at pages, their versions and what changed

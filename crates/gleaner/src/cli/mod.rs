@@ -25,6 +25,8 @@ mod source;
 mod stop;
 mod task;
 mod tenant;
+mod webhook;
+mod webhook_args;
 mod worker;
 
 use std::io::IsTerminal;
@@ -109,6 +111,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Scheduler(args) => worker::schedule(&app, args),
         Command::Tenant(command) => tenant::run(&app, command),
         Command::Key(command) => tenant::run_key(&app, command),
+        Command::Webhook(command) => webhook::run(&app, command),
         Command::Page(command) => page::run(&app, command),
         Command::Record(command) => record::run(&app, command),
         Command::Import(args) => import::run(&app, args),

@@ -217,13 +217,20 @@ fn set_text(merged: &mut Table, key: &str, text: &str) -> Result<()> {
                 .parse()
                 .with_context(|| format!("`{key}` takes true or false"))?,
         ),
-        Value::Array(_) => Value::Array(
-            text.split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| Value::String(item.to_owned()))
-                .collect(),
-        ),
+        Value::Array(before) => {
+            let numbers = before.first().is_some_and(Value::is_integer);
+            let items = text.split(',').map(str::trim);
+            let items = items.filter(|item| !item.is_empty()).map(|item| {
+                if !numbers {
+                    return Ok(Value::String(item.to_owned()));
+                }
+                let number = item
+                    .parse()
+                    .with_context(|| format!("`{key}` takes whole numbers"))?;
+                Ok(Value::Integer(number))
+            });
+            Value::Array(items.collect::<Result<_>>()?)
+        }
         other => bail!("`{key}` has the unsupported type {}", other.type_str()),
     };
     *slot = value;
@@ -246,6 +253,17 @@ mod tests {
         let error = load(None, environment(pairs), &[]).expect_err("must fail");
         let text = format!("{error:#}");
         assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn lists_of_numbers_are_read_from_the_environment() {
+        let read = |text: &str| {
+            let pairs = [("GLEANER__WEBHOOKS__RETRY_S", text)];
+            load(None, environment(&pairs), &[]).map(|loaded| loaded.config.webhooks.retry_s)
+        };
+        assert_eq!(read("1, 2,3").expect("numbers"), [1, 2, 3]);
+        assert!(read("").expect("none").is_empty());
+        check_error(&[("GLEANER__WEBHOOKS__RETRY_S", "1,soon")], "whole numbers");
     }
 
     #[test]

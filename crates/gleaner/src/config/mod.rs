@@ -27,6 +27,7 @@ pub struct Config {
     pub search: SearchConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
+    pub webhooks: WebhookConfig,
     pub api: ApiConfig,
 }
 
@@ -185,6 +186,14 @@ pub struct WorkerConfig {
 #[serde(deny_unknown_fields)]
 pub struct SchedulerConfig {
     pub check_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    pub retry_s: Vec<u64>,
+    pub timeout_ms: u64,
+    pub keep_days: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -36,6 +36,7 @@ pub struct Metrics {
     pub crawls: CrawlMetrics,
     pub embedding: EmbeddingMetrics,
     pub http: HttpMetrics,
+    pub webhooks: WebhookMetrics,
     pub sampled: sample::Sampled,
 }
 
@@ -78,6 +79,21 @@ pub struct HttpMetrics {
     refused: IntCounter,
     cache_hits: IntCounterVec,
     cache_misses: IntCounterVec,
+}
+
+/// Of messages to webhooks.
+#[derive(Debug)]
+pub struct WebhookMetrics {
+    attempts: IntCounterVec,
+    duration: Histogram,
+}
+
+impl WebhookMetrics {
+    /// `outcome`: delivered, retried (it will be), dead or disabled (by the endpoint).
+    pub fn attempted(&self, outcome: &str, took: Duration) {
+        self.attempts.with_label_values(&[outcome]).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
 }
 
 impl HttpMetrics {
@@ -214,6 +230,17 @@ impl Metrics {
                 refused: made.counter(
                     "rate_limited_total",
                     "Requests refused because their key or address asked too much.",
+                )?,
+            },
+            webhooks: WebhookMetrics {
+                attempts: made.counters(
+                    "webhook_deliveries_total",
+                    "Attempts to deliver a message to a webhook, by what came of them.",
+                    &["outcome"],
+                )?,
+                duration: made.duration(
+                    "webhook_delivery_duration_seconds",
+                    "Time that an endpoint took to answer, or until it was given up.",
                 )?,
             },
             sampled: sample::Sampled::new(&made)?,

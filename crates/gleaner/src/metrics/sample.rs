@@ -16,6 +16,8 @@ pub struct Sampled {
     queue_size: GaugeVec,
     queue_oldest: GaugeVec,
     vectors: GaugeVec,
+    webhook_pending: IntGauge,
+    webhook_dead: IntGauge,
     commits: IntCounter,
     operations: IntCounter,
     write: Counter,
@@ -50,6 +52,14 @@ impl Sampled {
                 "embedding_chunks",
                 "Chunks by the state of their vectors: done, pending, failed.",
                 &["state"],
+            )?,
+            webhook_pending: made.gauge(
+                "webhook_pending",
+                "Messages to webhooks that wait to be delivered, of all tenants.",
+            )?,
+            webhook_dead: made.gauge(
+                "webhook_dead_letters",
+                "Messages to webhooks that were given up and are kept, of all tenants.",
             )?,
             commits: made.counter(
                 "store_commits_total",
@@ -113,6 +123,10 @@ impl Sampled {
         for (state, count) in states {
             self.vectors.with_label_values(&[state]).set(count as f64);
         }
+        let deliveries = store.delivery_counts()?;
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.webhook_pending.set(gauge(deliveries.pending));
+        self.webhook_dead.set(gauge(deliveries.dead));
         self.write_stats(&store.write_stats());
         self.process();
         Ok(())

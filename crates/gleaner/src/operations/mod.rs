@@ -8,3 +8,4 @@ pub mod records;
 pub mod sources;
 pub mod tasks;
 pub mod tenants;
+pub mod webhooks;

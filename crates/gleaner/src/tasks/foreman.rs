@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use store::{Claim, ClaimedTask, Finish, TaskEnd};
+use store::{Claim, ClaimedTask, Finish, KindLimit, TaskEnd};
 use types::TaskId;
 
 use super::kind::{Foreground, StopReason, TaskContext};
@@ -106,8 +106,11 @@ impl<'a> Foreman<'a> {
                 let task = &running.context.task;
                 let metrics = &self.shared.services.metrics.tasks;
                 metrics.ended(&task.kind, &end, took);
-                let mean = self.mean.unwrap_or(took);
-                self.mean = Some((mean * 7 + took) / 8);
+                // Of what the slots run, which is claimed ahead.
+                if !self.shared.options.is_light(&task.kind) {
+                    let mean = self.mean.unwrap_or(took);
+                    self.mean = Some((mean * 7 + took) / 8);
+                }
                 let finish = Finish {
                     task: running.context.task.task_ref(),
                     end,
@@ -150,16 +153,34 @@ impl<'a> Foreman<'a> {
         }
         let slots = self.shared.slots.load(Ordering::SeqCst);
         let ahead = self.ahead(slots);
+        if self.light() == 0 {
+            self.claim(1, self.shared.options.kind_limits(true))?;
+        }
         let busy = lock(&self.shared.running).len();
+        let busy = busy.saturating_sub(self.light());
         // Claims come in batches: not one for each task that ends.
         if busy > slots.saturating_sub(1) + ahead / 2 {
             return Ok(false);
         }
         let limit = (slots + ahead).saturating_sub(busy);
+        let claimed = self.claim(limit, self.shared.options.kind_limits(false))?;
+        Ok(claimed > 0 && claimed == limit && ahead > 0)
+    }
+
+    /// Light tasks that run.
+    fn light(&self) -> usize {
+        let running = lock(&self.shared.running);
+        let kinds = running.values().map(|running| &running.context.task.kind);
+        kinds
+            .filter(|kind| self.shared.options.is_light(kind))
+            .count()
+    }
+
+    /// Takes up to `limit` tasks of these kinds; how many there were.
+    fn claim(&self, limit: usize, kinds: Vec<KindLimit>) -> Result<usize> {
         let store = &self.shared.services.store;
-        let kinds = self.shared.options.kind_limits();
-        if limit == 0 || !store.may_claim(&kinds)? {
-            return Ok(false);
+        if limit == 0 || kinds.is_empty() || !store.may_claim(&kinds)? {
+            return Ok(0);
         }
         let claim = Claim {
             owner: self.shared.owner().to_owned(),
@@ -169,11 +190,11 @@ impl<'a> Foreman<'a> {
             only: None,
         };
         let claimed = store.claim_tasks(&claim)?;
-        let full = claimed.len() == limit;
+        let count = claimed.len();
         for task in claimed {
             self.give(task, None);
         }
-        Ok(full && ahead > 0)
+        Ok(count)
     }
 
     fn give(&self, task: ClaimedTask, foreground: Option<Arc<Foreground>>) {
@@ -189,6 +210,14 @@ impl<'a> Foreman<'a> {
             running.tell(StopReason::Shutdown);
         }
         lock(&self.shared.running).insert(id, running.clone());
+        if self.shared.options.is_light(&running.context.task.kind) {
+            match self.shared.start_light(running.clone()) {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(error = %format!("{error:#}"), "a light task has to wait for a slot");
+                }
+            }
+        }
         // The receiving end lives as long as `shared`.
         let _ = self.shared.work.send(running);
     }

@@ -1,7 +1,9 @@
 //! Clearing away: finished tasks, old URL rows, vectors nobody uses.
 
+use std::time::Duration;
+
 use serde::Serialize;
-use store::Retention;
+use store::{Retention, send_task};
 
 use super::kind::{Outcome, TaskContext, TaskFailure, TaskKind};
 use super::new::HOUSEKEEPING;
@@ -17,6 +19,7 @@ pub struct Housekeeping;
 struct HousekeepingOutcome {
     tasks_deleted: u64,
     pages_deleted: u64,
+    events_deleted: u64,
 }
 
 impl TaskKind for Housekeeping {
@@ -47,9 +50,29 @@ impl TaskKind for Housekeeping {
         // What a killed `source remove` left behind.
         let pages_deleted = services.store.finish_removals()?;
         clean_up(&services.app, &services.store)?;
-        Outcome::done(HousekeepingOutcome {
+        let keep_days = services.app.config.webhooks.keep_days.max(1);
+        let kept = Duration::from_secs(keep_days.saturating_mul(24 * 3600));
+        let mut events_deleted = 0;
+        loop {
+            let report = services.store.housekeep_outbox(kept)?;
+            events_deleted += report.events;
+            if *stop.borrow() {
+                return Ok(Outcome::Stopped);
+            }
+            if !report.more {
+                break;
+            }
+        }
+        let next = services.store.next_delivery_at()?;
+        let result = serde_json::to_value(HousekeepingOutcome {
             tasks_deleted,
             pages_deleted,
+            events_deleted,
+        });
+        Ok(Outcome::Done {
+            result: Some(result.map_err(anyhow::Error::from)?),
+            // Should the task that sends have died, another one goes on.
+            follow_ups: next.map(send_task).into_iter().collect(),
         })
     }
 }

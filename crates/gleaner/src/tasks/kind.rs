@@ -24,6 +24,12 @@ pub trait TaskKind: Send + Sync {
         0
     }
 
+    /// True when a run mostly waits for the network. One such task runs beside
+    /// those in the slots, so that it is not kept waiting by a long crawl.
+    fn is_light(&self) -> bool {
+        false
+    }
+
     /// Longest waits between attempts.
     fn retry(&self) -> RetryDelay {
         RetryDelay::Exponential

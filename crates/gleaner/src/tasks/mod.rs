@@ -18,6 +18,7 @@ mod shared;
 mod slots;
 mod source_outcome;
 mod watch;
+mod webhooks;
 mod worker;
 
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
         Arc::new(embed::EmbedPending),
         Arc::new(rechunk::Rechunk),
         Arc::new(housekeeping::Housekeeping),
+        Arc::new(webhooks::SendEvents),
     ];
     WorkerOptions {
         kinds,

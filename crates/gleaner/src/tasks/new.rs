@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use store::NewTask;
+use store::{NewTask, SEND_EVENTS};
 use types::{Priority, TenantId};
 
 pub const CRAWL: &str = "crawl";
@@ -15,7 +15,15 @@ pub const RECHUNK: &str = "rechunk";
 pub const HOUSEKEEPING: &str = "housekeeping";
 
 /// Every kind there is.
-pub const KINDS: [&str; 6] = [CRAWL, SCRAPE, SCRAPE_BATCH, EMBED, RECHUNK, HOUSEKEEPING];
+pub const KINDS: [&str; 7] = [
+    CRAWL,
+    SCRAPE,
+    SCRAPE_BATCH,
+    EMBED,
+    RECHUNK,
+    HOUSEKEEPING,
+    SEND_EVENTS,
+];
 
 /// Of one attempt.
 pub const TIMEOUT: Duration = Duration::from_secs(30 * 60);

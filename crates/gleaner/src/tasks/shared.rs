@@ -30,9 +30,12 @@ pub struct WorkerOptions {
 }
 
 impl WorkerOptions {
-    /// What it takes from the queue, and how much of each at most.
-    pub(super) fn kind_limits(&self) -> Vec<KindLimit> {
-        let claimed = |kind: &&Arc<dyn TaskKind>| self.claims.contains(&kind.name());
+    /// What it takes from the queue into its slots, or beside them, and how
+    /// much of each at most.
+    pub(super) fn kind_limits(&self, light: bool) -> Vec<KindLimit> {
+        let claimed = |kind: &&Arc<dyn TaskKind>| {
+            kind.is_light() == light && self.claims.contains(&kind.name())
+        };
         let kinds = self.kinds.iter().filter(claimed);
         kinds
             .map(|kind| KindLimit {
@@ -40,6 +43,11 @@ impl WorkerOptions {
                 running_max: kind.running_max(),
             })
             .collect()
+    }
+
+    pub(super) fn is_light(&self, kind: &str) -> bool {
+        let named = self.kinds.iter().find(|known| known.name() == kind);
+        named.is_some_and(|kind| kind.is_light())
     }
 }
 
@@ -136,39 +144,33 @@ impl Shared {
     /// A thread that runs one task after the other.
     pub(super) fn start_slot(self: &Arc<Self>) -> Result<()> {
         let (work, messages) = (self.work_out.clone(), self.messages.clone());
-        let kinds: HashMap<&'static str, Arc<dyn TaskKind>> = self
-            .options
-            .kinds
-            .iter()
-            .map(|kind| (kind.name(), kind.clone()))
-            .collect();
+        let kinds = self.kinds();
         std::thread::Builder::new()
             .name("slot".into())
             .spawn(move || {
                 while let Ok(running) = work.recv() {
-                    let start = Instant::now();
-                    *lock(&running.begun) = Some(start);
-                    let (task, services) = (&running.context.task, &running.context.services);
-                    let waited = services.app.clock.now().since(task.run_at);
-                    services.metrics.tasks.begun(&task.kind, waited);
-                    let (end, follow_ups) = run_one(&kinds, &running.context);
-                    if running.abandoned.load(Ordering::SeqCst) {
-                        // Another thread has this slot's place.
-                        return;
-                    }
-                    let ended = Message::Ended {
-                        running,
-                        end,
-                        follow_ups,
-                        took: start.elapsed(),
-                    };
-                    if messages.send(ended).is_err() {
+                    if !run_here(&kinds, running, &messages) {
                         return;
                     }
                 }
             })
             .context("start a worker thread")?;
         Ok(())
+    }
+
+    /// A thread for one light task.
+    pub(super) fn start_light(&self, running: Arc<Running>) -> Result<()> {
+        let (kinds, messages) = (self.kinds(), self.messages.clone());
+        std::thread::Builder::new()
+            .name("light".into())
+            .spawn(move || run_here(&kinds, running, &messages))
+            .context("start a thread for a light task")?;
+        Ok(())
+    }
+
+    fn kinds(&self) -> Kinds {
+        let kinds = self.options.kinds.iter();
+        kinds.map(|kind| (kind.name(), kind.clone())).collect()
     }
 
     /// Gives up on a run that does not stop: its slot is filled anew and the
@@ -180,6 +182,7 @@ impl Shared {
         let task = &running.context.task;
         tracing::error!(task = %task.id, kind = %task.kind, "the task does not stop; its thread is given up");
         if !self.stopping.load(Ordering::SeqCst)
+            && !self.options.is_light(&task.kind)
             && let Err(error) = self.start_slot()
         {
             tracing::error!(%error, "could not fill the slot anew");
@@ -192,6 +195,29 @@ impl Shared {
             took: task.timeout,
         });
     }
+}
+
+type Kinds = HashMap<&'static str, Arc<dyn TaskKind>>;
+
+/// Runs a task on this thread and tells of its end. False when the run was
+/// given up meanwhile: another thread has this one's place.
+fn run_here(kinds: &Kinds, running: Arc<Running>, messages: &Sender<Message>) -> bool {
+    let start = Instant::now();
+    *lock(&running.begun) = Some(start);
+    let (task, services) = (&running.context.task, &running.context.services);
+    let waited = services.app.clock.now().since(task.run_at);
+    services.metrics.tasks.begun(&task.kind, waited);
+    let (end, follow_ups) = run_one(kinds, &running.context);
+    if running.abandoned.load(Ordering::SeqCst) {
+        return false;
+    }
+    let ended = Message::Ended {
+        running,
+        end,
+        follow_ups,
+        took: start.elapsed(),
+    };
+    messages.send(ended).is_ok()
 }
 
 impl Running {

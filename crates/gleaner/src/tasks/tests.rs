@@ -34,6 +34,23 @@ impl TaskKind for Notes {
     }
 }
 
+/// [`Notes`] that run beside the slots.
+struct Light(Arc<Notes>);
+
+impl TaskKind for Light {
+    fn name(&self) -> &'static str {
+        "light"
+    }
+
+    fn is_light(&self) -> bool {
+        true
+    }
+
+    fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
+        self.0.run(context)
+    }
+}
+
 struct Panics;
 
 impl TaskKind for Panics {
@@ -246,4 +263,37 @@ fn a_clock_that_jumps_loses_and_doubles_nothing() {
     worker.join().expect("ends");
     assert_eq!(long.begun.load(Ordering::SeqCst), 1);
     assert_eq!(lock(&notes.runs).len(), 1);
+}
+
+#[test]
+fn a_light_task_does_not_wait_for_a_slot() {
+    let services = services();
+    let (hold, let_go): (Sender<()>, Receiver<()>) = bounded(0);
+    let long = Arc::new(Deaf {
+        begun: AtomicU64::new(0),
+        let_go,
+    });
+    let notes = Arc::new(Notes::default());
+    let kinds: Vec<Arc<dyn TaskKind>> =
+        vec![long.clone(), notes.clone(), Arc::new(Light(notes.clone()))];
+    let worker = Worker::start(&services, options(kinds, 1)).expect("starts");
+    let enqueue = |kind: &str| {
+        let task = new(kind, Priority::DEFAULT);
+        services.store.enqueue_tasks(vec![task]).expect("enqueued")[0].id
+    };
+    enqueue("deaf");
+    until("begun", || long.begun.load(Ordering::SeqCst) == 1);
+    let waits = enqueue("notes");
+    for _ in 0..3 {
+        let light = enqueue("light");
+        until("ran", || {
+            row(&services, light).state == TaskState::Succeeded
+        });
+    }
+    assert_eq!(row(&services, waits).state, TaskState::Queued);
+    drop(hold);
+    until("ran in its slot", || {
+        row(&services, waits).state == TaskState::Succeeded
+    });
+    worker.join().expect("ends");
 }

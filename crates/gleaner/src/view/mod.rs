@@ -11,6 +11,7 @@ mod search;
 mod source;
 mod task;
 mod tenant;
+mod webhook;
 
 pub use crawl::{CrawlView, ReasonView};
 pub use facet::FacetView;
@@ -22,6 +23,7 @@ pub use search::SearchView;
 pub use source::SourceView;
 pub use task::{QueueView, TaskView};
 pub use tenant::{KeyCreated, KeyView, QuotaView, TenantView, UsageView};
+pub use webhook::{DeliveryView, WebhookSecretView, WebhookTestView, WebhookView};
 
 use types::Timestamp;
 

@@ -48,6 +48,7 @@ pub fn command(data_dir: &Path, args: &[&str]) -> Command {
         // Retries and commits as a user has them, only sooner.
         .env("GLEANER__CRAWL__RETRY_BASE_MS", "10")
         .env("GLEANER__INDEX__COMMIT_MS", "100")
+        .env("GLEANER__WEBHOOKS__RETRY_S", "0,0")
         .stdin(Stdio::null());
     command
 }

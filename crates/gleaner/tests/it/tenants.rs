@@ -70,6 +70,11 @@ fn a_key_opens_what_its_scope_allows_until_it_is_revoked() {
         .ask("GET", "/api/v2/sources", &by_header, None)
         .is(200);
 
+    // Who may write may not have others told of what happens.
+    let hook = json!({"url": "https://hooks.example/", "events": ["*"]});
+    writer.ask("POST", "/api/v2/webhooks", Some(&hook)).is(403);
+    writer.get("/api/v2/webhooks").is(403);
+
     for wrong in [
         "",
         "gl_",
@@ -173,6 +178,11 @@ fn t1_no_tenant_sees_another() {
         assert_eq!(found.json()["total"], 1, "{}", found.body);
     }
 
+    let hook = json!({"url": "https://hooks.example/", "events": ["task.failed"]});
+    let hook = ours.ask("POST", "/api/v2/webhooks", Some(&hook)).is(201);
+    let hook = hook.json()["webhook"]["id"].clone();
+    let hooks = format!("/api/v2/webhooks/{hook}");
+
     // The other asks for each of these things by its number.
     for (method, path, body) in [
         ("GET", format!("/api/v2/tasks/{task}"), None),
@@ -215,6 +225,18 @@ fn t1_no_tenant_sees_another() {
             Some(note.clone()),
         ),
         ("DELETE", "/api/v2/admin/keys/1".to_owned(), None),
+        ("GET", hooks.clone(), None),
+        (
+            "PATCH",
+            hooks.clone(),
+            Some(json!({"url": "https://theirs.example/"})),
+        ),
+        ("DELETE", hooks.clone(), None),
+        ("POST", format!("{hooks}/test"), None),
+        ("POST", format!("{hooks}/rotate"), None),
+        ("GET", format!("{hooks}/deliveries"), None),
+        ("POST", format!("{hooks}/deliveries/1/retry"), None),
+        ("POST", format!("{hooks}/deliveries/retry"), None),
     ] {
         let answer = theirs.ask(method, &path, body.as_ref());
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
@@ -243,6 +265,10 @@ fn t1_no_tenant_sees_another() {
     let line = json!({"url": web.url("/p"), "text": "overwritten"});
     let refused = theirs.ask("POST", &into_ours, Some(&line));
     assert_eq!(refused.is(404).error(), "not_found");
+    assert_eq!(
+        theirs.get("/api/v2/webhooks").is(200).json()["webhooks"],
+        json!([])
+    );
     let stats = theirs.get("/api/v2/stats").is(200).json();
     assert_eq!(
         (&stats["pages"], &stats["chunks"], &stats["sources"]),

@@ -11,6 +11,7 @@ use crate::crawls::{OpenCrawl, open_crawl};
 use crate::error::Failure;
 use crate::frontier::Queue;
 use crate::model::{BatchReport, CrawlControl, CrawlCounts, FrontierKind, NewTask};
+use crate::outbox::Outbox;
 use crate::quotas::page_room;
 use crate::reasons::Reasons;
 use crate::rows::{
@@ -60,6 +61,7 @@ pub(crate) struct Session<'c> {
     /// Live pages gained or lost, by source.
     pub(crate) source_pages: HashMap<i64, i64>,
     pub(crate) chunks_pending_added: u64,
+    pub(crate) outbox: Outbox,
     /// What [`page_room`] said at the first new page.
     page_room: Option<Option<i64>>,
 }
@@ -77,6 +79,7 @@ impl<'c> Session<'c> {
             counters: Counters::load(connection)?,
             source_pages: HashMap::new(),
             chunks_pending_added: 0,
+            outbox: Outbox::open(connection, crawl.tenant)?,
             page_room: None,
         })
     }
@@ -112,6 +115,7 @@ impl<'c> Session<'c> {
              WHERE id = ?1",
             params![self.crawl.tenant.0, pages, pages_live, chunks],
         )?;
+        self.outbox.save(self.connection, self.now)?;
         self.counters.save(self.connection)
     }
 }

@@ -12,6 +12,7 @@ use super::page::StoredPage;
 use crate::codec;
 use crate::crawls::OpenCrawl;
 use crate::error::Failure;
+use crate::model::EventType;
 use crate::notes::delete_notes;
 use crate::records::delete_record;
 use crate::rows::{collect, execute, first};
@@ -81,6 +82,12 @@ impl Session<'_> {
             rows += self.delete_chunks(stored.id)?;
             change_seq = Some(self.counters.next_change_seq());
             self.counters.pages_live -= 1;
+            if self.outbox.wants(EventType::PageRemoved) {
+                let sql = "SELECT url FROM pages WHERE id = ?1";
+                let url: Option<String> =
+                    first(self.connection, sql, [stored.id], |row| Ok(row.get(0)?))?;
+                self.tell_removed(stored.id, &url.unwrap_or_default())?;
+            }
             *self.source_pages.entry(stored.source_id).or_default() -= 1;
         }
         self.counters.pages -= 1;

@@ -1,12 +1,14 @@
 //! Storing, touching and removing one page.
 
 use rusqlite::{Row, params};
-use types::{Change, SourceId};
+use types::{Change, SourceId, Timestamp};
 
 use super::apply::Session;
 use super::prepare::PreparedPage;
 use crate::crawls::OpenCrawl;
 use crate::error::Failure;
+use crate::model::EventType;
+use crate::outbox::{PageChanged, PageRemoved, rfc3339, title};
 use crate::records::{delete_record, insert_record, save_record};
 use crate::rows::{as_i64, collect, execute, first, small};
 
@@ -65,7 +67,13 @@ impl Session<'_> {
             self.refresh_page(&stored, page)?;
             return Ok(Some(Change::Unchanged));
         }
-        self.replace_page(&stored, page)?;
+        let version = self.replace_page(&stored, page)?;
+        let kind = if stored.is_live {
+            EventType::PageUpdated
+        } else {
+            EventType::PageAdded
+        };
+        self.tell_changed(kind, stored.id, version, url, page)?;
         Ok(Some(if stored.is_live {
             Change::Updated
         } else {
@@ -102,7 +110,47 @@ impl Session<'_> {
         )?;
         self.counters.pages_live -= 1;
         *self.source_pages.entry(stored.source_id).or_default() -= 1;
+        self.tell_removed(stored.id, url)?;
         Ok(true)
+    }
+
+    /// An event, if somebody wants it.
+    pub(crate) fn tell_removed(&mut self, page_id: i64, url: &str) -> Result<(), Failure> {
+        let (crawl, source) = (self.crawl.id.0, self.crawl.source);
+        let event = PageRemoved {
+            page_id,
+            source_id: source.0,
+            crawl_id: (crawl != 0).then_some(crawl),
+            url,
+        };
+        self.outbox
+            .add(EventType::PageRemoved, Some(source), &event)
+    }
+
+    fn tell_changed(
+        &mut self,
+        kind: EventType,
+        page_id: i64,
+        version: u32,
+        url: &str,
+        page: &PreparedPage,
+    ) -> Result<(), Failure> {
+        if !self.outbox.wants(kind) {
+            return Ok(());
+        }
+        let source = self.crawl.source;
+        let event = PageChanged {
+            page_id,
+            source_id: source.0,
+            crawl_id: (self.crawl.id.0 != 0).then_some(self.crawl.id.0),
+            url,
+            title: title(&page.title),
+            language: page.language.as_deref(),
+            version,
+            content_hash: blake3::Hash::from(page.content_hash).to_hex().to_string(),
+            published_at: page.published_at.map(|at| rfc3339(Timestamp(at))),
+        };
+        self.outbox.add(kind, Some(source), &event)
     }
 
     fn find_page(&self, url: &str) -> Result<Option<StoredPage>, Failure> {
@@ -173,11 +221,11 @@ impl Session<'_> {
         self.counters.pages += 1;
         self.counters.pages_live += 1;
         *self.source_pages.entry(self.crawl.source.0).or_default() += 1;
-        Ok(())
+        self.tell_changed(EventType::PageAdded, id, 1, url, page)
     }
 
-    /// A live page with other content, or one that was gone and is back.
-    fn replace_page(&mut self, stored: &StoredPage, page: &PreparedPage) -> Result<(), Failure> {
+    /// A live page with other content, or one that was gone and is back; its version.
+    fn replace_page(&mut self, stored: &StoredPage, page: &PreparedPage) -> Result<u32, Failure> {
         if stored.is_live {
             self.release_content(stored)?;
         }
@@ -212,7 +260,7 @@ impl Session<'_> {
              WHERE id = ?1",
             params![stored.id, self.now.0, was_deleted],
         )?;
-        Ok(())
+        Ok(version)
     }
 
     /// A live page with the content it had. What hangs on it may still differ:

@@ -10,6 +10,7 @@ mod record;
 mod source;
 mod task;
 mod tenant;
+mod webhook;
 
 pub use crawl::{
     BatchReport, CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, FrontierKind,
@@ -37,6 +38,12 @@ pub use task::{
     TaskEnd, TaskFilter, TaskRef, TaskRow,
 };
 pub use tenant::{Day, Quota, TenantRow, TenantStats, UsageDelta, UsageMetric, UsageRow};
+
+pub use webhook::{
+    DeliveryAttempt, DeliveryCounts, DeliveryFilter, DeliveryRow, DeliveryState, DeliveryVerdict,
+    Endpoint, EventType, EventTypes, NewWebhook, OutboxReport, OutgoingDelivery, OutgoingEvent,
+    WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
+};
 
 pub(crate) use cursor::{SortKey, SortValue, TITLE_CHARS};
 pub(crate) use record::{NO_AMOUNT, NO_DATE, NO_PRICE};

@@ -11,6 +11,8 @@ use super::tally::Tally;
 use super::{state_code, state_from_code};
 use crate::ClaimedTask;
 use crate::error::Failure;
+use crate::model::EventType;
+use crate::outbox::{self, SEND_EVENTS, TaskFailed};
 use crate::rows::{count, execute, first, small};
 
 /// What the steps need to know of a task.
@@ -161,6 +163,24 @@ pub(super) fn end(
     let parameters = params![task.id.0, state, now.0, end.error, end.result];
     execute(connection, END, parameters)?;
     tally.moved(task.tenant, &task.kind, task.state, end.state);
+    let failed = matches!(end.state, TaskState::Failed | TaskState::Dead);
+    // Not of the task that would send it.
+    if failed && task.kind != SEND_EVENTS {
+        outbox::tell(
+            connection,
+            task.tenant,
+            EventType::TaskFailed,
+            None,
+            now,
+            || TaskFailed {
+                task_id: task.id.0,
+                kind: &task.kind,
+                state: end.state.code(),
+                attempts: task.attempt,
+                error: end.error,
+            },
+        )?;
+    }
     Ok(end.state)
 }
 

@@ -27,3 +27,4 @@ mod tasks;
 mod tenancy;
 mod tenants;
 mod usage;
+mod webhooks;

@@ -523,10 +523,10 @@ fn imports_have_one_source_of_their_own() {
     let ensure = || site.store.ensure_import_source(TenantId::DEFAULT).unwrap();
     let id = ensure();
     assert_eq!(ensure(), id);
-    let source = site.store.source(id).unwrap();
+    let source = site.store.source(id).unwrap().unwrap();
     assert_eq!((source.kind.as_str(), source.active), ("import", false));
     assert_eq!((source.seeds.len(), source.next_due_at), (0, None));
     site.store.remove_source(id, false).unwrap();
     assert_eq!(ensure(), id, "it is back");
-    assert!(site.store.source(id).unwrap().removed_at.is_none());
+    assert!(site.store.source(id).unwrap().unwrap().removed_at.is_none());
 }

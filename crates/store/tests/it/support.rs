@@ -7,8 +7,9 @@ use store::{
     Store, Visit, VisitResult,
 };
 use types::{
-    Block, BlockKind, CanonicalUrl, Change, Chunk, ContentHash, CrawlId, FailReason, HostKey, Link,
-    ManualClock, Page, SkipReason, SourceId, TenantId, TextHash, Timestamp, UrlOutcome,
+    Block, BlockKind, CanonicalUrl, Change, Chunk, Clock, ContentHash, CrawlId, FailReason,
+    HostKey, Link, ManualClock, Page, SkipReason, SourceId, TenantId, TextHash, Timestamp,
+    UrlOutcome,
 };
 
 pub(crate) fn url(text: &str) -> CanonicalUrl {
@@ -157,6 +158,10 @@ impl Site {
             source,
             clock,
         }
+    }
+
+    pub(crate) fn clock_now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn crawl(&self, paths: &[&str]) -> CrawlId {

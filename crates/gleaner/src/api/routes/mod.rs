@@ -10,3 +10,4 @@ pub mod records;
 pub mod search;
 pub mod sources;
 pub mod tasks;
+pub mod webhooks;
