@@ -5,11 +5,17 @@ import { put, say } from "./lib/dom.js";
 import { ago } from "./lib/format.js";
 import { empty, problem } from "./lib/ui.js";
 import { show as crawl } from "./views/crawl.js";
+import { show as crawls } from "./views/crawls.js";
 import { show as overview } from "./views/overview.js";
 import { show as page } from "./views/page.js";
 import { show as pages } from "./views/pages.js";
 import { show as search } from "./views/search.js";
 import { show as settings } from "./views/settings.js";
+import { show as keys } from "./views/settings-keys.js";
+import { show as tenants } from "./views/settings-tenants.js";
+import { show as usage } from "./views/settings-usage.js";
+import { show as webhook } from "./views/webhook.js";
+import { show as webhooks } from "./views/webhooks.js";
 import { show as source } from "./views/source.js";
 import { show as sourceNew } from "./views/source-new.js";
 import { show as sources } from "./views/sources.js";
@@ -23,12 +29,18 @@ const ROUTES = [
   [/^\/sources$/, sources, "sources"],
   [/^\/sources\/new$/, sourceNew, "sources"],
   [/^\/sources\/(\d+)$/, source, "sources"],
+  [/^\/crawls$/, crawls, "sources"],
   [/^\/crawls\/(\d+)$/, crawl, "sources"],
   [/^\/pages$/, pages, "pages"],
   [/^\/pages\/(\d+)$/, page, "pages"],
   [/^\/tasks$/, tasks, "tasks"],
   [/^\/tasks\/(\d+)$/, task, "tasks"],
   [/^\/settings$/, settings, "settings"],
+  [/^\/settings\/keys$/, keys, "settings"],
+  [/^\/settings\/tenants$/, tenants, "settings"],
+  [/^\/settings\/usage$/, usage, "settings"],
+  [/^\/settings\/webhooks$/, webhooks, "settings"],
+  [/^\/settings\/webhooks\/(\d+)$/, webhook, "settings"],
 ];
 
 const TIMES_MS = 15_000;

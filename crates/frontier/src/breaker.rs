@@ -60,6 +60,17 @@ impl Breaker {
         }
     }
 
+    /// Open, as it was in an earlier crawl: for no longer than a breaker that
+    /// opened now. One that never opens stays as it is.
+    pub(crate) fn reopen(&mut self, broken_since: Timestamp, until: Timestamp, now: Timestamp) {
+        let until = until.min(now.plus(self.policy.open_for));
+        if self.policy.failures > 0 && until > now {
+            self.state = BreakerState::Open { until };
+            self.broken_since = Some(broken_since.min(now));
+            self.probing = false;
+        }
+    }
+
     /// May a request start now? A `true` in the half-open state is the probe:
     /// the next question is answered `false` until that request has ended.
     pub fn allow(&mut self, now: Timestamp) -> bool {
@@ -127,6 +138,10 @@ impl Breaker {
     /// The state as of the last event, whatever the time is now.
     pub(crate) fn last_state(&self) -> BreakerState {
         self.state
+    }
+
+    pub(crate) fn broken_since(&self) -> Option<Timestamp> {
+        self.broken_since
     }
 
     pub(crate) fn is_probing(&self) -> bool {

@@ -66,6 +66,8 @@ pub struct HostSnapshot<'a> {
     pub next_allowed: Timestamp,
     /// As of the host's last event: `Open` may have run out since.
     pub breaker: BreakerState,
+    /// When it opened first, while it is not closed.
+    pub broken_since: Option<Timestamp>,
     pub in_flight: u32,
     /// Queued URLs held in memory; the store may hold more.
     pub queued_in_memory: usize,
@@ -91,6 +93,23 @@ impl Dispatcher {
     pub fn add_work(&mut self, host: &HostKey) {
         let index = self.index(host);
         self.hosts[index].add_work();
+        self.schedule(index);
+    }
+
+    /// The host's breaker is open, as an earlier crawl left it. For a host that
+    /// nothing has been asked of yet.
+    pub fn reopen_breaker(
+        &mut self,
+        host: &HostKey,
+        broken_since: Timestamp,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
+        self.now = self.now.max(now);
+        let index = self.index(host);
+        self.hosts[index]
+            .breaker
+            .reopen(broken_since, until, self.now);
         self.schedule(index);
     }
 
@@ -199,20 +218,14 @@ impl Dispatcher {
 
     /// Every host seen so far, in the order in which they came.
     pub fn hosts(&self) -> impl Iterator<Item = HostSnapshot<'_>> {
-        self.hosts.iter().map(|host| HostSnapshot {
-            host: &host.key,
-            activity: if host.robots == RobotsKnowledge::Asked {
-                HostActivity::Robots
-            } else if host.more || host.in_flight > 0 || host.in_memory() > 0 {
-                HostActivity::Working
-            } else {
-                HostActivity::Idle
-            },
-            next_allowed: host.next_allowed,
-            breaker: host.breaker.last_state(),
-            in_flight: host.in_flight,
-            queued_in_memory: host.in_memory(),
-        })
+        self.hosts.iter().map(snapshot)
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn host(&self, host: &HostKey) -> Option<HostSnapshot<'_>> {
+        let index = self.by_key.get(host)?;
+        Some(snapshot(&self.hosts[*index]))
     }
 
     /// Starts nothing any more: `next` says `Busy` until what is in flight has
@@ -324,5 +337,23 @@ impl Dispatcher {
             self.ready.insert((due, self.turn, index));
             self.hosts[index].scheduled = Some((due, self.turn));
         }
+    }
+}
+
+fn snapshot(host: &Host) -> HostSnapshot<'_> {
+    HostSnapshot {
+        host: &host.key,
+        activity: if host.robots == RobotsKnowledge::Asked {
+            HostActivity::Robots
+        } else if host.more || host.in_flight > 0 || host.in_memory() > 0 {
+            HostActivity::Working
+        } else {
+            HostActivity::Idle
+        },
+        next_allowed: host.next_allowed,
+        breaker: host.breaker.last_state(),
+        broken_since: host.breaker.broken_since(),
+        in_flight: host.in_flight,
+        queued_in_memory: host.in_memory(),
     }
 }

@@ -82,7 +82,7 @@ impl Searching {
         let embedder = self.services.embedder()?;
         let usable = embedder.filter(|embedder| Some(embedder.model_id()) == open.model.as_deref());
         usable
-            .map(|embedder| embedder.embed_query(&request.query))
+            .map(|embedder| self.services.embed_query(&embedder, &request.query))
             .transpose()
             .context("embed the query")
     }

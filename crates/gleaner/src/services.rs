@@ -2,9 +2,11 @@
 //! store, the index thread, the embedder and the CPU permits.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
-use embed::Embedder;
+use embed::{EmbedErrorKind, Embedder};
+use guard::{BreakerPolicy, BreakerSnapshot, CircuitBreaker};
 use store::Store;
 use types::CanonicalUrl;
 
@@ -27,6 +29,8 @@ pub struct Services {
     /// host and port in the address guard.
     pub typed_seeds: Vec<CanonicalUrl>,
     indexer: Option<Indexer>,
+    /// Of an embedding endpoint, as searches find it; the model in this process needs none.
+    embedding_breaker: Option<CircuitBreaker>,
     /// Started when first asked for; `Some(None)`: embedding is off.
     embedder: Mutex<Option<Option<Embedder>>>,
 }
@@ -49,6 +53,7 @@ impl Services {
             metrics: Arc::new(Metrics::new()?),
             typed_seeds: Vec::new(),
             indexer: None,
+            embedding_breaker: embedding_breaker(app),
             embedder: Mutex::new(None),
         })
     }
@@ -76,6 +81,34 @@ impl Services {
         }
         *embedder = Some(started.clone());
         Ok(started)
+    }
+
+    /// A query's vector. An endpoint that keeps failing is not asked for a while.
+    pub fn embed_query(&self, embedder: &Embedder, query: &str) -> Result<Vec<f32>> {
+        let Some(breaker) = &self.embedding_breaker else {
+            return Ok(embedder.embed_query(query)?);
+        };
+        let permit = breaker.try_acquire(self.app.clock.now())?;
+        match embedder.embed_query(query) {
+            Ok(vector) => {
+                permit.success();
+                Ok(vector)
+            }
+            Err(error) => {
+                let broken = [EmbedErrorKind::Unavailable, EmbedErrorKind::BadResponse];
+                if broken.contains(&error.kind()) {
+                    permit.failure(self.app.clock.now());
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Breakers of the services that this process depends on.
+    pub fn breakers(&self) -> Vec<BreakerSnapshot> {
+        let now = self.app.clock.now();
+        let breakers = self.embedding_breaker.iter();
+        breakers.map(|breaker| breaker.snapshot(now)).collect()
     }
 
     /// Why there is no embedder although one is configured.
@@ -108,4 +141,14 @@ impl Services {
         }
         Ok(self.store.close()?)
     }
+}
+
+fn embedding_breaker(app: &App) -> Option<CircuitBreaker> {
+    let settings = &app.config.embed;
+    let policy = BreakerPolicy {
+        threshold: settings.breaker_failures,
+        open_for: Duration::from_secs(settings.breaker_open_s),
+    };
+    let remote = settings.provider == EmbedProvider::Http;
+    remote.then(|| CircuitBreaker::new("embedding endpoint", policy))
 }

@@ -154,6 +154,16 @@ impl Store {
         })
     }
 
+    /// Of the newest crawls, of all tenants: how many URLs were answered so far.
+    pub fn newest_crawls_fetched(&self, limit: usize) -> Result<Vec<(CrawlId, u64)>, StoreError> {
+        self.read("count what crawls fetched", |connection| {
+            let sql = "SELECT id, fetched FROM crawls ORDER BY id DESC LIMIT ?1";
+            collect(connection, sql, [as_i64(limit)], |row| {
+                Ok((CrawlId(row.get(0)?), count(row, 1)?))
+            })
+        })
+    }
+
     /// Asks for a crawl to rest, to go on or to end. Resting and going on take
     /// effect in its status at once; whoever runs it hears of it with its next
     /// batch or from [`Store::crawl_control`]. A crawl that nobody runs is
@@ -203,18 +213,20 @@ impl Store {
         })
     }
 
+    /// Ends a crawl as completed, see [`Store::finish_crawl`], and adds the
+    /// time of its last run: whoever sees it ended sees its final figures.
+    pub fn complete_crawl(&self, id: CrawlId, active_ms: i64) -> Result<CrawlRow, StoreError> {
+        let now = self.now();
+        self.write("complete the crawl", move |connection| {
+            add_active_ms(connection, id, active_ms)?;
+            finish_crawl(connection, id, CrawlStatus::Completed, None, now)
+        })
+    }
+
     /// Adds time spent crawling, so that rates survive a resume.
     pub fn add_active_ms(&self, id: CrawlId, active_ms: i64) -> Result<(), StoreError> {
         self.write("add crawl time", move |connection| {
-            let rows = execute(
-                connection,
-                "UPDATE crawls SET active_ms = active_ms + ?2 WHERE id = ?1",
-                params![id.0, active_ms],
-            )?;
-            if rows == 0 {
-                return Err(no_crawl(id));
-            }
-            Ok(())
+            add_active_ms(connection, id, active_ms)
         })
     }
 
@@ -332,6 +344,18 @@ const UNFINISHED_OF_TASK: &str = select_crawls!(
 const OTHER_RUNNER: &str = "
     SELECT t.id FROM crawls c JOIN tasks t ON t.id = c.task_id
     WHERE c.id = ?1 AND t.id <> ?2 AND t.state = 2";
+
+fn add_active_ms(connection: &Connection, id: CrawlId, active_ms: i64) -> Result<(), Failure> {
+    let rows = execute(
+        connection,
+        "UPDATE crawls SET active_ms = active_ms + ?2 WHERE id = ?1",
+        params![id.0, active_ms],
+    )?;
+    if rows == 0 {
+        return Err(no_crawl(id));
+    }
+    Ok(())
+}
 
 fn no_crawl(id: CrawlId) -> Failure {
     Failure::not_found(format!("no crawl {id}"))

@@ -1,4 +1,4 @@
-//! What is known about hosts: robots.txt, leases, breakers.
+//! What is known about hosts: robots.txt and leases.
 
 use rusqlite::params;
 use types::{HostKey, Timestamp};
@@ -14,7 +14,7 @@ impl Store {
             first(
                 connection,
                 "SELECT key, robots_status, robots_body, robots_fetched_at, lease_owner,
-                        lease_until, breaker
+                        lease_until
                  FROM hosts WHERE key = ?1",
                 [host.as_str()],
                 |row| {
@@ -29,7 +29,6 @@ impl Store {
                         robots_fetched_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
                         lease_owner: row.get(4)?,
                         lease_until: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-                        breaker: row.get(6)?,
                     })
                 },
             )
@@ -50,21 +49,6 @@ impl Store {
                    robots_body = excluded.robots_body,
                    robots_fetched_at = excluded.robots_fetched_at",
                 params![host.as_str(), status, codec::pack(&body)?, now.0],
-            )?;
-            Ok(())
-        })
-    }
-
-    /// Remembers a host's circuit breaker; `None` forgets it.
-    pub fn save_breaker(&self, host: &HostKey, snapshot: Option<&str>) -> Result<(), StoreError> {
-        let host = host.clone();
-        let snapshot = snapshot.map(str::to_owned);
-        self.write("save the breaker", move |connection| {
-            execute(
-                connection,
-                "INSERT INTO hosts (key, breaker) VALUES (?1, ?2)
-                 ON CONFLICT (key) DO UPDATE SET breaker = excluded.breaker",
-                params![host.as_str(), snapshot],
             )?;
             Ok(())
         })

@@ -20,6 +20,7 @@ mod options;
 mod store;
 
 mod batch;
+mod breakers;
 mod crawls;
 mod embedding;
 mod frontier;
@@ -61,16 +62,16 @@ pub use model::{
     CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt, DeliveryCounts,
     DeliveryFilter, DeliveryRow, DeliveryState, DeliveryVerdict, EmbedState, EmbeddingModel,
     EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, EventType, EventTypes, EverCount, Facet,
-    FacetCounts, Finish, Finished, FrontierKind, FrontierRow, HostRow, HousekeepReport, IndexDoc,
-    IntervalBounds, KindLimit, Lease, ModelChange, NewApiKey, NewSource, NewSourceSpec, NewTask,
-    NewUrl, NewWebhook, NotesPatch, OutboxReport, OutgoingDelivery, OutgoingEvent, PageChange,
-    PageContent, PageCursor, PageDetail, PageFilter, PageNotes, PageRow, PageSort, PageStatus,
-    PageUpsert, PageVisit, PausedQueue, PendingChunk, QueueCount, Quota, ReasonCount,
-    RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort, RescueReport,
-    Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule, StoreStats,
-    StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats,
-    UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit,
-    VisitResult, WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
+    FacetCounts, Finish, Finished, FrontierKind, FrontierRow, HostBreaker, HostRow,
+    HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange, NewApiKey, NewSource,
+    NewSourceSpec, NewTask, NewUrl, NewWebhook, NotesPatch, OutboxReport, OutgoingDelivery,
+    OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail, PageFilter, PageNotes, PageRow,
+    PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk, QueueCount, Quota,
+    ReasonCount, RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort,
+    RescueReport, Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,
+    StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow,
+    TenantStats, UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow,
+    VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};

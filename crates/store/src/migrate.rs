@@ -42,6 +42,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "webhooks",
         sql: include_str!("../migrations/0006_webhooks.sql"),
     },
+    Migration {
+        version: 7,
+        name: "breakers",
+        sql: include_str!("../migrations/0007_breakers.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

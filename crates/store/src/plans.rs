@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use types::ManualClock;
 
 use crate::{
-    Store, batch, crawls, embedding, frontier, hosts, index, keys, outbox, removal, schedule,
-    sources, tasks, tenants, usage, webhooks,
+    Store, batch, breakers, crawls, embedding, frontier, hosts, index, keys, outbox, removal,
+    schedule, sources, tasks, tenants, usage, webhooks,
 };
 
 mod lists;
@@ -35,8 +35,21 @@ fn check(sql: &str, expected: &[&str]) {
     }
     assert!(!found.contains("TEMP B-TREE"), "{sql}\nsorts\n{found}");
     for table in [
-        "frontier", "pages", "chunks", "vectors", "sources", "hosts", "tasks", "crawls", "usage",
-        " f", " p", " k", " n", " t",
+        "frontier",
+        "pages",
+        "chunks",
+        "vectors",
+        "sources",
+        "hosts",
+        "tasks",
+        "crawls",
+        "usage",
+        "host_breakers",
+        " f",
+        " p",
+        " k",
+        " n",
+        " t",
     ] {
         let scan = format!("SCAN {}", table.trim());
         assert!(!found.lines().any(|line| line == scan), "{sql}\n{found}");
@@ -146,6 +159,13 @@ fn the_scheduler_reads_due_sources_only() {
     );
     check(schedule::NEXT_DUE, &["INDEX sources_due (next_due_at>?)"]);
     check(hosts::LEASE_OWNERS, &["COVERING INDEX hosts_lease"]);
+}
+
+#[test]
+fn breakers_are_found_by_when_they_close() {
+    let index = "INDEX host_breakers_open (tenant_id=? AND open_until";
+    check(breakers::OPEN_BREAKERS, &[&format!("{index}>?)")]);
+    check(breakers::DROP_PAST, &[&format!("{index}<?)")]);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Places that are crawled again and again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
 use types::{SourceId, TenantId, Timestamp};
 
 use crate::codec;
+use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
 use crate::quotas::admit_source;
 use crate::rows::{as_i64, collect, count, crawl_row, execute, first, select_crawls, small, time};
@@ -154,10 +156,54 @@ impl Store {
             source_rows(connection, SOURCES_BEHIND, parameters)
         })
     }
+
+    /// Like [`Store::sources_page`], of the sources whose name or seeds
+    /// contain `part`, whatever the case of its ASCII letters.
+    pub fn sources_with(
+        &self,
+        tenant: TenantId,
+        part: &str,
+        after: Option<SourceId>,
+        limit: usize,
+    ) -> Result<Vec<SourceRow>, StoreError> {
+        self.read("look for sources", |connection| {
+            let after = after.map_or(0, |id| id.0);
+            let parameters = params![tenant.0, after, as_i64(limit), part.to_ascii_lowercase()];
+            source_rows(connection, SOURCES_WITH, parameters)
+        })
+    }
+
+    /// Names of those of a tenant's sources that were not removed.
+    pub fn source_names(
+        &self,
+        tenant: TenantId,
+        ids: &[SourceId],
+    ) -> Result<HashMap<SourceId, String>, StoreError> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        self.read("read names of sources", |connection| {
+            let ids = serde_json::to_string(&ids)
+                .map_err(|error| Failure::bug(format!("numbers are no JSON: {error}")))?;
+            let names = collect(connection, SOURCE_NAMES, params![ids, tenant.0], |row| {
+                Ok((SourceId(row.get(0)?), row.get(1)?))
+            })?;
+            Ok(names.into_iter().collect())
+        })
+    }
 }
 
 pub(crate) const SOURCES_BEHIND: &str =
     select_sources!("WHERE tenant_id = ?1 AND removed_at IS NULL AND id > ?2 ORDER BY id LIMIT ?3");
+
+/// Reads all of the tenant's sources at worst: their number is a quota.
+pub(crate) const SOURCES_WITH: &str = select_sources!(
+    "WHERE tenant_id = ?1 AND removed_at IS NULL AND id > ?2
+       AND (instr(lower(name), ?4) > 0 OR instr(lower(seeds), ?4) > 0)
+     ORDER BY id LIMIT ?3"
+);
+
+pub(crate) const SOURCE_NAMES: &str = "
+    SELECT id, name FROM sources
+    WHERE id IN (SELECT value FROM json_each(?1)) AND tenant_id = ?2 AND removed_at IS NULL";
 
 /// The tenant of a source that was not removed.
 pub(crate) fn present_source(connection: &Connection, id: SourceId) -> Result<TenantId, Failure> {
@@ -207,6 +253,7 @@ pub(crate) fn as_ms(duration: Duration) -> i64 {
 }
 
 /// A set of seeds as it is stored.
+#[derive(Clone)]
 struct Seeds {
     tenant: TenantId,
     json: String,
@@ -308,9 +355,13 @@ fn edit_source(
 ) -> Result<SourceRow, Failure> {
     present_source(connection, id)?;
     let old = read_source(connection, id)?.ok_or_else(|| no_source(id))?;
-    let seeds = Seeds::of(old.tenant, edit.seeds.unwrap_or(old.seeds))?;
-    if let Some(known) = seeds.find(connection)?.filter(|known| known.id != id) {
-        return Err(taken(known.id));
+    let seeds_before = Seeds::of(old.tenant, old.seeds)?;
+    let seeds = match edit.seeds {
+        Some(seeds) => Seeds::of(old.tenant, seeds)?,
+        None => seeds_before.clone(),
+    };
+    if seeds.hash != seeds_before.hash {
+        may_begin_elsewhere(connection, id, &seeds)?;
     }
     if edit
         .schedule
@@ -332,6 +383,32 @@ fn edit_source(
     check(fields.kind, fields.schedule, fields.settings)?;
     fields.save(connection, id)?;
     read_source(connection, id)?.ok_or_else(|| no_source(id))
+}
+
+/// A source is known by its seeds: no other may have them, and a crawl that
+/// began at the old ones has to end first. A removed source gives them up: its
+/// pages, if it has any left, stay its own, and it cannot come back.
+fn may_begin_elsewhere(
+    connection: &Connection,
+    id: SourceId,
+    seeds: &Seeds,
+) -> Result<(), Failure> {
+    if let Some(crawl) = unfinished_crawl(connection, id)? {
+        let crawl = crawl.id;
+        return Err(Failure::conflict(format!(
+            "crawl {crawl} of this source has not ended; its start URLs can be changed once it has, or when it is cancelled"
+        )));
+    }
+    match seeds.find(connection)? {
+        Some(other) if other.removed => {
+            let given_up = codec::hash_16(format!("removed source {}", other.id).as_bytes());
+            let sql = "UPDATE sources SET seeds_hash = ?2 WHERE id = ?1";
+            execute(connection, sql, params![other.id.0, given_up])?;
+            Ok(())
+        }
+        Some(other) => Err(taken(other.id)),
+        None => Ok(()),
+    }
 }
 
 /// What people say of a source.
@@ -378,7 +455,7 @@ impl Fields<'_> {
 }
 
 fn taken(id: SourceId) -> Failure {
-    Failure::conflict(format!("source {id} has these seeds already"))
+    Failure::conflict(format!("source {id} has these start URLs already"))
 }
 
 fn check(kind: &str, schedule: &SourceSchedule, settings: &str) -> Result<(), Failure> {

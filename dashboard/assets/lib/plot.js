@@ -1,19 +1,21 @@
-// Small plots of a figure over the time that a page is open.
+// Small plots of a figure over time.
 
 import { h, put, s, say } from "./dom.js";
 
 const WIDTH = 300;
 const HEIGHT = 64;
-/** Points kept: five minutes at one every two seconds. The first minute has
- *  the whole width, so that there is something to see at once. */
-const POINTS = 150;
+/** Points kept: an hour at one every five seconds. The first few have the
+ *  whole width, so that there is something to see at once. */
+const POINTS = 720;
 const POINTS_MIN = 30;
 
 /**
  * A named line with its newest value. `add(value)` adds a point; series of
- * several lines take an array. `text` says a value in words.
+ * several lines take an array; `fill(values)` shows these alone. `text` says a
+ * value in words. Where a value is null, the line has a gap. `top` is the most
+ * that there can be, when that is known.
  */
-export function plot({ title, text, lines = [""] }) {
+export function plot({ title, text, lines = [""], top: most }) {
   const points = lines.map(() => []);
   const now = h("strong", { class: "figure" }, "–");
   const peak = h("span", { class: "muted" });
@@ -34,16 +36,31 @@ export function plot({ title, text, lines = [""] }) {
     shape,
   );
 
-  function add(value) {
+  function keep(value) {
     const values = Array.isArray(value) ? value : [value];
     values.forEach((one, n) => {
-      points[n].push(Number.isFinite(one) ? one : 0);
+      points[n].push(one === null ? null : Number.isFinite(one) ? one : 0);
       if (points[n].length > POINTS) points[n].shift();
     });
-    const top = Math.max(...points.flat());
-    say(now, values.map(text).join(" / "));
-    say(peak, top > 0 ? `peak ${text(top)}` : "");
-    draw(top);
+  }
+
+  function add(value) {
+    keep(value);
+    show();
+  }
+
+  function fill(values) {
+    for (const line of points) line.length = 0;
+    values.forEach(keep);
+    show();
+  }
+
+  function show() {
+    const top = Math.max(0, ...points.flat());
+    const newest = points.map((line) => line[line.length - 1] ?? Number.NaN);
+    say(now, newest.map(text).join(" / "));
+    say(peak, top > 0 && !most ? `peak ${text(top)}` : "");
+    draw(most ?? top);
   }
 
   function draw(top) {
@@ -56,22 +73,37 @@ export function plot({ title, text, lines = [""] }) {
       s("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 2, y2: HEIGHT - 2, class: "axis" }),
     ];
     points.forEach((values, line) => {
-      const path = values.map((value, n) => `${x(n, values.length).toFixed(1)},${y(value).toFixed(1)}`);
-      if (line === 0 && values.length > 1) {
-        const left = x(0, values.length).toFixed(1);
-        const area = `${left},${HEIGHT - 2} ${path.join(" ")} ${WIDTH},${HEIGHT - 2}`;
-        parts.push(s("polygon", { points: area, class: "area" }));
+      for (const [from, run] of runs(values)) {
+        const at = (n) => x(from + n, values.length).toFixed(1);
+        const path = run.map((value, n) => `${at(n)},${y(value).toFixed(1)}`);
+        // A value that stands alone is seen as well.
+        if (path.length === 1) path.push(`${x(from + 1, values.length).toFixed(1)},${y(run[0]).toFixed(1)}`);
+        if (line === 0 && run.length > 1) {
+          const area = `${at(0)},${HEIGHT - 2} ${path.join(" ")} ${at(run.length - 1)},${HEIGHT - 2}`;
+          parts.push(s("polygon", { points: area, class: "area" }));
+        }
+        parts.push(
+          s("polyline", {
+            points: path.join(" "),
+            class: `line line-${line}`,
+            "vector-effect": "non-scaling-stroke",
+          }),
+        );
       }
-      parts.push(
-        s("polyline", {
-          points: path.join(" "),
-          class: `line line-${line}`,
-          "vector-effect": "non-scaling-stroke",
-        }),
-      );
     });
     put(shape, parts);
   }
 
-  return { node, add };
+  return { node, add, fill };
+}
+
+/** Stretches without a gap, each with where it begins. */
+function* runs(values) {
+  let from = 0;
+  while (from < values.length) {
+    let end = from;
+    while (end < values.length && values[end] !== null) end += 1;
+    if (end > from) yield [from, values.slice(from, end)];
+    from = end + 1;
+  }
 }

@@ -211,27 +211,24 @@ function moveFocus(from, to) {
   requestAnimationFrame(() => controls(to)[at]?.focus());
 }
 
-/** Asks before something is done; `body` may hold choices. Resolves to the choice made. */
-export function confirm({ title, body, verb, danger }) {
-  return new Promise((resolve) => {
-    const name = newId();
-    const no = h("button", { type: "button", class: "ghost" }, "Keep it");
-    const yes = h("button", { type: "submit", class: danger ? "danger" : "primary" }, verb);
-    const form = h("form", null, h("h2", { id: name }, title), body, h("p", { class: "actions" }, no, yes));
-    const dialog = h("dialog", { "aria-labelledby": name }, form);
-    let answer = null;
-    no.addEventListener("click", () => dialog.close());
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      answer = new FormData(form);
-      dialog.close();
-    });
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(answer);
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-    no.focus();
-  });
+/** Links between views that belong together. */
+export function subNav(label, links, current) {
+  const node = h(
+    "nav",
+    { class: "sub", "aria-label": label },
+    links.map(([href, name]) => h("a", { href, "aria-current": href === current ? "page" : null }, name)),
+  );
+  // Narrow screens do not show all of them at once.
+  requestAnimationFrame(() => node.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }));
+  return node;
+}
+
+/** How much of what may be is used; `most` null means no limit. */
+export function meter(label, used, most, text) {
+  const share = most ? Math.min(1, used / most) : 0;
+  const state = most && used >= most ? "full" : share >= 0.8 ? "near" : "";
+  const told = most ? `${text(used)} of ${text(most)}` : `${text(used)}, no limit`;
+  const bar = most && h("progress", { class: state, max: 1, "aria-label": label, "aria-valuetext": told });
+  if (bar) bar.value = share;
+  return h("div", { class: "meter" }, h("p", null, h("span", null, label), h("strong", null, told)), bar);
 }

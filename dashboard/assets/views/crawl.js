@@ -11,8 +11,6 @@ import { crawlState, isOver, liveBar, liveLegend } from "./crawl-parts.js";
 /** Reasons are counted by the database; while it runs, as often as this. */
 const REASONS_MS = 4000;
 const RATE_MS = 2000;
-/** From the last event to the time at work being known. */
-const ADDED_UP_MS = 1500;
 
 const REASONS = [["Kind"], ["Why", "wide"], ["URLs", "num"], ["Such as", "wide"]];
 
@@ -92,17 +90,9 @@ export async function show({ root, id, signal, setTitle }) {
 
   async function readReasons() {
     const answer = await get(`/api/v2/crawls/${id}`, { signal });
-    // The last event comes before its run has been added up.
     if (isOver(answer.crawl)) crawl = answer.crawl;
     draw();
     put(reasons, reasonTable(answer.reasons, isOver(answer.crawl), crawl));
-  }
-
-  async function ending() {
-    await readReasons();
-    if (crawl.duration_ms > 0) return;
-    await new Promise((done) => setTimeout(done, ADDED_UP_MS));
-    if (!signal.aborted) await readReasons();
   }
 
   draw();
@@ -119,7 +109,7 @@ export async function show({ root, id, signal, setTitle }) {
       draw();
       if (!isLast) return;
       watching.abort();
-      ending().catch(tell);
+      readReasons().catch(tell);
     },
   });
   poll(readReasons, REASONS_MS, watching.signal);

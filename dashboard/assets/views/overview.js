@@ -2,15 +2,15 @@
 
 import { get } from "../lib/api.js";
 import { h, put, say } from "../lib/dom.js";
-import { count, counted, milliseconds, percent, rate, when } from "../lib/format.js";
+import { count, counted, milliseconds, percent, when } from "../lib/format.js";
 import { poll } from "../lib/live.js";
-import { plot } from "../lib/plot.js";
 import { empty, heading, keyedRows, loading, problem, table, tableRow } from "../lib/ui.js";
 import { crawlBar, crawlState } from "./crawl-parts.js";
+import { cachePart, hostsPart, plotsPart, servicesPart } from "./overview-parts.js";
 
 const EVERY_MS = 2000;
-/** Sources are read this often while nothing runs. */
-const IDLE_MS = 10_000;
+/** What changes slowly is read this often. */
+const SLOW_MS = 10_000;
 const RECENT = 8;
 
 const QUEUE = [["Kind"], ["Waiting", "num"], ["Later", "num"], ["Running", "num"], ["Done", "num"], ["Dead", "num"]];
@@ -20,19 +20,25 @@ export async function show({ root, signal, setTitle }) {
   setTitle("Overview");
   const body = h("div", null, loading());
   put(root, heading("Overview").node, body);
-  const parts = pieces();
+  const plots = plotsPart(signal);
+  const cache = cachePart(signal);
+  const hosts = hostsPart();
+  const services = servicesPart();
+  const parts = pieces(plots, cache, hosts, services);
   let built = false;
-  const rates = pageRate();
 
   const look = async () => {
-    let status;
     try {
-      status = await get("/api/v2/system/status", { signal });
-      const running = status.stats.tasks.running > 0;
-      const sources = await rates.sources(running, signal);
+      const [status, { crawls }] = await Promise.all([
+        get("/api/v2/system/status", { signal }),
+        get("/api/v2/crawls", { query: { limit: RECENT }, signal }),
+      ]);
       if (!built) put(body, status.stats.sources === 0 ? welcome() : null, parts.nodes);
       built = true;
-      fill(parts, status, sources, rates.now());
+      fill(parts, status, crawls);
+      hosts.fill(status.broken_hosts);
+      services.fill(status.services);
+      plots.look(status, crawls);
     } catch (error) {
       if (error.name === "AbortError") throw error;
       // A passing problem leaves the last figures standing.
@@ -44,6 +50,13 @@ export async function show({ root, signal, setTitle }) {
     }
   };
   poll(look, EVERY_MS, signal);
+  poll(cache.look, SLOW_MS, signal);
+  poll(async () => {
+    const { sources, next } = await get("/api/v2/sources", { query: { limit: 500 }, signal });
+    const n = sources.filter((source) => source.trouble).length;
+    parts.trouble = n > 0 ? `${count(n)}${next ? " or more" : ""} in trouble` : "none in trouble";
+    if (sources.length > 0) say(parts.totals.sources.note, parts.trouble);
+  }, SLOW_MS, signal);
 }
 
 function welcome() {
@@ -54,7 +67,7 @@ function welcome() {
   );
 }
 
-function pieces() {
+function pieces(plots, cache, hosts, services) {
   const totals = {};
   const total = (name, label, href) => {
     const figure = h("strong", { class: "figure" }, "–");
@@ -71,25 +84,24 @@ function pieces() {
     total("vectors", "Vectors"),
     total("requests", "Request time, p50"),
   );
-  const plots = {
-    pages: plot({ title: "Pages fetched per second", text: rate }),
-    queue: plot({ title: "Tasks", lines: ["waiting", "running"], text: count }),
-    latency: plot({ title: "Request time", lines: ["p95", "p50"], text: milliseconds }),
-  };
   const queue = table("Queue by kind of task", QUEUE);
   const crawls = table("Recent crawls", CRAWLS);
   const noQueue = h("p", { class: "muted pad" }, "No task has been queued yet.");
   const noCrawls = h("p", { class: "muted pad" }, "No crawl has run yet.");
+  const all = h("p", { class: "section-more" }, h("a", { href: "#/crawls" }, "All crawls"));
   return {
     totals,
-    plots,
+    trouble: "",
     queue: { rows: keyedRows(queue.body, queueRow), none: noQueue, table: queue.node },
     crawls: { rows: keyedRows(crawls.body, crawlRow), none: noCrawls, table: crawls.node },
     nodes: [
       cards,
-      section("While you watch", h("div", { class: "plots" }, Object.values(plots).map((one) => one.node))),
-      section("Recent crawls", h("div", { class: "card flush" }, crawls.node, noCrawls)),
+      hosts.node,
+      plots.node,
+      section("Recent crawls", h("div", { class: "card flush" }, crawls.node, noCrawls), all),
       section("Queue", h("div", { class: "card flush" }, queue.node, noQueue)),
+      services.node,
+      cache.node,
     ],
   };
 }
@@ -98,43 +110,31 @@ function section(title, ...content) {
   return h("section", { "aria-label": title }, h("h2", null, title), content);
 }
 
-function fill({ totals, plots, queue, crawls }, status, sources, pagesPerS) {
+function fill({ totals, trouble, queue, crawls }, status, recent) {
   const { stats, requests, vectors } = status;
   const set = (name, figure, note) => {
     say(totals[name].figure, figure);
     say(totals[name].note, note);
   };
-  set("sources", count(stats.sources), stats.sources === 0 ? "add the first" : troubles(sources));
+  set("sources", count(stats.sources), stats.sources === 0 ? "add the first" : trouble);
   set("pages", count(stats.pages_live), stats.pages > stats.pages_live ? `${count(stats.pages - stats.pages_live)} gone` : "all there");
   set("chunks", count(stats.chunks), "passages to find");
   // Of all tenants together, so only the operator is told.
   if (vectors) set("vectors", count(vectors.done), vectorNote(vectors));
-  totals.vectors.figure.closest(".card").hidden = !vectors;
+  totals.vectors.figure.closest("li").hidden = !vectors;
   set(
     "requests",
     milliseconds(requests.p50_ms),
     `p95 ${milliseconds(requests.p95_ms)}, ${requests.errors > 0 ? `${percent(requests.error_rate)} errors` : "no errors"}`,
   );
   totals.requests.figure.closest(".card").title = `Of the last ${counted(requests.requests, "request")}`;
-  plots.pages.add(pagesPerS);
-  plots.queue.add([stats.tasks.queued, stats.tasks.running]);
-  plots.latency.add([requests.p95_ms, requests.p50_ms]);
   const list = (part, items, id) => {
     part.rows(items, id);
     part.table.hidden = items.length === 0;
     part.none.hidden = items.length > 0;
   };
   list(queue, stats.tasks.kinds, (kind) => kind.kind);
-  const recent = sources
-    .filter((source) => source.last_crawl)
-    .sort((a, b) => b.last_crawl.started_at.localeCompare(a.last_crawl.started_at))
-    .slice(0, RECENT);
-  list(crawls, recent.map(({ id, name, last_crawl }) => ({ id, name, last_crawl })), (source) => source.id);
-}
-
-function troubles(sources) {
-  const n = sources.filter((source) => source.trouble).length;
-  return n > 0 ? `${n} in trouble` : "none in trouble";
+  list(crawls, recent, (crawl) => crawl.id);
 }
 
 function vectorNote({ pending, failed }) {
@@ -157,46 +157,12 @@ function queueRow(kind) {
   ]);
 }
 
-function crawlRow({ name, last_crawl: crawl }) {
+function crawlRow(crawl) {
   return tableRow(CRAWLS, [
-    h("a", { href: `#/crawls/${crawl.id}`, dir: "auto" }, name),
+    h("a", { href: `#/crawls/${crawl.id}`, dir: "auto" }, crawl.source_name ?? "a removed source"),
     crawlState(crawl),
     crawlBar(crawl),
     count(crawl.found),
     when(crawl.started_at),
   ]);
-}
-
-/** Pages answered per second, from two looks at the crawls that run. */
-function pageRate() {
-  let known = [];
-  let lookedAt = 0;
-  let before = new Map();
-  let value = 0;
-  let wasRunning = true;
-  return {
-    async sources(running, signal) {
-      // Once more after the last one ended, for its outcome.
-      const due = running || wasRunning || Date.now() - lookedAt > IDLE_MS;
-      wasRunning = running;
-      if (!due) {
-        value = 0;
-        return known;
-      }
-      known = (await get("/api/v2/sources", { signal })).sources;
-      const now = Date.now();
-      const fetched = new Map();
-      let more = 0;
-      for (const { last_crawl: crawl } of known) {
-        if (!crawl) continue;
-        fetched.set(crawl.id, crawl.fetched);
-        if (lookedAt > 0) more += crawl.fetched - (before.get(crawl.id) ?? 0);
-      }
-      value = lookedAt > 0 ? Math.max(0, more) / ((now - lookedAt) / 1000) : 0;
-      before = fetched;
-      lookedAt = now;
-      return known;
-    },
-    now: () => value,
-  };
 }

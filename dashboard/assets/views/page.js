@@ -5,6 +5,7 @@ import { foreign, h, outside, put } from "../lib/dom.js";
 import { count, counted, direction, exactly, language, when } from "../lib/format.js";
 import { blocks } from "../lib/markdown.js";
 import { badge, facts, heading, loading, problem, tell } from "../lib/ui.js";
+import { notesCard } from "./page-notes.js";
 import { versions } from "./versions.js";
 
 /** Blocks and rows put into the document at once. */
@@ -27,6 +28,7 @@ export async function show({ root, id, query, signal, setTitle, setQuery }) {
     h("div", { lang: page.language, class: "page-title" }, heading(title).node),
     h("p", { class: "page-url", dir: "ltr" }, outside(page.url)),
     h("section", { class: "card", "aria-label": "About this page" }, about(full)),
+    notesCard(id, title, full.notes, signal),
     tabList(tabs, query.get("show"), (name) => setQuery({ show: name === "content" ? "" : name })),
   );
 }

@@ -3,11 +3,15 @@
 import { get } from "../lib/api.js";
 import { h, newId, put } from "../lib/dom.js";
 import { count, counted, host, language, path, when } from "../lib/format.js";
+import { allSources } from "../lib/live-list.js";
+import { NO_NOTES, noteMarks, remember, star, suggest } from "../lib/notes.js";
 import { badge, empty, heading, loading, tell } from "../lib/ui.js";
 import { tally, virtualList } from "../lib/virtual.js";
+import { notesDialog } from "./page-notes.js";
 
 const BATCH = 500;
 const WAIT_MS = 300;
+const NAMES = ["source", "host", "language", "status", "favorite", "applied", "note_status", "tag"];
 const NARROW = window.matchMedia("(max-width: 720px)");
 
 /** The list as it was left, for the way back from a page. */
@@ -15,15 +19,11 @@ let kept = null;
 
 export async function show({ root, query, signal, setTitle, setQuery }) {
   setTitle("Pages");
-  const filters = {
-    source: query.get("source") ?? "",
-    host: query.get("host") ?? "",
-    language: query.get("language") ?? "",
-    status: query.get("status") ?? "live",
-  };
+  const filters = Object.fromEntries(NAMES.map((name) => [name, query.get(name) ?? ""]));
+  filters.status ||= "live";
   const total = h("span", { role: "status" });
   const place = h("div", null, loading());
-  const { sources } = await get("/api/v2/sources", { signal });
+  const sources = await allSources(signal);
   const head = heading("Pages", { lead: total });
   put(root, head.node, filterBar(filters, sources, change), place);
   let inner = null;
@@ -58,6 +58,7 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
         const { pages, next } = await get("/api/v2/pages", { query: wanted, signal: mine });
         cursor = next;
         const found = pages.map(slim);
+        for (const page of found) remember(page.notes);
         items.push(...found);
         list.add(found);
         kept = { filters: JSON.stringify(filters), items, cursor, top: list.scrolled() };
@@ -108,32 +109,64 @@ function filterBar(filters, sources, change) {
     control("Host", text("host", "Any, or its exact name")),
     control("Language", text("language", "Any, or en, fa, …")),
     control("Status", choice("status", [["live", "Live"], ["gone", "Gone"], ["all", "Any"]])),
+    // Room for facets: fields that the list can be narrowed by.
+    h("details", { class: "more-filters", open: ["favorite", "applied", "note_status", "tag"].some((name) => filters[name]) },
+      h("summary", null, "By notes"),
+      h("div", { class: "filters" },
+        control("Favorite", choice("favorite", [["", "Any"], ["true", "Favorites"], ["false", "Others"]])),
+        control("Applied", choice("applied", [["", "Any"], ["true", "Applied"], ["false", "Not applied"]])),
+        noted("Noted status", "note_status", "status"),
+        noted("Tag", "tag", "tag"))),
   );
+
+  function noted(label, name, kind) {
+    const node = text(name, "Any");
+    const field = control(label, node);
+    field.append(suggest(node, kind));
+    return field;
+  }
 }
 
 /** What a row shows: a hundred thousand whole answers would not be small. */
 function slim(page) {
-  return { id: page.page_id, url: page.url, title: page.title, status: page.status, language: page.language, changed_at: page.changed_at, version: page.version, duplicate: page.duplicate_of !== null };
+  return { id: page.page_id, url: page.url, title: page.title, status: page.status, language: page.language, changed_at: page.changed_at, version: page.version, duplicate: page.duplicate_of !== null, notes: page.notes ?? NO_NOTES };
 }
 
 function pageRow(page) {
+  const title = page.title || path(page.url);
+  const marks = h("span", { class: "marks" });
+  const draw = () => put(marks, noteMarks(page.notes));
+  const changed = (notes) => {
+    page.notes = notes;
+    draw();
+  };
+  const mark = star(page.id, title, page.notes, changed);
+  const edit = h("button", { type: "button", class: "ghost small edit-notes", "aria-label": `Notes: ${title}`, title: "Notes" }, "✎");
+  edit.addEventListener("click", () => notesDialog(page.id, title, page.notes, (notes) => {
+    changed(notes);
+    mark.set(notes);
+  }).catch(tell));
+  draw();
   return h(
     "div",
     { class: "page-row" },
+    mark.node,
     h(
       "div",
       { class: "page-name" },
-      h("a", { href: `#/pages/${page.id}`, class: "strong clip", dir: "auto", lang: page.language }, page.title || path(page.url)),
+      h("a", { href: `#/pages/${page.id}`, class: "strong clip", dir: "auto", lang: page.language }, title),
       h("span", { class: "note clip", dir: "ltr", title: page.url }, host(page.url) + path(page.url)),
     ),
     h(
       "div",
       { class: "page-meta" },
+      marks,
       page.status === "gone" && badge("gone"),
       page.duplicate && badge("skipped", "duplicate"),
       page.version > 1 && badge("updated", counted(page.version, "version")),
       h("span", { class: "lang", title: language(page.language) }, page.language ?? ""),
       when(page.changed_at),
     ),
+    edit,
   );
 }

@@ -1,8 +1,9 @@
 // Search as one types.
 
-import { get, query as read } from "../lib/api.js";
+import { query as read } from "../lib/api.js";
 import { h, newId, put, say } from "../lib/dom.js";
 import { counted, day, host, language, milliseconds, path, percent } from "../lib/format.js";
+import { allSources } from "../lib/live-list.js";
 import { marked } from "../lib/text.js";
 import { empty, facts, heading, loading, problem, tell } from "../lib/ui.js";
 
@@ -37,7 +38,7 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
     run(WAIT_MS);
   });
 
-  const { sources } = await get("/api/v2/sources", { signal });
+  const sources = await allSources(signal);
   put(filters, filterFields());
   filters.open = ["source", "host", "path", "lang", "from", "to"].some((name) => asked[name]);
   run(0);

@@ -4,7 +4,8 @@ import { address, get, key } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { bytes, count, milliseconds, percent, seconds } from "../lib/format.js";
 import { poll } from "../lib/live.js";
-import { badge, facts, heading, keyForm, loading, problem } from "../lib/ui.js";
+import { badge, facts, keyForm, loading, problem } from "../lib/ui.js";
+import { frame } from "./settings-nav.js";
 
 const EVERY_MS = 5000;
 
@@ -26,12 +27,11 @@ export async function show({ root, signal, setTitle }) {
     ["metrics", "Metrics", "For Prometheus"],
   ];
   put(
-    root,
-    heading("Settings").node,
+    frame(root, "#/settings", { title: "Settings" }),
     h("div", { class: "columns" },
       section("Ready", ready),
       section("System", system),
-      section("API key", h("p", null, key() ? "A key is sent with every request of this tab." : "On its own machine Gleaner asks for no key. A server that is reachable from outside does."), keyForm()),
+      section("Key of this tab", h("p", null, key() ? "A key is sent with every request of this tab." : "On its own machine Gleaner asks for no key. A server that is reachable from outside does."), keyForm()),
       section("Documentation", h("ul", { class: "bare docs" }, docs.map(([path, name, note]) => h("li", null, h("a", { href: address(path).href, target: "_blank", rel: "noopener" }, name), h("p", { class: "note" }, note))))),
     ),
   );

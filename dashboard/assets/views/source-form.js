@@ -1,6 +1,7 @@
 // The form of a source: to add one, or to change it.
 
 import { h, newId, put } from "../lib/dom.js";
+import { Wrong, area, input, select, whole } from "../lib/form.js";
 import { parseSeconds, shortSeconds } from "../lib/format.js";
 import { tell } from "../lib/ui.js";
 
@@ -21,6 +22,8 @@ const SCHEDULES = [
 export function sourceForm({ source, verb, save, cancel }) {
   const settings = source?.settings ?? {};
   const field = fields(source, settings);
+  // Pages scraped one by one have a source that begins nowhere.
+  const isWeb = !source || source.seeds.every((seed) => /^https?:/.test(seed));
   const alert = h("p", { class: "form-problem", role: "alert" });
 
   const when = h("div", { class: "when" });
@@ -41,9 +44,8 @@ export function sourceForm({ source, verb, save, cancel }) {
   const form = h(
     "form",
     { class: "card form", novalidate: true },
-    source
-      ? field.name.node
-      : [field.urls.node, field.name.node],
+    isWeb && field.urls.node,
+    field.name.node,
     h("fieldset", null, h("legend", null, "When"), field.schedule.node, when),
     h("fieldset", null, h("legend", null, "How far"), field.pages_max.node, field.scope.node),
     h(
@@ -68,27 +70,21 @@ export function sourceForm({ source, verb, save, cancel }) {
     put(alert);
     try {
       const input = read(field, settings);
-      if (!source) {
-        input.urls = lines(field.urls.control.value);
-        if (input.urls.length === 0) throw new Wrong("Give at least one URL to start at.", field.urls);
-        input.crawl_now = now.checked;
+      if (isWeb) {
+        const urls = lines(field.urls.control.value);
+        if (urls.length === 0) throw new Wrong("Give at least one URL to start at.", field.urls.control);
+        if (urls.join() !== source?.seeds.join()) input.urls = urls;
       }
+      if (!source) input.crawl_now = now.checked;
       await save(input);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Wrong) && error.status === undefined) throw error;
       put(alert, h("span", { dir: "auto" }, error.message));
-      (error.field?.control ?? form.querySelector("textarea, input")).focus();
+      (error.field ?? form.querySelector("textarea, input")).focus();
     }
   }
   return form;
-}
-
-class Wrong extends Error {
-  constructor(message, field) {
-    super(message);
-    this.field = field;
-  }
 }
 
 function fields(source, settings) {
@@ -97,7 +93,7 @@ function fields(source, settings) {
   const text = (value) => (value ?? "").toString();
   const number = { type: "number", min: 0, inputmode: "numeric" };
   return {
-    urls: area("Start URLs", { rows: 3, placeholder: "One address a line, with http or https", dir: "ltr", required: true }),
+    urls: area("Start URLs", { rows: 3, value: source?.seeds.join("\n") ?? "", placeholder: "One address a line, with http or https", dir: "ltr", required: true }, source && "What a source is known by: no two have the same. They cannot change while it is being crawled."),
     name: input("Name", { value: text(source?.name), dir: "auto", placeholder: "The first URL's host" }),
     schedule: select("Crawl it", SCHEDULES, kind),
     every: input("Every", { value: span(source?.every_s) || "1d", placeholder: "6h" }, "Such as 90m, 6h or 1d 12h; at least 1m."),
@@ -114,27 +110,6 @@ function fields(source, settings) {
   };
 }
 
-function labelled(label, control, hint) {
-  const hintId = newId();
-  if (hint) control.setAttribute("aria-describedby", hintId);
-  const node = h("div", { class: "field" }, h("label", { for: control.id }, label), control, hint && h("p", { class: "hint", id: hintId }, hint));
-  return { node, control };
-}
-
-function input(label, props, hint) {
-  return labelled(label, h("input", { id: newId(), type: "text", spellcheck: "false", autocomplete: "off", ...props }), hint);
-}
-
-function area(label, props, hint) {
-  return labelled(label, h("textarea", { id: newId(), spellcheck: "false", ...props }), hint);
-}
-
-export function select(label, options, value) {
-  const control = h("select", { id: newId() }, options.map(([code, name]) => h("option", { value: code }, name)));
-  control.value = value;
-  return labelled(label, control);
-}
-
 function lines(text) {
   return text.split(/[\s]+/).filter(Boolean);
 }
@@ -147,11 +122,7 @@ function read(field, before) {
     else settings[name] = value;
   };
   for (const name of ["pages_max", "delay_ms", "concurrency", "depth_max"]) {
-    const { value } = field[name].control;
-    if (field[name].control.validity.badInput || (value !== "" && !/^\d+$/.test(value))) {
-      throw new Wrong("This is a whole number.", field[name]);
-    }
-    set(name, value === "" ? null : Number(value));
+    set(name, whole(field[name]));
   }
   set("scope", field.scope.control.value);
   set("include", patterns(field.include.control.value));
@@ -168,14 +139,14 @@ function patterns(text) {
 function readSchedule(field) {
   const span = (one) => {
     const s = parseSeconds(one.control.value);
-    if (s === null) throw new Wrong("Give a time such as 90m, 6h or 1d 12h.", one);
+    if (s === null) throw new Wrong("Give a time such as 90m, 6h or 1d 12h.", one.control);
     return s;
   };
   switch (field.schedule.control.value) {
     case "every":
       return { every_s: span(field.every) };
     case "cron":
-      if (!field.cron.control.value.trim()) throw new Wrong("Give a cron expression, such as 0 4 * * 1.", field.cron);
+      if (!field.cron.control.value.trim()) throw new Wrong("Give a cron expression, such as 0 4 * * 1.", field.cron.control);
       return { cron: field.cron.control.value.trim() };
     case "adaptive":
       return { adaptive: { min_s: span(field.least), max_s: span(field.most) } };

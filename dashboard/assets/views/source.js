@@ -3,8 +3,9 @@
 import { get, send } from "../lib/api.js";
 import { foreign, h, newId, outside, put } from "../lib/dom.js";
 import { count, counted, rate, seconds, when } from "../lib/format.js";
+import { confirm } from "../lib/dialog.js";
 import { poll } from "../lib/live.js";
-import { action, confirm, empty, facts, heading, keyedRows, loading, problem, table, tableRow, toast } from "../lib/ui.js";
+import { action, empty, facts, heading, keyedRows, loading, problem, table, tableRow, toast } from "../lib/ui.js";
 import { crawlBar, crawlState, isOver } from "./crawl-parts.js";
 import { sourceForm } from "./source-form.js";
 import { next, schedule } from "./sources.js";
@@ -54,6 +55,7 @@ export async function show({ root, id, signal, setTitle }) {
     put(head, top.node);
     put(about, source.trouble && trouble(source), about_());
     if (held >= 0) controls()[held]?.focus();
+    else if (document.activeElement === document.body) head.querySelector("h1").focus({ preventScroll: true });
   }
 
   function lead() {
@@ -105,7 +107,7 @@ export async function show({ root, id, signal, setTitle }) {
       },
     });
     put(about, form);
-    form.querySelector("input").focus();
+    form.querySelector("textarea, input").focus();
   }
 
   async function remove() {

@@ -1,77 +1,68 @@
-// All sources: what is crawled, how it went, when it is next.
+// All sources: what is crawled, how it goes, when it is next.
 
 import { get } from "../lib/api.js";
 import { foreign, h, put } from "../lib/dom.js";
-import { count, counted, path, host, seconds, when } from "../lib/format.js";
-import { poll } from "../lib/live.js";
-import { empty, heading, keyedRows, loading, problem, table, tableRow } from "../lib/ui.js";
+import { count, counted, path, host, percent, seconds, when } from "../lib/format.js";
+import { liveList } from "../lib/live-list.js";
+import { badge, empty, heading, subNav, tableRow } from "../lib/ui.js";
 import { crawlState } from "./crawl-parts.js";
+import { SOURCES_NAV } from "./crawls.js";
 
 const EVERY_MS = 3000;
+const WAIT_MS = 250;
 /** From so many on, a filter helps more than it clutters. */
 const FILTER_FROM = 8;
+/** Of what was found, failed: from here on worth a look. */
+const FAILED_SHARE = 0.05;
 
-const COLUMNS = [["Name", "name"], ["Starts at", "wide"], ["Pages", "num"], ["Last crawl"], ["Next", "end"]];
+const COLUMNS = [["Name", "name"], ["Health"], ["Starts at", "wide"], ["Pages", "num"], ["Last crawl"], ["Next", "end"]];
 
 export async function show({ root, query, signal, setTitle, setQuery }) {
   setTitle("Sources");
   const add = h("a", { class: "button primary", href: "#/sources/new" }, "Add a source");
-  const body = h("div", null, loading());
-  put(root, heading("Sources", { lead: "Websites that are crawled again and again.", actions: [add] }).node, body);
-
-  const list = table("Sources", COLUMNS);
-  const rows = keyedRows(list.body, sourceRow);
-  const none = h("p", { class: "muted pad", hidden: true }, "No source matches.");
+  let part = query.get("q") ?? "";
+  let timer;
+  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
   const filter = h("input", {
     type: "search",
     "aria-label": "Filter sources by name or URL",
     placeholder: "Filter by name or URL",
-    value: query.get("q") ?? "",
+    value: part,
+    maxlength: 200,
     on: {
       input: () => {
-        setQuery({ q: filter.value });
-        draw();
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          part = filter.value.trim();
+          setQuery({ q: part });
+          list.reset();
+        }, WAIT_MS);
       },
     },
   });
-  const bar = h("div", { class: "filters" }, filter);
-  let sources = [];
-  let built = false;
-
-  function draw() {
-    const words = filter.value.trim().toLowerCase();
-    const fits = (source) => `${source.name} ${source.seeds.join(" ")}`.toLowerCase().includes(words);
-    const found = sources.filter(fits);
-    rows(found, (source) => source.id);
-    list.node.hidden = found.length === 0;
-    none.hidden = found.length > 0;
-    bar.hidden = sources.length < FILTER_FROM && !filter.value;
-  }
-
-  const look = async () => {
-    try {
-      ({ sources } = await get("/api/v2/sources", { signal }));
-    } catch (error) {
-      if (error.name !== "AbortError" && !built) put(body, problem(error, look));
-      throw error;
-    }
-    if (sources.length === 0) {
-      built = false;
-      put(
-        body,
-        empty(
-          "No sources yet",
-          "Tell Gleaner where a website begins. It follows the links from there and comes back as often as you like.",
-          h("a", { class: "button primary", href: "#/sources/new" }, "Add the first source"),
-        ),
-      );
-      return;
-    }
-    if (!built) put(body, bar, h("div", { class: "card flush" }, list.node, none));
-    built = true;
-    draw();
-  };
-  poll(look, EVERY_MS, signal);
+  const bar = h("div", { class: "filters", hidden: true }, filter);
+  const list = liveList({
+    caption: "Sources",
+    columns: COLUMNS,
+    row: sourceRow,
+    read: async ({ limit, after }) => {
+      const { sources, next } = await get("/api/v2/sources", { query: { q: part, limit, after }, signal });
+      bar.hidden = sources.length < FILTER_FROM && !next && !part && document.activeElement !== filter;
+      return { items: sources, next };
+    },
+    nothing: () =>
+      part
+        ? h("p", { class: "muted pad" }, "No source matches.")
+        : empty(
+            "No sources yet",
+            "Tell Gleaner where a website begins. It follows the links from there and comes back as often as you like.",
+            h("a", { class: "button primary", href: "#/sources/new" }, "Add the first source"),
+          ),
+    every_ms: EVERY_MS,
+    signal,
+  });
+  const head = heading("Sources", { lead: "Websites that are crawled again and again.", actions: [add] });
+  put(root, head.node, subNav("Sources and crawls", SOURCES_NAV, "#/sources"), bar, list.node);
 }
 
 function sourceRow(source) {
@@ -85,6 +76,7 @@ function sourceRow(source) {
       h("a", { href: `#/sources/${source.id}`, class: "strong", dir: "auto" }, source.name),
       source.trouble && h("p", { class: "trouble" }, h("span", { "aria-hidden": "true" }, "⚠ "), foreign(source.trouble)),
     ),
+    health(source),
     h("span", { class: "clip", title: seed, dir: "ltr" }, host(seed) + path(seed), more > 0 && h("span", { class: "muted" }, ` and ${counted(more, "more", "more")}`)),
     h("a", { href: `#/pages?source=${source.id}` }, count(source.pages)),
     crawl
@@ -92,6 +84,21 @@ function sourceRow(source) {
       : h("span", { class: "muted" }, "never"),
     h("div", null, next(source), h("div", { class: "note" }, schedule(source))),
   ]);
+}
+
+/** In a word, with the reason behind it. */
+export function health(source) {
+  const crawl = source.last_crawl;
+  const told = (state, word, why) => h("span", { title: why }, badge(state, word));
+  if (source.trouble) return told("failed", "in trouble", source.trouble);
+  if (source.failures_in_a_row > 0) {
+    const n = source.failures_in_a_row;
+    return told("failed", n === 1 ? "last crawl failed" : `${count(n)} failed in a row`, "Its crawls stored nothing.");
+  }
+  if (!crawl) return told("new", "not crawled", "Its first crawl is still to come.");
+  const share = crawl.found > 0 ? crawl.failed / crawl.found : 0;
+  if (share >= FAILED_SHARE) return told("paused", `${percent(share)} failed`, `${counted(crawl.failed, "URL")} of the last crawl failed.`);
+  return told("succeeded", "well", "Its last crawl went well.");
 }
 
 export function next(source) {
@@ -106,7 +113,7 @@ export function schedule(source) {
     const now = source.interval_s ? `, now ${seconds(source.interval_s)}` : "";
     return `every ${seconds(min_s)} to ${seconds(max_s)}${now}`;
   }
-  if (source.cron) return `cron ${source.cron}`;
+  if (source.cron) return `by cron ${source.cron}`;
   if (source.every_s) return `every ${seconds(source.every_s)}`;
   return "when asked";
 }

@@ -3,13 +3,10 @@
 import { get, send } from "../lib/api.js";
 import { h, newId, put, say } from "../lib/dom.js";
 import { count, percent, when } from "../lib/format.js";
-import { poll } from "../lib/live.js";
-import { action, badge, empty, heading, keyedRows, loading, problem, table, tableRow, tell, toast } from "../lib/ui.js";
+import { liveList } from "../lib/live-list.js";
+import { action, badge, empty, heading, tableRow, toast } from "../lib/ui.js";
 
 const EVERY_MS = 2000;
-const STEP = 50;
-/** Rows that are looked at anew; what is below stays as it was loaded. */
-const LIVE_MAX = 500;
 
 const COLUMNS = [["Task", "name"], ["State"], ["Progress", "wide"], ["Priority"], ["Queued"], ["", "end"]];
 const STATES = [["", "Any"], ["scheduled,queued", "Waiting"], ["queued", "Queued"], ["scheduled", "Scheduled"], ["running", "Running"], ["succeeded", "Succeeded"], ["failed", "Failed"], ["dead", "Dead"], ["cancelled", "Cancelled"]];
@@ -17,67 +14,29 @@ const STATES = [["", "Any"], ["scheduled,queued", "Waiting"], ["queued", "Queued
 export async function show({ root, query, signal, setTitle, setQuery }) {
   setTitle("Tasks");
   const filters = { state: query.get("state") ?? "", kind: query.get("kind") ?? "" };
-  const body = h("div", null, loading());
   const summary = h("span");
   const kinds = h("ul", { class: "kinds", "aria-label": "Kinds of task" });
-  const list = table("Tasks, newest first", COLUMNS);
-  const rows = keyedRows(list.body, (task) => taskRow(task, again));
-  const more = h("button", { type: "button", hidden: true }, "Show more");
-  let limit = STEP;
-  let older = [];
-  let next = null;
-  let built = false;
-  let turn;
-
-  const { kinds: known } = await get("/api/v2/tasks/queue/status", { signal });
-  put(root, heading("Tasks", { lead: summary }).node, filterBar(), kinds, body);
-
-  function again() {
-    return turn();
-  }
-
-  async function look() {
-    let answer;
-    try {
-      const both = [get("/api/v2/tasks", { query: { ...filters, limit }, signal }), get("/api/v2/tasks/queue/status", { signal })];
-      const [tasks, queue] = await Promise.all(both);
-      answer = tasks;
+  let drawn = "";
+  const list = liveList({
+    caption: "Tasks, newest first",
+    columns: COLUMNS,
+    row: (task) => taskRow(task, () => list.again()),
+    read: async ({ limit, after }) => {
+      const [tasks, queue] = await Promise.all([
+        get("/api/v2/tasks", { query: { ...filters, limit, before: after }, signal }),
+        get("/api/v2/tasks/queue/status", { signal }),
+      ]);
       say(summary, `${count(queue.queued)} waiting, ${count(queue.running)} running, ${count(queue.scheduled)} for later`);
       drawKinds(queue.kinds);
-    } catch (error) {
-      if (error.name !== "AbortError" && !built) put(body, problem(error, turn));
-      throw error;
-    }
-    if (older.length === 0) next = answer.next;
-    const tasks = [...answer.tasks, ...older];
-    if (tasks.length === 0) {
-      built = false;
-      put(body, nothing(filters));
-      return;
-    }
-    if (!built) put(body, h("div", { class: "card flush" }, list.node), h("p", { class: "results-end" }, more));
-    built = true;
-    rows(tasks, (task) => task.id);
-    more.hidden = next === null;
-  }
-
-  more.addEventListener("click", async () => {
-    more.disabled = true;
-    try {
-      if (limit < LIVE_MAX) {
-        limit = Math.min(limit * 2, LIVE_MAX);
-        await turn();
-      } else {
-        const answer = await get("/api/v2/tasks", { query: { ...filters, before: next, limit: LIVE_MAX }, signal });
-        older = older.concat(answer.tasks);
-        next = answer.next;
-        await turn();
-      }
-    } catch (error) {
-      tell(error);
-    }
-    more.disabled = false;
+      return { items: tasks.tasks, next: tasks.next };
+    },
+    nothing: () => nothing(filters),
+    every_ms: EVERY_MS,
+    signal,
   });
+
+  const { kinds: known } = await get("/api/v2/tasks/queue/status", { signal });
+  put(root, heading("Tasks", { lead: summary }).node, filterBar(), kinds, list.node);
 
   function filterBar() {
     const choice = (label, name, options) => {
@@ -85,16 +44,14 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
       control.value = filters[name];
       control.addEventListener("change", () => {
         filters[name] = control.value;
-        [limit, older, built] = [STEP, [], false];
         setQuery(filters);
-        turn();
+        list.reset();
       });
       return h("div", { class: "field" }, h("label", { for: control.id }, label), control);
     };
     return h("div", { class: "filters", role: "group", "aria-label": "Filter tasks" }, choice("State", "state", STATES), choice("Kind", "kind", [["", "Any"], ...known.map(({ kind }) => [kind, kind])]));
   }
 
-  let drawn = "";
   function drawKinds(all) {
     const text = JSON.stringify(all.map(({ kind, paused }) => [kind, paused]));
     if (text === drawn) return;
@@ -105,13 +62,11 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
         h("li", null, h("span", null, kind), paused && badge("paused"), action(paused ? "Resume" : "Pause", async () => {
           await send("POST", `/api/v2/tasks/queue/${encodeURIComponent(kind)}/${paused ? "resume" : "pause"}`);
           toast(paused ? `Tasks of the kind ${kind} are begun again.` : `No task of the kind ${kind} is begun until you resume it.`);
-          await turn();
+          await list.again();
         }, { class: "small ghost", "aria-label": `${paused ? "Resume" : "Pause"} tasks of the kind ${kind}` })),
       ),
     );
   }
-
-  turn = poll(look, EVERY_MS, signal);
 }
 
 function nothing({ state, kind }) {

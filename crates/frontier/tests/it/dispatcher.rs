@@ -337,6 +337,44 @@ fn an_open_breaker_lets_one_probe_through_in_time() {
 }
 
 #[test]
+fn a_breaker_of_an_earlier_crawl_stays_open() {
+    let reopened = |policy, since, until| {
+        let mut d = Dispatcher::new(policy);
+        d.reopen_breaker(&key("a.test"), at(since), at(until), at(0));
+        d.robots_known(&key("a.test"), None, at(0), false);
+        d.refill(
+            &key("a.test"),
+            (1..9).map(|id| row("a.test", id)).collect(),
+            false,
+        );
+        d
+    };
+    let mut d = reopened(FULL_SPEED, -4_000, 6_000);
+    let host = d.host(&key("a.test")).expect("known");
+    assert_eq!(host.breaker, BreakerState::Open { until: at(6_000) });
+    assert_eq!(host.broken_since, Some(at(-4_000)));
+    assert_eq!(d.next(at(0)), Next::Wait(at(6_000)));
+    assert_eq!(fetch(&mut d, 6_000), 1);
+    assert_eq!(d.next(at(6_000)), Next::Busy, "the probe is alone");
+    // Broken for longer than its URLs wait: refused at once.
+    let mut d = reopened(FULL_SPEED, -5_000, 6_000);
+    assert!(matches!(d.next(at(0)), Next::Refuse(_)));
+    // Over, too far ahead, or never to open.
+    assert_eq!(fetch(&mut reopened(FULL_SPEED, -9_000, 0), 0), 1);
+    let mut d = reopened(FULL_SPEED, 0, 99_000);
+    assert_eq!(d.next(at(0)), Next::Wait(at(10_000)));
+    let breaker = BreakerPolicy {
+        failures: 0,
+        ..POLICY.breaker
+    };
+    let never = PacePolicy {
+        breaker,
+        ..FULL_SPEED
+    };
+    assert_eq!(fetch(&mut reopened(never, 0, 9_000), 0), 1);
+}
+
+#[test]
 fn a_probe_that_says_nothing_is_repeated() {
     let mut d = ready(FULL_SPEED, &[("a.test", 8)]);
     fail_times(&mut d, 3, 0);

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use embed::EmbedError;
 use search::{SearchError, SearchErrorKind};
 use serde::Serialize;
 use store::{StoreError, StoreErrorKind};
@@ -288,6 +289,14 @@ impl ApiError {
         }
         if let Some(error) = error.downcast_ref::<SearchError>() {
             return from_chain(search_code(error.kind()), error);
+        }
+        if let Some(refused) = error.downcast_ref::<guard::Refused>() {
+            return ApiError::new(Code::Unavailable, refused.to_string());
+        }
+        if let Some(error) = error.downcast_ref::<EmbedError>()
+            && error.is_temporary()
+        {
+            return from_chain(Code::Unavailable, error);
         }
         if error.is::<UsageError>() {
             return ApiError::invalid(format!("{error:#}"));

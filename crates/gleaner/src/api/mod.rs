@@ -17,6 +17,7 @@ mod error;
 mod etag;
 mod events;
 mod extract;
+mod history;
 mod known_keys;
 mod known_quotas;
 mod limits;

@@ -1,6 +1,7 @@
 //! The last requests, remembered for whoever asks how it goes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,16 +26,27 @@ pub struct Seen {
 /// The last requests, newest at the end.
 #[derive(Debug, Default)]
 pub struct Recent {
+    requests: AtomicU64,
+    errors: AtomicU64,
     seen: Mutex<VecDeque<Seen>>,
 }
 
 impl Recent {
     pub fn add(&self, seen: Seen) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let failed = u64::from(seen.status >= 400);
+        self.errors.fetch_add(failed, Ordering::Relaxed);
         let mut all = self.lock();
         if all.len() == REMEMBERED {
             all.pop_front();
         }
         all.push_back(seen);
+    }
+
+    /// Requests since the start, and those answered with 4xx or 5xx.
+    pub fn totals(&self) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.requests), read(&self.errors))
     }
 
     /// Of one tenant, newest first.

@@ -2,31 +2,33 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::Server as OpenApiServer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{
-    admin, bulk, compat, crawls, monitoring, pages, records, search, sources, tasks, webhooks,
+    admin, bulk, cache, compat, crawls, history, monitoring, pages, records, search, sources,
+    tasks, webhooks,
 };
 use super::state::Api;
 use super::{dashboard, docs, etag, metrics};
@@ -100,8 +102,9 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(monitoring::request_stats))
         .routes(routes!(monitoring::slow_requests))
         .routes(routes!(monitoring::errors))
-        .routes(routes!(monitoring::cache_stats))
-        .routes(routes!(monitoring::clear_cache))
+        .routes(routes!(history::history))
+        .routes(routes!(cache::stats))
+        .routes(routes!(cache::clear))
         .routes(routes!(monitoring::system_status))
         .routes(routes!(compat::create_and_crawl))
         .routes(routes!(admin::keys, admin::create_key))
@@ -138,10 +141,13 @@ pub fn router(api: Api) -> Router {
     let (open, open_document) = open().split_for_parts();
     let mut document = known_document;
     document.merge(open_document);
+    // Seen from the document, so that calls stay below a proxy's prefix, too.
+    document.servers = Some(vec![OpenApiServer::new("./")]);
     let known = known
         .route("/metrics", get(metrics::of_all))
         .layer(middleware::from_fn_with_state(api.clone(), know_caller));
-    let swagger = SwaggerUi::new("/docs").url("/openapi.json", document);
+    // Relative to `docs/`, so that all of it works below a proxy's prefix.
+    let swagger = SwaggerUi::new("/").config(SwaggerConfig::from("../openapi.json"));
     let limits = &api.services.app.config.api;
     let cors = cors(&limits.cors_origins);
     // Event streams are small and must not wait in a compressor's buffer.
@@ -150,8 +156,13 @@ pub fn router(api: Api) -> Router {
         .merge(known)
         .merge(open)
         .merge(dashboard::router())
+        .route("/openapi.json", get(|| async { Json(document) }))
+        .route(
+            "/docs",
+            get(|| async { (StatusCode::SEE_OTHER, [(LOCATION, "docs/")]) }),
+        )
         .route("/docs/errors", get(|| async { Html(docs::errors()) }))
-        .merge(Router::from(swagger))
+        .nest("/docs/", Router::from(swagger))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(cors)

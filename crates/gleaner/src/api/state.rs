@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use guard::{Cache, RateLimiter};
 use tokio::sync::Semaphore;
 
 use super::error::{ApiError, Code};
 use super::events::Events;
+use super::history::History;
 use super::known_keys::KnownKeys;
 use super::known_quotas::KnownQuotas;
 use super::recent::Recent;
@@ -28,6 +30,7 @@ pub struct Api {
     pub searching: Arc<Searching>,
     pub events: Arc<Events>,
     pub recent: Arc<Recent>,
+    pub history: Arc<History>,
     pub log: Option<Arc<RequestLog>>,
     pub keys: Arc<KnownKeys>,
     pub limiter: Arc<RateLimiter>,
@@ -64,16 +67,25 @@ impl Api {
         searching: Arc<Searching>,
         events: Arc<Events>,
         listen: SocketAddr,
-    ) -> Api {
-        let cache = Cache::open(&services.app.cache_options(), services.app.clock.clone());
+    ) -> Result<Api> {
+        let clock = &services.app.clock;
+        let cache = Arc::new(Cache::open(&services.app.cache_options(), clock.clone()));
+        let recent: Arc<Recent> = Arc::default();
+        let history = History::start(
+            &services.store,
+            recent.clone(),
+            cache.clone(),
+            clock.clone(),
+        )?;
         let limits = &services.app.config.api;
-        Api {
-            recent: Arc::default(),
+        Ok(Api {
+            recent,
+            history: Arc::new(history),
             log: start_log(&services),
             keys: Arc::default(),
             limiter: Arc::new(RateLimiter::new(LIMITED_KEYS_MAX)),
             quotas: Arc::default(),
-            cache: Arc::new(cache),
+            cache,
             started: Instant::now(),
             places: Arc::new(Semaphore::new(limits.requests_max.max(1))),
             threads: Arc::new(Semaphore::new(limits.threads.max(1))),
@@ -81,7 +93,7 @@ impl Api {
             searching,
             events,
             listen,
-        }
+        })
     }
 
     /// Runs work that blocks, away from the threads that serve connections.

@@ -329,6 +329,9 @@ pub struct SourceAddArgs {
 #[derive(Clone, Debug, Args)]
 pub struct SourceEditArgs {
     pub id: i64,
+    /// Begin its crawls here instead; repeat for several
+    #[arg(long = "url", value_name = "URL")]
+    pub urls: Vec<String>,
     #[arg(long)]
     pub name: Option<String>,
     /// false: no longer crawled by schedule

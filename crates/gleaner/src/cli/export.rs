@@ -11,7 +11,7 @@ use super::data_args::ExportArgs;
 use super::output::{Exit, json_line, note, thousands};
 use crate::app::App;
 use crate::operations::export::Export;
-use crate::operations::records::moment;
+use crate::operations::moment;
 use crate::operations::sources;
 
 pub fn run(app: &App, args: &ExportArgs) -> Result<Exit> {

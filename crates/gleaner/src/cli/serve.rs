@@ -37,7 +37,7 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     let services = Arc::new(Services::start(&app, store, Arc::default())?);
     let searching = Arc::new(Searching::new(services.clone()));
     let events = Arc::new(Events::start(&services.store, app.config.api.streams_max)?);
-    let api = Api::new(services.clone(), searching.clone(), events, bound.address());
+    let api = Api::new(services.clone(), searching.clone(), events, bound.address())?;
     let server = bound.serve(api::router(api))?;
     let roles = if args.no_workers {
         None

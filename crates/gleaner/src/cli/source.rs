@@ -161,6 +161,7 @@ fn edit(app: &App, args: &SourceEditArgs) -> Result<Exit> {
     }
     let settings = typed_over(&before, &args.settings)?;
     let edit = EditSource {
+        urls: (!args.urls.is_empty()).then(|| args.urls.clone()),
         name: args.name.clone(),
         active: args.active,
         schedule,

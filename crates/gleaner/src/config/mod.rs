@@ -131,6 +131,8 @@ pub struct EmbedSettings {
     pub timeout_ms: u64,
     pub query_prefix: String,
     pub passage_prefix: String,
+    pub breaker_failures: u32,
+    pub breaker_open_s: u64,
     pub cache_days: u64,
 }
 

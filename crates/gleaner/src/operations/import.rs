@@ -10,7 +10,7 @@ use extract::{ExtractInput, ExtractLimits, Extracted, fingerprint};
 use store::{NewTask, NotesPatch, PageUpsert, PageVisit, UpsertOutcome};
 use types::{CanonicalUrl, Change, Page, Record, SourceId, TenantId};
 
-use super::records::moment;
+use super::moment;
 use super::sources;
 use crate::app::parse_seed;
 use crate::pipeline::start;

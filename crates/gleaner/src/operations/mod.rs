@@ -9,3 +9,21 @@ pub mod sources;
 pub mod tasks;
 pub mod tenants;
 pub mod webhooks;
+
+use anyhow::Result;
+use types::Timestamp;
+
+use crate::app::UsageError;
+
+/// A moment as RFC 3339 writes it.
+pub fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let time: jiff::Timestamp = text.parse().map_err(|_| {
+        UsageError(format!(
+            "{name}: `{text}` is no time such as 2024-05-31T12:00:00Z"
+        ))
+    })?;
+    Ok(Some(Timestamp(time.as_millisecond())))
+}

@@ -9,6 +9,7 @@ use store::{
 use types::{Availability, PageId, RecordKind, SourceId, TenantId, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 
+use super::moment;
 use crate::app::UsageError;
 use crate::view::{FacetView, RecordListView, RecordRowView};
 
@@ -338,17 +339,4 @@ fn check_range(name: &str, number: usize, most: usize) -> Result<()> {
         return Ok(());
     }
     Err(UsageError(format!("{name} is 1 to {most}, not {number}")).into())
-}
-
-/// A moment as RFC 3339 writes it.
-pub fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    let time: jiff::Timestamp = text.parse().map_err(|_| {
-        UsageError(format!(
-            "{name}: `{text}` is no time such as 2024-05-31T12:00:00Z"
-        ))
-    })?;
-    Ok(Some(Timestamp(time.as_millisecond())))
 }

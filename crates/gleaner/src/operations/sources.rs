@@ -81,6 +81,8 @@ pub fn add(app: &App, store: &Store, tenant: TenantId, add: AddSource) -> Result
 /// What of a source is to be another; `None` stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct EditSource {
+    /// Where its crawls begin: what the source is known by.
+    pub urls: Option<Vec<String>>,
     pub name: Option<String>,
     pub active: Option<bool>,
     pub schedule: Option<SourceSchedule>,
@@ -101,10 +103,25 @@ pub fn edit(
     if let Some(schedule) = &edit.schedule {
         check_schedule(schedule)?;
     }
+    let urls = edit.urls.as_deref().map(seeds).transpose()?;
+    if urls.is_some() && !old.seeds.iter().all(|seed| parse_seed(seed).is_ok()) {
+        let problem = "pages that were scraped one by one have no start URLs to change";
+        return Err(UsageError(problem.to_owned()).into());
+    }
     if let Some(settings) = &edit.settings {
         settings.check().map_err(UsageError)?;
+    }
+    if urls.is_some() || edit.settings.is_some() {
+        let settings = match &edit.settings {
+            Some(settings) => settings.clone(),
+            None => SourceSettings::from_json(&old.settings)?,
+        };
+        let seeds = match &urls {
+            Some(urls) => urls.clone(),
+            None => seeds(&old.seeds)?,
+        };
         let crawl = settings.over(&app.config.crawl);
-        start::scope_of(&seeds(&old.seeds)?, &crawl).map_err(wrong_settings)?;
+        start::scope_of(&seeds, &crawl).map_err(wrong_settings)?;
     }
     let settings = edit
         .settings
@@ -113,6 +130,7 @@ pub fn edit(
     store.edit_source(
         old.id,
         SourceEdit {
+            seeds: urls.map(|urls| urls.iter().map(ToString::to_string).collect()),
             name: edit.name,
             active: edit.active,
             settings: settings.filter(|settings| *settings != old.settings),

@@ -14,6 +14,7 @@ use store::{CrawlControl, FrontierKind, FrontierRow, NewUrl, Visit, VisitResult}
 use tokio::sync::{mpsc, watch};
 use types::{CanonicalUrl, FailReason, HostKey, SkipReason, Timestamp};
 
+use super::breakers::Breakers;
 use super::fetching::{Job, Response, Signal};
 use super::lease::{HostLease, stopped};
 use super::plan::{CrawlPlan, CrawlStages};
@@ -58,6 +59,7 @@ pub(super) struct Coordinator<'a> {
     stored: u64,
     seed_rows: HashMap<i64, CanonicalUrl>,
     seed_endings: Vec<(CanonicalUrl, Ending)>,
+    breakers: Breakers,
     control: CrawlControl,
     stop: watch::Receiver<bool>,
     channels: Channels,
@@ -78,8 +80,8 @@ impl<'a> Coordinator<'a> {
         stages: &'a CrawlStages,
         channels: Channels,
         stop: watch::Receiver<bool>,
-    ) -> Coordinator<'a> {
-        Coordinator {
+    ) -> Result<Coordinator<'a>> {
+        Ok(Coordinator {
             plan,
             stages,
             dispatcher: Dispatcher::new(plan.pace),
@@ -89,10 +91,11 @@ impl<'a> Coordinator<'a> {
             stored: 0,
             seed_rows: HashMap::new(),
             seed_endings: Vec::new(),
+            breakers: Breakers::load(&stages.store, plan.tenant)?,
             control: CrawlControl::Run,
             stop,
             channels,
-        }
+        })
     }
 
     pub(super) async fn run(
@@ -105,7 +108,7 @@ impl<'a> Coordinator<'a> {
         self.count_stored(&row.counts);
         self.control = row.control;
         for host in self.stages.store.queued_hosts(self.plan.crawl)? {
-            self.dispatcher.add_work(&host);
+            self.add_work(&host);
         }
         let mut interrupted = *stop.borrow();
         let mut stoppable = true;
@@ -213,7 +216,7 @@ impl<'a> Coordinator<'a> {
                 if let Some(again) = signal.retry {
                     self.dispatcher.retry(again);
                 }
-                Ok(())
+                Ok(self.breakers.heard(&self.dispatcher, &host)?)
             }
             Event::Written(Written::Committed {
                 report,
@@ -226,7 +229,7 @@ impl<'a> Coordinator<'a> {
                 self.control = report.control;
                 self.count_stored(&report.counts);
                 for (host, _) in &report.queued {
-                    self.dispatcher.add_work(host);
+                    self.add_work(host);
                 }
                 for ending in endings {
                     if let Some(url) = self.seed_rows.get(&ending.row) {
@@ -239,6 +242,12 @@ impl<'a> Coordinator<'a> {
                 Err(error).context("save crawled pages; what was saved before is safe")
             }
         }
+    }
+
+    fn add_work(&mut self, host: &HostKey) {
+        let now = self.stages.clock.now();
+        self.breakers.meet(&mut self.dispatcher, host, now);
+        self.dispatcher.add_work(host);
     }
 
     fn count_stored(&mut self, counts: &store::CrawlCounts) {
@@ -320,7 +329,7 @@ impl<'a> Coordinator<'a> {
                 })
                 .collect();
             for (host, _) in self.stages.store.add_urls(self.plan.crawl, urls)? {
-                self.dispatcher.add_work(&host);
+                self.add_work(&host);
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use store::{CrawlControl, CrawlRow, CrawlStatus};
+use store::{CrawlControl, CrawlRow};
 use tokio::sync::{mpsc, watch};
 use types::{CanonicalUrl, SkipReason};
 
@@ -34,13 +34,20 @@ pub struct CrawlReport {
     pub seed_endings: Vec<(CanonicalUrl, Ending)>,
 }
 
-/// Runs a crawl to its end, or until `stop` is set or it is asked to pause or
-/// to end. What is under way is finished and stored in any case.
-pub fn run(
+/// A run of a crawl, whose end is not in the store yet.
+pub(super) struct Ran {
+    pub(super) interrupted: bool,
+    pub(super) seed_endings: Vec<(CanonicalUrl, Ending)>,
+}
+
+/// Works until nothing is queued any more, or until `stop` is set or the crawl
+/// is asked to pause or to end. What is under way is finished and stored in any
+/// case.
+pub(super) fn run(
     plan: &CrawlPlan,
     stages: &CrawlStages,
     stop: watch::Receiver<bool>,
-) -> Result<CrawlReport> {
+) -> Result<Ran> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -105,8 +112,8 @@ pub fn run(
             visits: visits_in,
             body_bytes: body_bytes.clone(),
         };
-        let coordinator = Coordinator::new(plan, stages, channels, stop.clone());
-        let coordinated = runtime.block_on(coordinator.run(events, stop));
+        let coordinated = Coordinator::new(plan, stages, channels, stop.clone())
+            .and_then(|coordinator| runtime.block_on(coordinator.run(events, stop)));
         // Requests still under way after an error hold the stages' channels open.
         drop(runtime);
         leases_done.store(true, Ordering::Relaxed);
@@ -121,27 +128,14 @@ pub fn run(
             .release_host_lease(host, &plan.lease_owner, *rest_until)?;
     }
     stages.store.release_host_leases(&plan.lease_owner, now)?;
-    let row = if outcome.interrupted {
-        stages.metrics.crawls.ended("interrupted");
-        stages.store.crawl(plan.crawl)?
-    } else {
-        stages.metrics.crawls.ended("completed");
-        if outcome.limit_reached {
-            let detail = format!("more than {} pages", plan.pages_max);
-            stages
-                .store
-                .skip_queued(plan.crawl, SkipReason::PageLimit, &detail)?;
-        }
+    if !outcome.interrupted && outcome.limit_reached {
+        let detail = format!("more than {} pages", plan.pages_max);
         stages
             .store
-            .finish_crawl(plan.crawl, CrawlStatus::Completed, None)?
-    };
-    stages.progress.set_counts(&row.counts);
-    Ok(CrawlReport {
+            .skip_queued(plan.crawl, SkipReason::PageLimit, &detail)?;
+    }
+    Ok(Ran {
         interrupted: outcome.interrupted,
-        control: row.control,
-        left_out: stages.links.left_out(),
         seed_endings: outcome.seed_endings,
-        row,
     })
 }

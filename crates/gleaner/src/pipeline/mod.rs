@@ -8,6 +8,7 @@
 //! bounded channels; full means slower, never bigger.
 
 pub mod backlog;
+mod breakers;
 mod coordinator;
 pub mod crawl;
 pub mod fetching;

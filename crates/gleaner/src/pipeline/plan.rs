@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use frontier::PacePolicy;
 use store::{NewTask, Store};
-use types::{CanonicalUrl, Clock, CrawlId};
+use types::{CanonicalUrl, Clock, CrawlId, TenantId};
 
 use super::fetching::Fetching;
 use super::links::Links;
@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub struct CrawlPlan {
     pub crawl: CrawlId,
+    pub tenant: TenantId,
     /// Holder of this run's host leases; begins with the store's instance, so
     /// that the leases of a killed process are known to be nobody's.
     pub lease_owner: String,

@@ -59,15 +59,38 @@ pub fn run(
 ) -> Result<CrawlReport> {
     let start = Instant::now();
     let (plan, stages) = plan(services, order, progress)?;
-    let report = crawl::run(&plan, &stages, stop);
+    let store = &services.store;
+    let ran = crawl::run(&plan, &stages, stop);
     // Also after a failure: what was stored can be found.
     let flushed = services.flush_index();
     let active_ms = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
-    services.store.add_active_ms(order.crawl, active_ms)?;
-    let mut report = report?;
-    flushed?;
-    report.row = services.store.crawl(order.crawl)?;
-    Ok(report)
+    let ran = match (ran, flushed) {
+        (Ok(ran), Ok(())) => ran,
+        (ran, flushed) => {
+            store.add_active_ms(order.crawl, active_ms)?;
+            flushed?;
+            return Err(ran
+                .err()
+                .context("bug: neither the crawl nor the index failed")?);
+        }
+    };
+    let row = if ran.interrupted {
+        services.metrics.crawls.ended("interrupted");
+        store.add_active_ms(order.crawl, active_ms)?;
+        store.crawl(order.crawl)?
+    } else {
+        services.metrics.crawls.ended("completed");
+        // Its end and its figures are seen together.
+        store.complete_crawl(order.crawl, active_ms)?
+    };
+    progress.set_counts(&row.counts);
+    Ok(CrawlReport {
+        interrupted: ran.interrupted,
+        control: row.control,
+        left_out: stages.links.left_out(),
+        seed_endings: ran.seed_endings,
+        row,
+    })
 }
 
 fn plan(
@@ -135,6 +158,7 @@ fn plan(
     };
     let plan = CrawlPlan {
         crawl: order.crawl,
+        tenant: order.tenant,
         lease_owner: format!("{}:crawl{}", store.instance(), order.crawl),
         seeds: order.seeds.clone(),
         pace: pace(settings, &order.seeds),

@@ -67,9 +67,15 @@ pub struct Running {
 impl Running {
     /// Starts `args` and reads the address from the JSON line's `field`.
     pub fn start(dir: &Path, args: &[&str], field: &str) -> Running {
+        Running::start_with(dir, args, field, &[])
+    }
+
+    /// The same with some settings of its own.
+    pub fn start_with(dir: &Path, args: &[&str], field: &str, env: &[(&str, &str)]) -> Running {
         let mut child = command(dir, args)
             .arg("--json")
             .env("GLEANER__EMBED__PROVIDER", "off")
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -87,6 +93,10 @@ impl Running {
     }
 
     pub fn serve(dir: &Path) -> Running {
+        Running::serve_with(dir, &[])
+    }
+
+    pub fn serve_with(dir: &Path, env: &[(&str, &str)]) -> Running {
         let args = [
             "serve",
             "--listen",
@@ -94,7 +104,7 @@ impl Running {
             "--allow-private",
             "127.0.0.0/8",
         ];
-        Running::start(dir, &args, "listening")
+        Running::start_with(dir, &args, "listening", env)
     }
 
     pub fn get(&self, path: &str) -> Answer {

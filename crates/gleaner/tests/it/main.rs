@@ -21,5 +21,6 @@ mod tasks;
 mod tenants;
 mod tidy;
 mod tools;
+mod watching;
 mod webhook_care;
 mod webhooks;

@@ -286,7 +286,16 @@ fn t1_no_tenant_sees_another() {
         !own["routes"].to_string().contains("POST /api/v2/sources\""),
         "{own}"
     );
-    for path in ["/metrics", "/api/v2/admin/tenants", "/api/v2/cache/stats"] {
+    assert_eq!(
+        theirs.get("/api/v2/crawls").is(200).json()["crawls"],
+        json!([])
+    );
+    for path in [
+        "/metrics",
+        "/api/v2/admin/tenants",
+        "/api/v2/cache/stats",
+        "/api/v2/metrics/history",
+    ] {
         assert_eq!(theirs.get(path).is(403).error(), "forbidden", "{path}");
     }
     let other = theirs.get("/api/v2/admin/keys?tenant=1");

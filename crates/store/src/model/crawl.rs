@@ -162,8 +162,16 @@ pub struct HostRow {
     pub lease_owner: Option<String>,
     /// End of the owner's lease; without an owner, of the host's rest.
     pub lease_until: Option<Timestamp>,
-    /// Snapshot of the host's circuit breaker; JSON, opaque here.
-    pub breaker: Option<String>,
+}
+
+/// The circuit breaker of a host that kept failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostBreaker {
+    pub host: HostKey,
+    /// When it opened first, since when the host has not answered well.
+    pub broken_since: Timestamp,
+    /// No request is sent before.
+    pub open_until: Timestamp,
 }
 
 /// The answer to asking for a host.

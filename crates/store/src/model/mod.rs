@@ -14,7 +14,7 @@ mod webhook;
 
 pub use crawl::{
     BatchReport, CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, FrontierKind,
-    FrontierRow, HostRow, Lease, NewUrl, PageUpsert, PageVisit, ReasonCount, TakenUp,
+    FrontierRow, HostBreaker, HostRow, Lease, NewUrl, PageUpsert, PageVisit, ReasonCount, TakenUp,
     UpsertOutcome, Visit, VisitResult,
 };
 pub use cursor::{PageCursor, PageSort};

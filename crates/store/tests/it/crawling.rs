@@ -76,6 +76,21 @@ fn active_time_adds_up() {
 }
 
 #[test]
+fn a_crawl_ends_with_its_time() {
+    let site = Site::new();
+    let crawl = site.crawl(&["a"]);
+    let too_early = site.store.complete_crawl(crawl, 40).unwrap_err();
+    assert_eq!(too_early.kind(), StoreErrorKind::Conflict);
+    assert_eq!(site.store.crawl(crawl).unwrap().active_ms, 0);
+    site.store
+        .skip_queued(crawl, SkipReason::PageLimit, "")
+        .unwrap();
+    let row = site.store.complete_crawl(crawl, 40).unwrap();
+    assert_eq!((row.status, row.active_ms), (CrawlStatus::Completed, 40));
+    assert_eq!(site.store.newest_crawls_fetched(9).unwrap(), [(crawl, 0)]);
+}
+
+#[test]
 fn replaying_a_batch_changes_nothing() {
     let site = Site::new();
     let crawl = site.crawl(&["a", "b"]);

@@ -1,7 +1,7 @@
 //! The durable queue and its hosts.
 
-use store::{CrawlBatch, CrawlStatus, FrontierKind, NewUrl, VisitResult};
-use types::{HostKey, SkipReason, Timestamp};
+use store::{CrawlBatch, CrawlStatus, FrontierKind, HostBreaker, NewUrl, VisitResult};
+use types::{HostKey, SkipReason, TenantId, Timestamp};
 
 use crate::support::{Site, page, page_url, stored, url, visit};
 
@@ -136,26 +136,51 @@ fn pruning_forgets_urls_of_old_finished_crawls_only() {
 }
 
 #[test]
-fn hosts_remember_robots_and_breaker() {
+fn t1_open_breakers_are_known_to_the_tenant_that_found_them() {
+    let site = Site::new();
+    let other = site.store.create_tenant("other").unwrap().id;
+    let breaker = |host: &str, open_until| HostBreaker {
+        host: url(&format!("http://{host}/")).host_key(),
+        broken_since: Timestamp(1_000_000),
+        open_until: Timestamp(open_until),
+    };
+    let (a, b) = (
+        breaker("a.example", 1_000_010),
+        breaker("b.example", 1_000_020),
+    );
+    let ours = TenantId::DEFAULT;
+    for (tenant, breaker) in [(ours, &a), (ours, &b), (other, &a)] {
+        site.store.save_breaker(tenant, breaker).unwrap();
+    }
+    let open = |tenant, limit| site.store.open_breakers(tenant, limit).unwrap();
+    assert_eq!(open(ours, 9), [b.clone(), a.clone()]);
+    assert_eq!(open(ours, 1), std::slice::from_ref(&b));
+    site.store.forget_breaker(other, &a.host).unwrap();
+    assert_eq!((open(other, 9), open(ours, 9).len()), (vec![], 2));
+    let longer = breaker("a.example", 1_000_030);
+    site.store.save_breaker(ours, &longer).unwrap();
+    assert_eq!(open(ours, 9), [longer.clone(), b]);
+    site.clock.set(Timestamp(1_000_020));
+    assert_eq!(open(ours, 9), [longer]);
+    site.clock.set(Timestamp(1_000_030));
+    assert_eq!(open(ours, 9), []);
+}
+
+#[test]
+fn hosts_remember_robots() {
     let site = Site::new();
     let host = url("http://robots.example/").host_key();
     assert_eq!(site.store.host(&host).unwrap(), None);
     site.store
         .save_robots(&host, 200, b"User-agent: *")
         .unwrap();
-    site.store.save_breaker(&host, Some("{}")).unwrap();
     let row = site.store.host(&host).unwrap().unwrap();
     assert_eq!(
         (row.robots_status, row.robots_body.as_slice()),
         (Some(200), &b"User-agent: *"[..])
     );
     assert_eq!(row.robots_fetched_at, Some(Timestamp(1_000_000)));
-    assert_eq!(row.breaker.as_deref(), Some("{}"));
     site.store.save_robots(&host, 0, b"").unwrap();
-    site.store.save_breaker(&host, None).unwrap();
     let row = site.store.host(&host).unwrap().unwrap();
-    assert_eq!(
-        (row.robots_status, row.robots_body.len(), row.breaker),
-        (Some(0), 0, None)
-    );
+    assert_eq!((row.robots_status, row.robots_body.len()), (Some(0), 0));
 }

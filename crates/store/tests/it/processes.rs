@@ -451,7 +451,7 @@ fn commits_are_heard_here_and_seen_from_elsewhere() {
     // Fails without the noise of a panic.
     let failing = first.on_commit(Arc::new(|| std::panic::resume_unwind(Box::new(()))));
     for (store, heard) in [(&first, 1), (&second, 1), (&first, 2)] {
-        store.save_breaker(&host, Some("x")).unwrap();
+        store.save_robots(&host, 200, b"x").unwrap();
         assert_eq!(rung.load(Ordering::SeqCst), heard);
     }
     let unknown = first.add_active_ms(CrawlId(9), 1).unwrap_err();
@@ -459,7 +459,7 @@ fn commits_are_heard_here_and_seen_from_elsewhere() {
     assert_eq!(rung.load(Ordering::SeqCst), 2, "nothing was committed");
     drop(listening);
     drop(failing);
-    first.save_breaker(&host, Some("y")).unwrap();
+    first.save_robots(&host, 200, b"y").unwrap();
     assert_eq!(rung.load(Ordering::SeqCst), 2);
 
     let mut value = 0;
@@ -474,7 +474,7 @@ fn commits_are_heard_here_and_seen_from_elsewhere() {
         let value = value.to_string();
         let before = watcher.data_version().unwrap();
         assert_eq!(watcher.data_version().unwrap(), before);
-        writer.save_breaker(&host, Some(&value)).unwrap();
+        writer.save_robots(&host, 200, value.as_bytes()).unwrap();
         assert_ne!(watcher.data_version().unwrap(), before);
     }
     let only = memory.instance().to_owned();
@@ -494,11 +494,11 @@ fn a_program_that_is_not_ours_is_named_plainly() {
     let shell = rusqlite::Connection::open(dir.path().join("gleaner.db")).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let host = url("https://site.example/").host_key();
-    let error = store.save_breaker(&host, Some("x")).unwrap_err();
+    let error = store.save_robots(&host, 200, b"x").unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Locked { pid: None });
     assert!(error.to_string().contains("another program"), "{error}");
     assert!(!error.to_string().contains("database is locked"), "{error}");
     assert!(std::error::Error::source(&error).is_none());
     shell.execute_batch("COMMIT").unwrap();
-    store.save_breaker(&host, Some("x")).unwrap();
+    store.save_robots(&host, 200, b"x").unwrap();
 }

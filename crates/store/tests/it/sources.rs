@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use store::{
     CrawlStatus, IntervalBounds, NewSource, NewSourceSpec, PageFilter, PageStatus, SourceEdit,
-    SourceOutcome, SourceSchedule, StoreErrorKind,
+    SourceOutcome, SourceRow, SourceSchedule, StoreError, StoreErrorKind,
 };
 use types::{FailReason, SourceId, TenantId, Timestamp};
 
@@ -167,6 +167,56 @@ fn an_edit_changes_what_it_names() {
     assert_eq!(site.store.edit_source(id, edit).unwrap().interval, None);
     let unknown = site.store.edit_source(SourceId(99), SourceEdit::default());
     assert_eq!(unknown.unwrap_err().kind(), StoreErrorKind::NotFound);
+}
+
+fn begin_at(site: &Site, id: SourceId, seed: &str) -> Result<SourceRow, StoreError> {
+    let seeds = Some(vec![seed.to_owned()]);
+    let edit = SourceEdit {
+        seeds,
+        ..SourceEdit::default()
+    };
+    site.store.edit_source(id, edit)
+}
+
+#[test]
+fn seeds_stay_while_a_crawl_from_them_has_not_ended() {
+    let site = Site::new();
+    let crawl = site.crawl(&["a"]);
+    let refused = begin_at(&site, site.source, "moved").unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict);
+    assert!(
+        refused.to_string().contains(&format!("crawl {crawl} ")),
+        "{refused}"
+    );
+    let same = site.store.source(site.source).unwrap().unwrap().seeds;
+    let edit = SourceEdit {
+        seeds: Some(same),
+        ..SourceEdit::default()
+    };
+    site.store.edit_source(site.source, edit).unwrap();
+    site.store.cancel_crawl(crawl).unwrap();
+    assert_eq!(
+        begin_at(&site, site.source, "moved").unwrap().seeds,
+        ["moved"]
+    );
+}
+
+#[test]
+fn a_removed_source_gives_its_seeds_up() {
+    let site = Site::new();
+    let removed = site.store.add_source(spec("x")).unwrap();
+    let other = site.store.add_source(spec("y")).unwrap();
+    let taken = begin_at(&site, other, "x").unwrap_err();
+    assert!(
+        taken.to_string().contains(&format!("source {removed} ")),
+        "{taken}"
+    );
+    site.store.remove_source(removed, true).unwrap();
+    assert_eq!(begin_at(&site, other, "x").unwrap().id, other);
+    // Its old seeds make a new source, not the removed one again.
+    begin_at(&site, other, "z").unwrap();
+    let again = site.store.add_source(spec("x")).unwrap();
+    assert!(again != removed && again != other);
 }
 
 #[test]

@@ -134,6 +134,11 @@ fn t1_lists_and_numbers_are_of_one_tenant() {
         assert_eq!(crawls(None), [own.crawl]);
         assert_eq!(crawls(Some(own.site.source)), [own.crawl]);
         assert_eq!(crawls(Some(other.site.source)), []);
+        let with = store.sources_with(tenant, "", None, 9).unwrap();
+        assert_eq!(with.iter().map(|row| row.id).collect::<Vec<_>>(), sources);
+        let both = [own.site.source, other.site.source];
+        let names = store.source_names(tenant, &both).unwrap();
+        assert_eq!(names.into_keys().collect::<Vec<_>>(), [own.site.source]);
         let keys = store.api_keys(tenant).unwrap();
         assert_eq!(keys.iter().map(|key| key.id).collect::<Vec<_>>(), [own.key]);
         let stats = store.tenant_stats(tenant).unwrap();

@@ -135,6 +135,19 @@ fn sources_are_listed_a_few_at_a_time() {
     let all = site.store.sources(TenantId::DEFAULT).unwrap();
     let page = site.store.sources_page(TenantId::DEFAULT, None, 9).unwrap();
     assert_eq!(page, all);
+    let with = |part: &str, after| -> Vec<_> {
+        let rows = site.store.sources_with(TenantId::DEFAULT, part, after, 9);
+        rows.unwrap().into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(with("Y", None), [y]);
+    assert_eq!(with("removed", None), []);
+    assert_eq!(with("", Some(x)), [y]);
+    assert_eq!(with("%", None), [], "no pattern");
+    let names = site.store.source_names(TenantId::DEFAULT, &[x, removed]);
+    assert_eq!(
+        names.unwrap().into_iter().collect::<Vec<_>>(),
+        [(x, "x".to_owned())]
+    );
     // One that was removed is still to be looked at.
     let row = site.store.source_of_tenant(TenantId::DEFAULT, removed);
     assert!(row.unwrap().unwrap().removed_at.is_some());

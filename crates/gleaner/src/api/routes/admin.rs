@@ -290,6 +290,8 @@ pub struct UsageParams {
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct UsageList {
+    /// Whose use this is, with what it has and what it may have.
+    pub tenant: TenantView,
     /// Days without any use are left out.
     pub usage: Vec<UsageView>,
 }
@@ -315,8 +317,11 @@ pub async fn usage(
         let today = Day::of(now);
         let first = Day(today.0 - i64::from(days) + 1);
         let usage = store.usage(tenant, first, today)?;
-        let usage = usage.iter().map(UsageView::new).collect();
-        Ok(Json(UsageList { usage }))
+        let row = operations::find(store, tenant)?;
+        Ok(Json(UsageList {
+            tenant: operations::view(store, &row)?,
+            usage: usage.iter().map(UsageView::new).collect(),
+        }))
     })
     .await
 }

@@ -19,7 +19,7 @@ use crate::api::extract::Query;
 use crate::api::state::Api;
 use crate::operations::export::Export;
 use crate::operations::import::{Importer, LINE_BYTES_MAX};
-use crate::operations::records::moment;
+use crate::operations::moment;
 use crate::operations::sources;
 use crate::view::{ImportReport, PageLine};
 

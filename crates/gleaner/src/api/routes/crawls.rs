@@ -24,8 +24,10 @@ const LIST_MAX: usize = 500;
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct CrawlListParams {
-    /// Of this source.
-    pub source: i64,
+    /// Of this source; of all sources unless given.
+    pub source: Option<i64>,
+    /// Go on below this crawl: `next` of the answer before.
+    pub before: Option<i64>,
     /// 1 to 500; 50 unless given.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
@@ -33,10 +35,21 @@ pub struct CrawlListParams {
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CrawlList {
-    pub crawls: Vec<CrawlView>,
+    pub crawls: Vec<NamedCrawl>,
+    /// For `before`, when there may be more.
+    pub next: Option<i64>,
 }
 
-/// List the crawls of a source, newest first
+/// A crawl in a list of crawls of several sources.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NamedCrawl {
+    #[serde(flatten)]
+    pub crawl: CrawlView,
+    /// Null when the source was removed.
+    pub source_name: Option<String>,
+}
+
+/// List crawls, newest first
 #[utoipa::path(get, path = "/api/v2/crawls", tag = "crawls", params(CrawlListParams),
     responses((status = 200, body = CrawlList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn list(
@@ -48,10 +61,26 @@ pub async fn list(
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     api.run(move |api| {
         let store = &api.services.store;
-        let source = sources::find(store, caller.tenant, SourceId(params.source))?;
-        let rows = store.crawls(Some(source.id), limit)?;
-        let crawls = rows.iter().map(CrawlView::new).collect();
-        Ok(Json(CrawlList { crawls }))
+        let source = params
+            .source
+            .map(|id| sources::find(store, caller.tenant, SourceId(id)))
+            .transpose()?
+            .map(|source| source.id);
+        let before = params.before.map(CrawlId);
+        let rows = store.tenant_crawls(caller.tenant, source, before, limit)?;
+        let mut ids: Vec<SourceId> = rows.iter().map(|crawl| crawl.source).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let names = store.source_names(caller.tenant, &ids)?;
+        let last = rows.last().map(|crawl| crawl.id.0);
+        let named = |crawl: &CrawlRow| NamedCrawl {
+            crawl: CrawlView::new(crawl),
+            source_name: names.get(&crawl.source).cloned(),
+        };
+        Ok(Json(CrawlList {
+            next: last.filter(|_| rows.len() == limit),
+            crawls: rows.iter().map(named).collect(),
+        }))
     })
     .await
 }

@@ -2,8 +2,10 @@
 
 pub mod admin;
 pub mod bulk;
+pub mod cache;
 pub mod compat;
 pub mod crawls;
+pub mod history;
 pub mod monitoring;
 pub mod pages;
 pub mod records;

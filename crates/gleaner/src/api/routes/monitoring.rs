@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -20,7 +19,7 @@ use crate::view::rfc3339;
 
 const LAST_MAX: usize = 10_000;
 const SHOWN_MAX: usize = 1_000;
-const CACHE_AREAS: [&str; 1] = ["search"];
+const BROKEN_HOSTS_MAX: usize = 100;
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Alive {
@@ -323,128 +322,6 @@ pub struct VectorStats {
     pub failed: u64,
 }
 
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub struct CacheTier {
-    pub hits: u64,
-    pub misses: u64,
-    /// Of those asked for; null before the first.
-    pub hit_rate: Option<f64>,
-    pub entries: u64,
-    pub bytes: u64,
-    pub evictions: u64,
-}
-
-impl From<&guard::TierStats> for CacheTier {
-    fn from(tier: &guard::TierStats) -> CacheTier {
-        CacheTier {
-            hits: tier.hits,
-            misses: tier.misses,
-            hit_rate: tier.hit_rate(),
-            entries: tier.entries,
-            bytes: tier.bytes,
-            evictions: tier.evictions,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CacheArea {
-    pub memory: CacheTier,
-    pub disk: CacheTier,
-    /// Answers that were made, and that others waited for.
-    pub computed: u64,
-    pub shared: u64,
-}
-
-impl From<&guard::AreaStats> for CacheArea {
-    fn from(area: &guard::AreaStats) -> CacheArea {
-        CacheArea {
-            memory: (&area.memory).into(),
-            disk: (&area.disk).into(),
-            computed: area.computed,
-            shared: area.shared,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CacheStats {
-    pub total: CacheArea,
-    pub areas: BTreeMap<String, CacheArea>,
-    /// False: memory alone is used.
-    pub disk_works: bool,
-}
-
-/// Count what the cache keeps
-///
-/// Of all tenants together: for an admin.
-#[utoipa::path(get, path = "/api/v2/cache/stats", tag = "monitoring",
-    responses((status = 200, body = CacheStats), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
-pub async fn cache_stats(
-    State(api): State<Api>,
-    caller: Caller,
-) -> Result<Json<CacheStats>, ApiError> {
-    caller.must_run_the_service()?;
-    api.run(|api| {
-        let stats = api.cache.stats();
-        Ok(Json(CacheStats {
-            total: (&stats.total).into(),
-            areas: stats
-                .areas
-                .iter()
-                .map(|(name, area)| (name.clone(), area.into()))
-                .collect(),
-            disk_works: stats.disk_state == guard::DiskState::On,
-        }))
-    })
-    .await
-}
-
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClearInput {
-    /// `search`; everything unless given.
-    pub area: Option<String>,
-}
-
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Cleared {
-    pub removed: u64,
-}
-
-/// Clear the caller's part of the cache
-///
-/// The body may be left out.
-#[utoipa::path(post, path = "/api/v2/cache/clear", tag = "monitoring", request_body = Option<ClearInput>,
-    responses((status = 200, body = Cleared), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
-pub async fn clear_cache(
-    State(api): State<Api>,
-    caller: Caller,
-    body: Bytes,
-) -> Result<Json<Cleared>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
-    let input: ClearInput = if body.is_empty() {
-        ClearInput::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))?
-    };
-    if let Some(area) = &input.area
-        && !CACHE_AREAS.contains(&area.as_str())
-    {
-        let message = format!(
-            "there is no area `{area}`; there are {}",
-            CACHE_AREAS.join(", ")
-        );
-        return Err(ApiError::invalid(message));
-    }
-    api.run(move |api| {
-        let scope = caller.tenant.0.unsigned_abs();
-        let removed = api.cache.clear(input.area.as_deref(), Some(scope));
-        Ok(Json(Cleared { removed }))
-    })
-    .await
-}
-
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SystemStatus {
     /// `ok`, or `degraded` when a check fails.
@@ -460,6 +337,64 @@ pub struct SystemStatus {
     /// Of the last 1000 requests.
     pub requests: RouteStats,
     pub event_streams: usize,
+    /// Hosts that kept failing the caller's crawls and are left alone, longest first; at most 100.
+    pub broken_hosts: Vec<BrokenHost>,
+    /// What this process depends on; for an admin of the default tenant.
+    pub services: Option<Vec<ServiceStatus>>,
+}
+
+/// The circuit breaker of a service that is asked over the network.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ServiceStatus {
+    pub name: String,
+    /// `closed` (it is asked), `open` (it is left alone) or `half_open` (one call finds out).
+    pub breaker: &'static str,
+    /// Up to now.
+    pub failures_in_a_row: u32,
+    /// Until when it is left alone.
+    #[schema(format = DateTime)]
+    pub open_until: Option<String>,
+}
+
+impl ServiceStatus {
+    fn new(breaker: &guard::BreakerSnapshot) -> ServiceStatus {
+        ServiceStatus {
+            name: breaker.name.to_string(),
+            breaker: match breaker.state {
+                guard::BreakerState::Closed => "closed",
+                guard::BreakerState::Open => "open",
+                guard::BreakerState::HalfOpen => "half_open",
+            },
+            failures_in_a_row: breaker.failures,
+            open_until: breaker.retry_at.map(rfc3339),
+        }
+    }
+}
+
+/// A host whose circuit breaker is open.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct BrokenHost {
+    /// Scheme, name and port.
+    pub host: String,
+    /// When it opened first.
+    #[schema(format = DateTime)]
+    pub broken_since: String,
+    /// No request is sent before.
+    #[schema(format = DateTime)]
+    pub open_until: String,
+}
+
+fn broken_hosts(api: &Api, caller: Caller) -> Result<Vec<BrokenHost>, ApiError> {
+    let open = api
+        .services
+        .store
+        .open_breakers(caller.tenant, BROKEN_HOSTS_MAX)?;
+    let shown = open.into_iter().map(|breaker| BrokenHost {
+        host: breaker.host.to_string(),
+        broken_since: rfc3339(breaker.broken_since),
+        open_until: rfc3339(breaker.open_until),
+    });
+    Ok(shown.collect())
 }
 
 /// Everything in one
@@ -473,6 +408,13 @@ pub async fn system_status(
     api.run(move |api| {
         let ready = checks(api);
         let seen = api.recent.of(caller.tenant, |_| true, 1_000);
+        let services = || {
+            api.services
+                .breakers()
+                .iter()
+                .map(ServiceStatus::new)
+                .collect()
+        };
         Ok(Json(SystemStatus {
             status: if ready.ready { "ok" } else { "degraded" },
             version: env!("CARGO_PKG_VERSION"),
@@ -488,6 +430,8 @@ pub async fn system_status(
                 .transpose()?,
             requests: route_stats(seen.iter()),
             event_streams: api.events.streams(),
+            broken_hosts: broken_hosts(api, caller)?,
+            services: caller.must_run_the_service().is_ok().then(services),
         }))
     })
     .await

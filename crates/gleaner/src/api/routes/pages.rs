@@ -17,7 +17,7 @@ use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
 use crate::diff;
-use crate::operations::records::moment;
+use crate::operations::moment;
 use crate::view::{NotesView, PageFullView, PageView, RecordView, SimilarView, VersionView};
 
 const LIST_DEFAULT: usize = 50;
@@ -239,14 +239,22 @@ fn find(store: &Store, tenant: TenantId, id: i64) -> Result<PageRow, ApiError> {
     page.ok_or_else(|| ApiError::not_found("page", id))
 }
 
+/// A page with its content and what people noted about it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PageShown {
+    #[serde(flatten)]
+    pub full: PageFullView,
+    pub notes: Option<NotesView>,
+}
+
 /// Show a page with its content
 #[utoipa::path(get, path = "/api/v2/pages/{id}", tag = "pages", params(("id" = i64, Path)),
-    responses((status = 200, body = PageFullView), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
+    responses((status = 200, body = PageShown), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn show(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<i64>,
-) -> Result<Json<PageFullView>, ApiError> {
+) -> Result<Json<PageShown>, ApiError> {
     let caller = caller.must(Scope::Read)?;
     api.run(move |api| {
         let store = &api.services.store;
@@ -256,8 +264,11 @@ pub async fn show(
         let chunks = store.chunks(page.id)?;
         let record = store.record_of(page.id)?;
         let record = record.as_ref().map(RecordView::from);
-        let page = PageFullView::new(&page, content, &detail, &chunks, record);
-        Ok(Json(page))
+        let notes = store.page_notes(caller.tenant, &[page.id])?;
+        Ok(Json(PageShown {
+            full: PageFullView::new(&page, content, &detail, &chunks, record),
+            notes: notes.first().map(NotesView::new),
+        }))
     })
     .await
 }

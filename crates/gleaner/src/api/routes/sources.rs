@@ -10,7 +10,7 @@ use store::{IntervalBounds, SourceSchedule};
 use types::{Priority, SourceId};
 use utoipa::{IntoParams, ToSchema};
 
-use super::tasks::{PriorityInput, Queued};
+use super::tasks::{PriorityInput, Queued, limit};
 use crate::api::caller::{Caller, Scope};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Path, Query, object};
@@ -74,20 +74,59 @@ impl From<ScheduleInput> for SourceSchedule {
     }
 }
 
+const LIST_DEFAULT: usize = 100;
+const LIST_MAX: usize = 500;
+/// 200 characters of any script.
+const PART_BYTES_MAX: usize = 800;
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SourceListParams {
+    /// Part of the name or of a start URL.
+    #[param(max_length = 200)]
+    pub q: Option<String>,
+    /// Go on behind this source: `next` of the answer before.
+    pub after: Option<i64>,
+    /// 1 to 500; 100 unless given.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+}
+
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SourceList {
     pub sources: Vec<SourceView>,
+    /// For `after`, when there may be more.
+    pub next: Option<i64>,
 }
 
-/// List sources
-#[utoipa::path(get, path = "/api/v2/sources", tag = "sources",
+/// List sources, oldest first
+#[utoipa::path(get, path = "/api/v2/sources", tag = "sources", params(SourceListParams),
     responses((status = 200, body = SourceList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
-pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<SourceList>, ApiError> {
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(params): Query<SourceListParams>,
+) -> Result<Json<SourceList>, ApiError> {
     let caller = caller.must(Scope::Read)?;
+    let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
+    let after = params.after.map(SourceId);
+    let part = params.q.unwrap_or_default().trim().to_owned();
+    if part.len() > PART_BYTES_MAX {
+        let message = format!("q has at most {PART_BYTES_MAX} bytes");
+        return Err(ApiError::invalid(message));
+    }
     api.run(move |api| {
-        let rows = api.services.store.sources(caller.tenant)?;
-        let sources = rows.iter().map(SourceView::new).collect();
-        Ok(Json(SourceList { sources }))
+        let (store, tenant) = (&api.services.store, caller.tenant);
+        let rows = if part.is_empty() {
+            store.sources_page(tenant, after, limit)?
+        } else {
+            store.sources_with(tenant, &part, after, limit)?
+        };
+        let last = rows.last().map(|source| source.id.0);
+        Ok(Json(SourceList {
+            next: last.filter(|_| rows.len() == limit),
+            sources: rows.iter().map(SourceView::new).collect(),
+        }))
     })
     .await
 }
@@ -170,6 +209,10 @@ pub async fn show(
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourcePatch {
+    /// Replaces where its crawls begin. They are what a source is known by: those of another
+    /// source are refused, and so is a change while a crawl of it has not ended. Pages that the
+    /// new ones do not lead to stay as they are.
+    pub urls: Option<Vec<String>>,
     pub name: Option<String>,
     /// False: not crawled by schedule.
     pub active: Option<bool>,
@@ -197,6 +240,7 @@ pub async fn edit(
             check_schedule(schedule)?;
         }
         let edit = EditSource {
+            urls: patch.urls,
             name: patch.name,
             active: patch.active,
             schedule: patch.schedule.map(SourceSchedule::from),
