@@ -26,6 +26,7 @@ pub const LIST_MAX: usize = 500;
 /// (with dashes) and in a query string.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct RecordQuery {
     #[arg(long, value_enum)]
     pub kind: Option<KindInput>,

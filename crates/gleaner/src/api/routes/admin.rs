@@ -53,6 +53,7 @@ pub struct KeyInput {
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct TenantParam {
     /// Of another tenant: for an admin of the default one.
     pub tenant: Option<i64>,
@@ -280,6 +281,7 @@ pub async fn edit_tenant(
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct UsageParams {
     /// Of another tenant: for an admin of the default one.
     pub tenant: Option<i64>,

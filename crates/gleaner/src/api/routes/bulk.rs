@@ -37,6 +37,7 @@ const TYPES: [&str; 4] = [
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct BulkParams {
     /// The source that new pages become pages of; without one, a source of their own that is
     /// never crawled.
@@ -188,6 +189,7 @@ impl Lines {
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct ExportParams {
     /// JSON lines unless given.
     pub format: Option<ExportFormat>,

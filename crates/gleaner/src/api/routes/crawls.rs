@@ -23,6 +23,7 @@ const LIST_MAX: usize = 500;
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct CrawlListParams {
     /// Of this source; of all sources unless given.
     pub source: Option<i64>,

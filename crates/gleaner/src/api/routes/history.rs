@@ -15,6 +15,7 @@ use crate::view::rfc3339;
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct HistoryParams {
     /// Only what was sampled after this moment (RFC 3339).
     #[param(format = DateTime)]

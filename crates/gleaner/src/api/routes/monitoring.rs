@@ -144,6 +144,7 @@ fn read_vectors(api: &Api) -> Result<VectorStats, ApiError> {
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct LastParams {
     /// Of the last so many requests, 1 to 10000; 1000 unless given.
     #[param(minimum = 1, maximum = 10_000)]
@@ -227,6 +228,7 @@ fn route_stats<'a>(seen: impl Iterator<Item = &'a Seen>) -> RouteStats {
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct SlowParams {
     /// 1000 unless given.
     #[param(minimum = 0, maximum = 4_294_967_295_u32)]
@@ -238,6 +240,7 @@ pub struct SlowParams {
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct ErrorParams {
     /// 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]

@@ -28,6 +28,7 @@ const NOTE_CHARS_MAX: usize = 64;
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct PageListParams {
     pub source: Option<i64>,
     /// Exact host name.
@@ -275,6 +276,7 @@ pub async fn show(
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct SimilarParams {
     /// 1 to 100; 10 unless given.
     #[param(minimum = 1, maximum = 100)]
@@ -349,6 +351,7 @@ pub async fn versions(
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct DiffParams {
     /// The one before `to` unless given.
     #[param(minimum = 1)]

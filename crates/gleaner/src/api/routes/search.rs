@@ -42,6 +42,7 @@ impl From<ModeInput> for Mode {
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct SearchParams {
     /// Words, `"exact phrases"`, `prefix*`, `-without`.
     #[param(max_length = 1000)]

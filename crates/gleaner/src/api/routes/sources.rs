@@ -76,11 +76,11 @@ impl From<ScheduleInput> for SourceSchedule {
 
 const LIST_DEFAULT: usize = 100;
 const LIST_MAX: usize = 500;
-/// 200 characters of any script.
-const PART_BYTES_MAX: usize = 800;
+const PART_CHARS_MAX: usize = 200;
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct SourceListParams {
     /// Part of the name or of a start URL.
     #[param(max_length = 200)]
@@ -111,8 +111,8 @@ pub async fn list(
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let after = params.after.map(SourceId);
     let part = params.q.unwrap_or_default().trim().to_owned();
-    if part.len() > PART_BYTES_MAX {
-        let message = format!("q has at most {PART_BYTES_MAX} bytes");
+    if part.chars().count() > PART_CHARS_MAX {
+        let message = format!("q has at most {PART_CHARS_MAX} characters");
         return Err(ApiError::invalid(message));
     }
     api.run(move |api| {
@@ -254,6 +254,7 @@ pub async fn edit(
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct RemoveParams {
     /// Its pages stay searchable.
     #[serde(default)]

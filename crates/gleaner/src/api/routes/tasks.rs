@@ -157,6 +157,7 @@ async fn queue(
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct TaskListParams {
     /// One or more states, separated by commas.
     pub state: Option<String>,

@@ -217,6 +217,7 @@ impl From<DeliveryStateInput> for DeliveryState {
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct DeliveryListParams {
     pub state: Option<DeliveryStateInput>,
     /// Go on behind the answer before: its `next`.
