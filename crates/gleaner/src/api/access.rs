@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::caller::{Caller, Scope};
 use super::error::{ApiError, Code};
 use super::limits;
-use super::state::Api;
+use super::state::{ASKING, Api};
 use crate::keys::ApiKey;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
@@ -35,7 +35,7 @@ pub async fn know_caller(
     if api.keys.count(caller.tenant, caller.key, now) {
         write_use(&api);
     }
-    let mut response = next.run(request).await;
+    let mut response = ASKING.scope(caller.tenant, next.run(request)).await;
     response.extensions_mut().insert(caller);
     if let Some(spent) = spent {
         limits::tell(&spent, response.headers_mut());

@@ -12,6 +12,9 @@ use super::caller::Caller;
 use super::error::{ApiError, Code};
 use super::state::Api;
 
+/// A refusal is held back for so long.
+const HELD_FOR: Duration = Duration::from_millis(100);
+
 /// Keys that one address may try in a minute and be told that they are none.
 const GUESSES: Quota = Quota {
     requests: 60,
@@ -34,6 +37,10 @@ pub async fn spend(api: &Api, caller: Caller, path: &str) -> Result<Option<Decis
         return Ok(Some(decision));
     }
     api.services.metrics.http.refused();
+    // Whoever asks again without waiting would keep the server busy refusing.
+    if let Ok(_held) = api.held.try_acquire() {
+        tokio::time::sleep(HELD_FOR).await;
+    }
     let wait = decision.retry_after.unwrap_or(quota.per);
     let message = format!(
         "this key may ask {} times in {} s",

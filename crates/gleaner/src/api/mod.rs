@@ -30,6 +30,7 @@ mod routes;
 mod server;
 mod state;
 mod stream;
+mod turns;
 
 pub use events::Events;
 pub use router::{document_json, router};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use guard::{Cache, RateLimiter};
 use tokio::sync::Semaphore;
+use types::TenantId;
 
 use super::error::{ApiError, Code};
 use super::events::Events;
@@ -15,13 +16,22 @@ use super::known_keys::KnownKeys;
 use super::known_quotas::KnownQuotas;
 use super::recent::Recent;
 use super::request_log::RequestLog;
+use super::turns::{NOBODY, Turns};
+use crate::app::threads;
 use crate::searching::Searching;
 use crate::services::Services;
 
 /// Keys and addresses that are counted at a time.
 const LIMITED_KEYS_MAX: usize = 100_000;
+/// Refusals held back at a time; more are given at once.
+const HELD_MAX: usize = 64;
 /// Longest time that a request waits for a thread.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+
+tokio::task_local! {
+    /// The tenant of the request that is being handled.
+    pub static ASKING: TenantId;
+}
 
 /// Cloned for each request.
 #[derive(Clone)]
@@ -41,8 +51,10 @@ pub struct Api {
     pub started: Instant,
     /// Requests that may be under way at a time.
     pub places: Arc<Semaphore>,
-    /// The store and the index are asked on threads; so many at once.
-    threads: Arc<Semaphore>,
+    /// Refusals that are held back for a moment.
+    pub held: Arc<Semaphore>,
+    /// The store and the index are asked on threads, in turns.
+    turns: Arc<Turns>,
 }
 
 /// A log that cannot be kept is no reason not to serve.
@@ -88,7 +100,8 @@ impl Api {
             cache,
             started: Instant::now(),
             places: Arc::new(Semaphore::new(limits.requests_max.max(1))),
-            threads: Arc::new(Semaphore::new(limits.threads.max(1))),
+            held: Arc::new(Semaphore::new(HELD_MAX)),
+            turns: Turns::new(limits.threads, threads(0)),
             services,
             searching,
             events,
@@ -96,22 +109,34 @@ impl Api {
         })
     }
 
-    /// Runs work that blocks, away from the threads that serve connections.
+    /// Runs work that blocks, away from the threads that serve connections, in
+    /// a turn of the tenant that the request is of.
     pub async fn run<T: Send + 'static>(
         &self,
+        work: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        // Who asks without a name, such as for health, is nobody's tenant.
+        let tenant = ASKING
+            .try_with(|tenant| *tenant)
+            .unwrap_or(TenantId(NOBODY));
+        self.run_for(tenant, work).await
+    }
+
+    /// [`Api::run`] for what goes on after the request was handled.
+    pub async fn run_for<T: Send + 'static>(
+        &self,
+        tenant: TenantId,
         work: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let overloaded = || {
             let message = "too many requests are waiting for the database";
             ApiError::new(Code::Overloaded, message).after(1)
         };
-        let turn = tokio::time::timeout(WAIT_MAX, self.threads.clone().acquire_owned());
-        let Ok(Ok(permit)) = turn.await else {
-            return Err(overloaded());
-        };
+        let turn = self.turns.take(tenant.0, WAIT_MAX).await;
+        let turn = turn.ok_or_else(overloaded)?;
         let api = self.clone();
         let worked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             work(&api)
         });
         worked.await.unwrap_or_else(|error| {

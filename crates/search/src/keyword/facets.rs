@@ -1,7 +1,9 @@
 //! How often each value of a fact occurs among the pages that match.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 
+use tantivy::columnar::StrColumn;
 use tantivy::{BitSet, DocId};
 use types::Record;
 
@@ -10,6 +12,7 @@ use crate::error::SearchError;
 
 /// Between the name of a facet and its value.
 const SEPARATOR: char = '\u{1f}';
+const BEHIND_SEPARATOR: char = ' ';
 /// Bytes of a value; a longer one is prose, nothing to choose from a list.
 const VALUE_BYTES_MAX: usize = 256;
 
@@ -112,19 +115,19 @@ impl Matched {
                     by_entry[entry as usize] += 1;
                 }
             }
-            let mut text = String::new();
-            for (entry, count) in by_entry.into_iter().enumerate() {
-                if count == 0 {
-                    continue;
-                }
-                text.clear();
-                column.ord_to_str(entry as u64, &mut text)?;
-                let Some((name, value)) = text.split_once(SEPARATOR) else {
-                    continue;
-                };
-                if let Some(values) = counts.get_mut(name) {
-                    *values.entry(value.to_owned()).or_default() += count;
-                }
+            for (name, values) in &mut counts {
+                let entries = entries_of(&column, name)?;
+                let found: Vec<u64> = entries
+                    .filter(|entry| by_entry[*entry as usize] > 0)
+                    .collect();
+                let mut at = found.iter();
+                // In one walk: to look each entry up would be a hundred times slower.
+                column.dictionary().sorted_ords_to_term_cb(&found, |text| {
+                    let value = text.get(name.len() + 1..).unwrap_or_default();
+                    let value = String::from_utf8_lossy(value).into_owned();
+                    let count = at.next().map_or(0, |entry| by_entry[*entry as usize]);
+                    *values.entry(value).or_default() += count;
+                })?;
             }
         }
         let sorted = facets.iter().map(|facet| {
@@ -141,4 +144,26 @@ impl Matched {
         });
         Ok(sorted.collect())
     }
+}
+
+/// The entries of one fact, which lie side by side.
+fn entries_of(column: &StrColumn, name: &str) -> Result<std::ops::Range<u64>, SearchError> {
+    let from = format!("{name}{SEPARATOR}");
+    let to = format!("{name}{BEHIND_SEPARATOR}");
+    let bounds = column
+        .dictionary()
+        .term_bounds_to_ord(Bound::Included(from), Bound::Excluded(to))?;
+    let entries = column.num_terms() as u64;
+    let first = |bound| match bound {
+        Bound::Included(entry) => entry,
+        Bound::Excluded(entry) => entry + 1,
+        Bound::Unbounded => 0,
+    };
+    let end = |bound| match bound {
+        Bound::Included(entry) => entry + 1,
+        Bound::Excluded(entry) => entry,
+        Bound::Unbounded => entries,
+    };
+    let from = first(bounds.0).min(entries);
+    Ok(from..end(bounds.1).clamp(from, entries))
 }

@@ -228,9 +228,9 @@ pub async fn export(
     api.run(move |api| check_source(api, tenant, source))
         .await?;
     let export = Export::new(tenant, source, params.host, since);
-    let parts = stream::try_unfold((api, export), |(api, mut export)| async move {
+    let parts = stream::try_unfold((api, export), move |(api, mut export)| async move {
         let step = api
-            .run(move |api| {
+            .run_for(tenant, move |api| {
                 let lines = export.next(&api.services.store)?;
                 Ok((as_lines(&lines)?, export))
             })
