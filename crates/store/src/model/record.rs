@@ -187,7 +187,7 @@ impl RecordSort {
             RecordSort::Dearest => record.price.unwrap_or(NO_AMOUNT),
             RecordSort::BestPaid => {
                 let salary = record.salary.as_ref();
-                let (min, max) = salary.map_or((None, None), |salary| salary.per_year());
+                let (min, max) = salary.map_or((None, None), types::Salary::per_year);
                 max.or(min).unwrap_or(NO_AMOUNT)
             }
         }
