@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use embed::{EmbedErrorKind, Embedder};
+use embed::Embedder;
 use guard::{BreakerPolicy, BreakerSnapshot, CircuitBreaker};
 use store::Store;
 use types::CanonicalUrl;
@@ -14,6 +14,7 @@ use crate::app::{App, threads};
 use crate::config::EmbedProvider;
 use crate::metrics::Metrics;
 use crate::pipeline::backlog::use_model;
+use crate::pipeline::embedding::Embedding;
 use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
 use crate::pipeline::progress::Progress;
@@ -29,7 +30,7 @@ pub struct Services {
     /// host and port in the address guard.
     pub typed_seeds: Vec<CanonicalUrl>,
     indexer: Option<Indexer>,
-    /// Of an embedding endpoint, as searches find it; the model in this process needs none.
+    /// Of an embedding endpoint; the model in this process needs none.
     embedding_breaker: Option<CircuitBreaker>,
     /// Started when first asked for; `Some(None)`: embedding is off.
     embedder: Mutex<Option<Option<Embedder>>>,
@@ -85,22 +86,15 @@ impl Services {
 
     /// A query's vector. An endpoint that keeps failing is not asked for a while.
     pub fn embed_query(&self, embedder: &Embedder, query: &str) -> Result<Vec<f32>> {
-        let Some(breaker) = &self.embedding_breaker else {
-            return Ok(embedder.embed_query(query)?);
-        };
-        let permit = breaker.try_acquire(self.app.clock.now())?;
-        match embedder.embed_query(query) {
-            Ok(vector) => {
-                permit.success();
-                Ok(vector)
-            }
-            Err(error) => {
-                let broken = [EmbedErrorKind::Unavailable, EmbedErrorKind::BadResponse];
-                if broken.contains(&error.kind()) {
-                    permit.failure(self.app.clock.now());
-                }
-                Err(error.into())
-            }
+        self.embedding(embedder).query(query)
+    }
+
+    /// The embedder as searches and the backlog ask it.
+    pub fn embedding<'a>(&'a self, embedder: &'a Embedder) -> Embedding<'a> {
+        Embedding {
+            embedder,
+            breaker: self.embedding_breaker.as_ref(),
+            clock: self.app.clock.as_ref(),
         }
     }
 

@@ -8,6 +8,7 @@ use tantivy::schema::IndexRecordOption;
 use types::{Availability, RecordKind, SourceId, TenantId, Timestamp};
 
 use crate::error::SearchError;
+use crate::keyword::corpus::Corpus;
 use crate::keyword::document::{record_term, structured_term};
 use crate::keyword::schema::Fields;
 
@@ -159,22 +160,16 @@ impl Filters {
     pub(crate) fn queries(
         &self,
         tenant: TenantId,
+        corpus: &Corpus,
         fields: &Fields,
-        searcher: &tantivy::Searcher,
-    ) -> Result<Vec<Box<dyn Query>>, SearchError> {
+    ) -> Vec<Box<dyn Query>> {
         let mut queries: Vec<Box<dyn Query>> = Vec::new();
         let exact = |term: Term| -> Box<dyn Query> {
             Box::new(TermQuery::new(term, IndexRecordOption::Basic))
         };
-        let tenant = Term::from_field_i64(fields.tenant, tenant.0);
-        let pages: u64 = searcher
-            .segment_readers()
-            .iter()
-            .map(|r| u64::from(r.max_doc()))
-            .sum();
         // With one tenant every page is theirs and the filter would only cost.
-        if searcher.doc_freq(&tenant)? != pages {
-            queries.push(exact(tenant));
+        if corpus.is_shared() {
+            queries.push(exact(Term::from_field_i64(fields.tenant, tenant.0)));
         }
         if let Some(source) = self.source {
             queries.push(exact(Term::from_field_i64(fields.source, source.0)));
@@ -228,7 +223,7 @@ impl Filters {
             let term = structured_term(name, value);
             queries.push(exact(Term::from_field_text(fields.structured, &term)));
         }
-        Ok(queries)
+        queries
     }
 }
 

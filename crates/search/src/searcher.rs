@@ -16,7 +16,7 @@ use crate::keyword::Ranking;
 use crate::keyword::allowed::allowed;
 use crate::keyword::facets::Matched;
 use crate::keyword::index::{KeywordIndex, Mode as IndexMode};
-use crate::keyword::score::{self, KeywordMatches};
+use crate::keyword::score::{self, Asked, KeywordMatches};
 use crate::query::{self, Query};
 use crate::request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
 use crate::snippet::snippet;
@@ -33,8 +33,6 @@ const CHUNKS_PER_PAGE: usize = 2;
 const OTHERS_MAX: usize = 10;
 /// Values listed of each fact that is counted.
 pub const FACET_VALUES_MAX: usize = 20;
-/// Languages whose stems a query word is looked up under.
-const LANGUAGES_MAX: usize = 8;
 
 /// Answers searches from the index files and the vectors in memory. Shared
 /// between threads; it sees what was committed up to the last
@@ -43,7 +41,6 @@ const LANGUAGES_MAX: usize = 8;
 pub struct Searcher {
     store: Store,
     keyword: RwLock<KeywordIndex>,
-    languages: RwLock<Vec<String>>,
     vectors: Option<RwLock<VectorIndex>>,
     analyzers: Mutex<Vec<Analyzer>>,
     ranking: Ranking,
@@ -63,11 +60,9 @@ impl Searcher {
         let vectors = model
             .map(|model| VectorIndex::load(&store, model))
             .transpose()?;
-        let languages = languages(&keyword)?;
         Ok(Searcher {
             store,
             keyword: RwLock::new(keyword),
-            languages: RwLock::new(languages),
             vectors: vectors.map(RwLock::new),
             analyzers: Mutex::new(Vec::new()),
             ranking: Ranking::default(),
@@ -97,7 +92,6 @@ impl Searcher {
                 }
                 Err(error) => return Err(error),
             }
-            *write(&self.languages) = languages(&keyword)?;
         }
         if let Some(vectors) = &self.vectors {
             write(vectors).refresh(&self.store)?;
@@ -123,7 +117,11 @@ impl Searcher {
         let started = Instant::now();
         check(request)?;
         let mut analyzer = self.analyzer();
-        let query = query::parse(&request.query, &read(&self.languages), &mut analyzer);
+        let corpus = {
+            let keyword = read(&self.keyword);
+            keyword.corpus(&keyword.searcher(), request.tenant)?
+        };
+        let query = query::parse(&request.query, corpus.languages(), &mut analyzer);
         let (coverage, has_vectors) = self.coverage(request.tenant)?;
         let vector = match (request.mode, query_vector) {
             (Mode::Keyword, _) => None,
@@ -169,9 +167,11 @@ impl Searcher {
         let wanted = CANDIDATES_MIN.max(request.offset + request.limit);
         let keyword = read(&self.keyword);
         let searcher = keyword.searcher();
+        // Read again: the index may have changed since the query was parsed.
+        let corpus = keyword.corpus(&searcher, request.tenant)?;
         let filters = request
             .filters
-            .queries(request.tenant, keyword.fields(), &searcher)?;
+            .queries(request.tenant, &corpus, keyword.fields());
         let allowed = allowed(&searcher, keyword.fields(), filters, query)?;
         let mut neighbours: BTreeMap<i64, Vec<Neighbour>> = BTreeMap::new();
         let mut floor = f32::NEG_INFINITY;
@@ -201,16 +201,15 @@ impl Searcher {
         let mut matched = (!request.facets.is_empty()).then(|| Matched::none(&searcher));
         if mode != Mode::Vector {
             let probes: Vec<i64> = neighbours.keys().copied().collect();
-            matches = score::search(
-                &searcher,
-                keyword.fields(),
-                &self.ranking,
+            let asked = Asked {
+                searcher: &searcher,
+                fields: keyword.fields(),
+                ranking: &self.ranking,
                 query,
-                &allowed,
-                wanted,
-                &probes,
-                matched.as_mut(),
-            )?;
+                corpus: &corpus,
+                allowed: &allowed,
+            };
+            matches = score::search(&asked, wanted, &probes, matched.as_mut())?;
         }
         let by_keyword: HashMap<i64, &score::PageMatch> =
             matches.pages.iter().map(|p| (p.page, p)).collect();
@@ -421,33 +420,6 @@ fn check(request: &SearchRequest) -> Result<(), SearchError> {
         return Err(SearchError::request("query is empty"));
     }
     Ok(())
-}
-
-/// Languages of the indexed pages whose stems differ from the default ones,
-/// those with the most pages first.
-fn languages(keyword: &KeywordIndex) -> Result<Vec<String>, SearchError> {
-    let searcher = keyword.searcher();
-    let mut pages: BTreeMap<String, u64> = BTreeMap::new();
-    for reader in searcher.segment_readers() {
-        let inverted = reader.inverted_index(keyword.fields().language)?;
-        let mut stream = inverted.terms().stream()?;
-        while stream.advance() {
-            if let Ok(language) = std::str::from_utf8(stream.key()) {
-                *pages.entry(language.to_owned()).or_default() +=
-                    u64::from(stream.value().doc_freq);
-            }
-        }
-    }
-    let mut languages: Vec<(String, u64)> = pages
-        .into_iter()
-        .filter(|(language, _)| crate::text::changes_stems(language))
-        .collect();
-    languages.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    Ok(languages
-        .into_iter()
-        .take(LANGUAGES_MAX)
-        .map(|(language, _)| language)
-        .collect())
 }
 
 // A panic while a lock was held leaves plain data behind that is still whole,

@@ -7,8 +7,9 @@
 //! loopback) and by `Origin` and `Sec-Fetch-Site` (a page that sends forms).
 
 use std::net::{IpAddr, SocketAddr};
+use store::Scopes;
 
-use super::caller::{Caller, Scope};
+use super::caller::Caller;
 use super::error::{ApiError, Code};
 use super::limits;
 use super::state::{ASKING, Api};
@@ -106,7 +107,7 @@ async fn by_key(api: &Api, peer: Option<IpAddr>, key: ApiKey) -> Result<Caller, 
         Some(problem) => Err(ApiError::new(Code::Unauthorized, problem)),
         None => Ok(Caller {
             tenant: row.tenant,
-            scope: Scope::of(row.scopes),
+            scopes: row.scopes,
             key: Some(row.id),
         }),
     }
@@ -131,7 +132,7 @@ fn owner(api: &Api, request: &Request) -> Result<Caller, ApiError> {
     }
     Ok(Caller {
         tenant: api.services.app.tenant,
-        scope: Scope::Admin,
+        scopes: Scopes::ADMIN,
         key: None,
     })
 }

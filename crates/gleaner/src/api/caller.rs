@@ -7,52 +7,27 @@ use types::{ApiKeyId, TenantId};
 
 use super::error::{ApiError, Code};
 
-/// What a caller may do; each includes the ones before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    Read,
-    Write,
-    Admin,
-}
-
-impl Scope {
-    pub fn of(scopes: Scopes) -> Scope {
-        if scopes.allows(Scopes::ADMIN) {
-            Scope::Admin
-        } else if scopes.allows(Scopes::WRITE) {
-            Scope::Write
-        } else {
-            Scope::Read
-        }
-    }
-}
-
 /// The one who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     pub tenant: TenantId,
-    pub scope: Scope,
+    pub scopes: Scopes,
     /// `None`: the owner of this machine, on loopback.
     pub key: Option<ApiKeyId>,
 }
 
 impl Caller {
-    pub fn must(self, scope: Scope) -> Result<Caller, ApiError> {
-        if self.scope >= scope {
+    pub fn must(self, have: Scopes) -> Result<Caller, ApiError> {
+        if self.scopes.allows(have) {
             return Ok(self);
         }
-        let needed = match scope {
-            Scope::Read => "read",
-            Scope::Write => "write",
-            Scope::Admin => "admin",
-        };
-        let message = format!("this needs a key with the scope `{needed}`");
+        let message = format!("this needs a key with the scope `{}`", have.code());
         Err(ApiError::new(Code::Forbidden, message))
     }
 
     /// For what concerns all tenants: an admin of the default one.
     pub fn must_run_the_service(self) -> Result<Caller, ApiError> {
-        let caller = self.must(Scope::Admin)?;
+        let caller = self.must(Scopes::ADMIN)?;
         if caller.tenant == TenantId::DEFAULT {
             return Ok(caller);
         }

@@ -174,6 +174,7 @@ fn order(services: &Services, variant: Variant, seeds: Vec<CanonicalUrl>) -> Res
         record_rules: None,
         follow: true,
         depth: variant.depth,
+        follow_ups_after: Duration::ZERO,
         follow_ups: if variant.embed {
             vec![tasks::embed(app.tenant)]
         } else {

@@ -9,7 +9,7 @@ use embed::Embedder;
 use search::{Filters, Mode, SearchRequest, Searcher, VectorIndex};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Access, PageFilter, PageStatus, Store};
+use store::{Access, PageCursor, PageFilter, PageStatus, Store};
 use types::ChunkId;
 
 use super::report::{Machine, Table, Times, process_cpu, rounded};
@@ -107,7 +107,7 @@ fn titles(app: &App, store: &Store, count: usize) -> Result<Vec<String>> {
         let pages = store.pages(&PageFilter {
             tenant: app.tenant,
             status: Some(PageStatus::Live),
-            after,
+            cursor: after.map(PageCursor::behind_id),
             limit: PAGES_PER_READ,
             ..PageFilter::default()
         })?;

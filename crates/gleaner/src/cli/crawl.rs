@@ -247,10 +247,16 @@ impl Here {
         }
     }
 
-    /// Waits until no chunk is pending, whoever embeds them.
+    /// Waits until no chunk is pending, whoever embeds them, or an endpoint is
+    /// down: they stay pending then.
     fn embed_all(&self) -> Result<()> {
         self.view.embedding();
         let store = &self.services.store;
+        let tenant = self.services.app.tenant;
+        if store.embedding_progress()?.pending > 0 {
+            // Also wakes a task that was put off before.
+            store.enqueue_tasks(vec![tasks::embed(tenant)])?;
+        }
         let mut enqueued = 0;
         loop {
             if self.stopped() {
@@ -266,13 +272,17 @@ impl Here {
             if vectors.pending == 0 {
                 return Ok(());
             }
+            if let Some(why) = tasks::put_off(store, tenant, tasks::EMBED)? {
+                note(why);
+                return Ok(());
+            }
             if !tasks::is_at_work(store, tasks::EMBED)? {
                 // Its attempts are used up, or it ended just before more came.
                 if enqueued == 3 {
                     return Ok(());
                 }
                 enqueued += 1;
-                store.enqueue_tasks(vec![tasks::embed(self.services.app.tenant)])?;
+                store.enqueue_tasks(vec![tasks::embed(tenant)])?;
             }
             std::thread::park_timeout(LOOK_EVERY);
         }
@@ -341,7 +351,10 @@ impl WatchedCrawl {
             Exit::Partly
         } else if self.outcome.pages.stored() == 0 {
             Exit::Failed
-        } else if !self.outcome.errors.is_empty() || self.vectors.failed > 0 {
+        } else if !self.outcome.errors.is_empty()
+            || self.vectors.failed > 0
+            || (self.embedded_now.is_some() && self.vectors.pending > 0)
+        {
             Exit::Partly
         } else {
             Exit::Ok

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use search::Searcher;
-use store::{Access, PageContent, PageFilter, PageRow, PageStatus, Store};
+use store::{Access, PageContent, PageCursor, PageFilter, PageRow, PageStatus, Store};
 use types::{PageId, SourceId};
 
 use super::args::{ExtractFormat, PageCommand, PageListArgs};
@@ -47,7 +47,7 @@ fn list(app: &App, store: &Store, args: &PageListArgs) -> Result<Exit> {
             host: args.host.clone(),
             status,
             language: args.language.clone(),
-            after,
+            cursor: after.map(PageCursor::behind_id),
             limit: left.min(ROWS_PER_READ),
             ..PageFilter::default()
         })?;

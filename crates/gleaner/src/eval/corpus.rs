@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use chunk::ChunkConfig;
 use serde::Deserialize;
 use store::{
-    CrawlBatch, CrawlStatus, FrontierKind, NewSource, NewUrl, PageFilter, PageStatus, PageVisit,
-    Store, Visit, VisitResult,
+    CrawlBatch, CrawlStatus, FrontierKind, NewSource, NewUrl, PageCursor, PageFilter, PageStatus,
+    PageVisit, Store, Visit, VisitResult,
 };
 use types::{
     Block, BlockKind, CanonicalUrl, ContentHash, CrawlId, FailReason, Page, PageId, SourceId,
@@ -154,7 +154,7 @@ impl Loader<'_> {
                 tenant: self.tenant,
                 source: Some(source),
                 status: Some(PageStatus::Live),
-                after,
+                cursor: after.map(PageCursor::behind_id),
                 limit: 1000,
                 ..PageFilter::default()
             })?;

@@ -9,6 +9,7 @@ use anyhow::Result;
 use embed::Embedder;
 use store::Store;
 use tokio::sync::watch;
+use types::SystemClock;
 
 use super::corpus::{LoadReport, Loader};
 use super::query_set::QuerySet;
@@ -16,6 +17,7 @@ use crate::app::App;
 use crate::cli::output::{note, thousands};
 use crate::metrics::Metrics;
 use crate::pipeline::backlog::{Backlog, use_model};
+use crate::pipeline::embedding::Embedding;
 use crate::pipeline::index::Indexer;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::start;
@@ -79,7 +81,11 @@ fn embed_backlog(store: &Store, embedder: &Embedder, progress: &Arc<Progress>) -
     let (_going_on, stop) = watch::channel(false);
     let backlog = Backlog {
         store,
-        embedder,
+        embedding: Embedding {
+            embedder,
+            breaker: None,
+            clock: &SystemClock,
+        },
         progress: progress.clone(),
         metrics: Arc::new(Metrics::new()?),
         stop: &stop,

@@ -1,7 +1,7 @@
 //! All that is stored, one page after another.
 
 use anyhow::Result;
-use store::{PageFilter, PageRow, PageStatus, Store};
+use store::{PageCursor, PageFilter, PageRow, PageStatus, Store};
 use types::{PageId, SourceId, TenantId, Timestamp};
 
 use crate::view::PageLine;
@@ -46,7 +46,7 @@ impl Export {
             host: self.host.clone(),
             changed_since: self.changed_since,
             status: only_live.then_some(PageStatus::Live),
-            after: self.after,
+            cursor: self.after.map(PageCursor::behind_id),
             limit: PAGES_PER_STEP,
             ..PageFilter::default()
         })?;

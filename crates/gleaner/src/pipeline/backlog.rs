@@ -13,8 +13,9 @@ use anyhow::{Context, Result};
 use embed::{EmbedErrorKind, Embedder};
 use store::{ChunkVectors, ModelChange, PendingChunk, Store, StoredVector};
 use tokio::sync::watch;
-use types::TextHash;
+use types::{TextHash, Timestamp};
 
+use super::embedding::Embedding;
 use super::progress::{Progress, Stage};
 use crate::metrics::Metrics;
 
@@ -30,11 +31,13 @@ pub struct BacklogReport {
     /// Texts the embedder had to compute.
     pub embedded: u64,
     pub failed: u64,
+    /// The endpoint is down: chunks stay pending, to be tried again then.
+    pub put_off_until: Option<Timestamp>,
 }
 
 pub struct Backlog<'a> {
     pub store: &'a Store,
-    pub embedder: &'a Embedder,
+    pub embedding: Embedding<'a>,
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,
     /// True: finish the round and return.
@@ -42,7 +45,7 @@ pub struct Backlog<'a> {
 }
 
 impl Backlog<'_> {
-    /// Works until nothing is pending, or until stopped.
+    /// Works until nothing is pending, the endpoint is down, or until stopped.
     pub fn drain(&self) -> Result<BacklogReport> {
         let mut total = BacklogReport::default();
         while !*self.stop.borrow() {
@@ -65,14 +68,14 @@ impl Backlog<'_> {
         Ok(())
     }
 
-    /// One round; false when nothing was pending.
+    /// One round; false when there is no use in another one now.
     fn round(&self, total: &mut BacklogReport) -> Result<bool> {
         let pending = self.store.pending_chunks(CHUNKS_PER_ROUND)?;
         self.show()?;
         if pending.is_empty() {
             return Ok(false);
         }
-        let model = self.embedder.model_id();
+        let model = self.embedding.embedder.model_id();
         let texts: Vec<(String, Option<String>)> = pending.iter().map(inputs).collect();
         let mut wanted: Vec<(TextHash, &str)> = Vec::new();
         for (chunk, (full, tldr)) in pending.iter().zip(&texts) {
@@ -93,37 +96,46 @@ impl Backlog<'_> {
         let mut queued: HashSet<TextHash> = HashSet::new();
         wanted.retain(|(hash, _)| !known.contains_key(hash) && queued.insert(*hash));
         let to_embed: Vec<String> = wanted.iter().map(|(_, text)| (*text).to_owned()).collect();
-        total.embedded += to_embed.len() as u64;
-        let embedded = &self.progress.texts_embedded;
-        embedded.fetch_add(to_embed.len() as u64, Ordering::Relaxed);
         let start = Instant::now();
-        let results = self.embedder.embed_passages(to_embed);
+        let passages = self.embedding.passages(to_embed);
         let took = start.elapsed();
         self.progress.add_time(Stage::Embed, took);
         let mut errors: HashMap<TextHash, String> = HashMap::new();
-        for ((hash, _), result) in wanted.iter().zip(results) {
-            match result {
-                Ok(vector) => {
+        let mut unanswered: HashSet<TextHash> = HashSet::new();
+        for ((hash, _), answer) in wanted.iter().zip(passages.answers) {
+            match answer {
+                Some(Ok(vector)) => {
                     let (codes, scale) = embed::quantize(&vector);
                     known.insert(*hash, StoredVector { scale, codes });
                 }
-                Err(error) if error.kind() == EmbedErrorKind::Stopped => return Ok(false),
-                Err(error) => {
+                Some(Err(error)) if error.kind() == EmbedErrorKind::Stopped => return Ok(false),
+                Some(Err(error)) => {
                     errors.insert(*hash, super::fetching::chain(&error));
+                }
+                None => {
+                    unanswered.insert(*hash);
                 }
             }
         }
+        let answered = (wanted.len() - unanswered.len()) as u64;
+        total.embedded += answered;
+        let embedded = &self.progress.texts_embedded;
+        embedded.fetch_add(answered, Ordering::Relaxed);
 
         let metrics = &self.metrics.embedding;
         metrics.duration.observe(took.as_secs_f64());
         metrics.texts("cached", cached_now);
         metrics.texts("failed", errors.len() as u64);
-        metrics.texts("embedded", (wanted.len() - errors.len()) as u64);
+        metrics.texts("embedded", answered - errors.len() as u64);
 
         let mut vectors = Vec::with_capacity(pending.len());
         let mut failures = Vec::new();
         for (chunk, (_, tldr)) in pending.iter().zip(&texts) {
             let tldr_hash = tldr.as_deref().map(text_hash);
+            let waits = |hash: &TextHash| unanswered.contains(hash);
+            if waits(&chunk.hash) || tldr_hash.as_ref().is_some_and(waits) {
+                continue;
+            }
             let error = errors
                 .get(&chunk.hash)
                 .or_else(|| errors.get(tldr_hash.as_ref()?));
@@ -146,7 +158,8 @@ impl Backlog<'_> {
         total.chunks += vectors.len() as u64;
         self.store.save_vectors(model, vectors)?;
         self.store.fail_chunks(failures)?;
-        Ok(true)
+        total.put_off_until = passages.retry_at;
+        Ok(total.put_off_until.is_none())
     }
 }
 

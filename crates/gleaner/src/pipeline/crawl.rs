@@ -82,6 +82,8 @@ pub(super) fn run(
             progress: stages.progress.clone(),
             metrics: stages.metrics.clone(),
             follow_ups: plan.follow_ups.clone(),
+            follow_ups_after: plan.follow_ups_after,
+            clock: stages.clock.clone(),
         };
         let written = events_in.clone();
         std::thread::Builder::new()

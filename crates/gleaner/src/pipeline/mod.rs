@@ -4,13 +4,14 @@
 //! [`visit`] makes a page and its chunks of the response on the CPU pool,
 //! [`links`] decides which discovered links are queued, [`mod@write`] commits
 //! visits in batches, [`index`] makes committed pages searchable by keyword
-//! and [`backlog`] gives chunks their vectors. All stages are joined by
+//! and [`backlog`] gives chunks their vectors, which [`embedding`] asks for. All stages are joined by
 //! bounded channels; full means slower, never bigger.
 
 pub mod backlog;
 mod breakers;
 mod coordinator;
 pub mod crawl;
+pub mod embedding;
 pub mod fetching;
 pub mod index;
 pub mod lease;

@@ -1,6 +1,7 @@
 //! What a crawl is made of: its plan and its stages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use frontier::PacePolicy;
 use store::{NewTask, Store};
@@ -32,8 +33,9 @@ pub struct CrawlPlan {
     pub batch_pages: usize,
     /// Read sitemaps of the seeds' hosts.
     pub sitemaps: bool,
-    /// Enqueued with each batch that added chunks.
+    /// Enqueued with each batch, to run `follow_ups_after` it at the latest.
     pub follow_ups: Vec<NewTask>,
+    pub follow_ups_after: Duration,
 }
 
 /// The stages of a crawl, made by the application.

@@ -46,8 +46,9 @@ pub struct CrawlOrder {
     pub follow: bool,
     /// Benchmarks switch stages off.
     pub depth: Depth,
-    /// Enqueued with each batch of pages.
+    /// Enqueued with each batch of pages, to run `follow_ups_after` it at the latest.
     pub follow_ups: Vec<NewTask>,
+    pub follow_ups_after: Duration,
 }
 
 /// Runs a crawl until it is searchable, or stopped.
@@ -169,6 +170,7 @@ fn plan(
         batch_pages: settings.batch_pages,
         sitemaps: settings.sitemaps && order.follow,
         follow_ups: order.follow_ups.clone(),
+        follow_ups_after: order.follow_ups_after,
     };
     Ok((plan, stages))
 }

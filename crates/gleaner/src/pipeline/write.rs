@@ -5,12 +5,12 @@
 //! for nobody.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use frontier::UrlKind;
 use store::{BatchReport, CrawlBatch, CrawlCounts, NewTask, Store, StoreError, Visit, VisitResult};
-use types::{CrawlId, SourceId};
+use types::{Clock, CrawlId, SourceId};
 
 use super::progress::{Progress, Stage};
 use crate::metrics::Metrics;
@@ -45,7 +45,6 @@ pub struct Visited {
     pub received: Instant,
 }
 
-#[derive(Debug)]
 pub struct Writer {
     pub store: Store,
     pub crawl: CrawlId,
@@ -55,11 +54,23 @@ pub struct Writer {
     pub batch_pages: usize,
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,
-    /// Enqueued with each batch, in its transaction.
+    /// Enqueued with each batch, in its transaction, to run `follow_ups_after` it
+    /// at the latest.
     pub follow_ups: Vec<NewTask>,
+    pub follow_ups_after: Duration,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Writer {
+    fn follow_ups(&self) -> Vec<NewTask> {
+        let at = self.clock.now().plus(self.follow_ups_after);
+        let at = (!self.follow_ups_after.is_zero()).then_some(at);
+        let follow_ups = self.follow_ups.iter().cloned();
+        follow_ups
+            .map(|task| NewTask { run_at: at, ..task })
+            .collect()
+    }
+
     /// Runs until the channel closes or a commit fails.
     pub fn run(&self, queue: &Receiver<Visited>, report: impl Fn(Written)) {
         let mut counts = self.counts;
@@ -90,7 +101,7 @@ impl Writer {
             let batch = CrawlBatch {
                 crawl: self.crawl,
                 visits: visits_only,
-                follow_ups: self.follow_ups.clone(),
+                follow_ups: self.follow_ups(),
             };
             let committed = self
                 .progress

@@ -104,7 +104,7 @@ impl TaskKind for CrawlSource {
         };
         super::source_outcome::record(services, &row, &report, &outcome)?;
         clean_up(&services.app, &services.store)?;
-        finished(context, &outcome, &report)
+        finished(context, &outcome, &report, payload.embed)
     }
 }
 
@@ -160,7 +160,7 @@ impl TaskKind for Scrape {
             Ended::Finished(finished) => *finished,
             Ended::Early(outcome) => return Ok(outcome),
         };
-        finished(context, &outcome, &report)
+        finished(context, &outcome, &report, true)
     }
 }
 
@@ -212,6 +212,11 @@ impl Order {
         } else {
             Vec::new()
         };
+        // Who watches a crawl wants its vectors as soon as it ends.
+        let follow_ups_after = match context.foreground {
+            Some(_) => Duration::ZERO,
+            None => new::EMBED_LINGER,
+        };
         let order = CrawlOrder {
             tenant: context.task.tenant,
             crawl,
@@ -221,6 +226,7 @@ impl Order {
             follow: self.follow,
             depth: Depth::Store,
             follow_ups,
+            follow_ups_after,
         };
         let progress = match &context.foreground {
             Some(foreground) => foreground.progress.clone(),
@@ -288,15 +294,16 @@ fn finished(
     context: &TaskContext,
     outcome: &CrawlOutcome,
     report: &CrawlReport,
+    embed: bool,
 ) -> Result<Outcome, TaskFailure> {
     if report.row.status == store::CrawlStatus::Cancelled
         || outcome.pages.stored() > 0
         || context.foreground.is_some()
     {
-        return Outcome::done(outcome);
+        return done(context, outcome, embed);
     }
     let Some(problem) = outcome.errors.first() else {
-        return Outcome::done(outcome);
+        return done(context, outcome, embed);
     };
     let error = anyhow::anyhow!("{}: {} ({})", problem.url, problem.detail, problem.reason);
     if may_pass(&problem.reason) {
@@ -304,6 +311,25 @@ fn finished(
     } else {
         Err(TaskFailure::Permanent(error))
     }
+}
+
+/// What still waits for its vectors need not wait for more of this crawl.
+fn done(
+    context: &TaskContext,
+    outcome: &CrawlOutcome,
+    embed: bool,
+) -> Result<Outcome, TaskFailure> {
+    let services = &context.services;
+    let embeds = embed && services.embeds() && context.foreground.is_none();
+    let is_behind = embeds && services.store.embedding_progress()?.pending > 0;
+    let result = serde_json::to_value(outcome).map_err(|e| TaskFailure::Permanent(e.into()))?;
+    Ok(Outcome::Done {
+        result: Some(result),
+        follow_ups: is_behind
+            .then(|| new::embed(context.task.tenant))
+            .into_iter()
+            .collect(),
+    })
 }
 
 fn may_pass(reason: &str) -> bool {

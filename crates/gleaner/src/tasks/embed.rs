@@ -1,12 +1,16 @@
 //! The embedding backlog as a task.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Outcome, TaskContext, TaskFailure, TaskKind};
 use super::new::EMBED;
 use crate::pipeline::backlog::Backlog;
+
+/// Why a backlog is put off.
+const ENDPOINT_DOWN: &str = "the embedding endpoint does not answer; chunks stay pending";
 
 /// Result of [`EMBED`].
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -19,7 +23,8 @@ pub struct EmbedOutcome {
     pub failed: u64,
 }
 
-/// Gives every pending chunk its vectors.
+/// Gives every pending chunk its vectors. While an endpoint is down they stay
+/// pending, and the task waits until its breaker lets it ask again.
 #[derive(Debug)]
 pub struct EmbedPending;
 
@@ -59,7 +64,7 @@ impl TaskKind for EmbedPending {
         let stop = context.stop();
         let backlog = Backlog {
             store: &services.store,
-            embedder: &embedder,
+            embedding: services.embedding(&embedder),
             progress,
             metrics: services.metrics.clone(),
             stop: &stop,
@@ -67,6 +72,13 @@ impl TaskKind for EmbedPending {
         let report = backlog.drain()?;
         if *stop.borrow() {
             return Ok(Outcome::Stopped);
+        }
+        if let Some(until) = report.put_off_until {
+            let now = services.app.clock.now();
+            return Ok(Outcome::Later {
+                after: Duration::from_millis(until.0.saturating_sub(now.0).max(0).unsigned_abs()),
+                why: ENDPOINT_DOWN.to_owned(),
+            });
         }
         Outcome::done(EmbedOutcome {
             chunks: report.chunks,

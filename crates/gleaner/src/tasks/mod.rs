@@ -28,7 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use store::Store;
+use store::{Store, TaskFilter};
+use types::{TaskState, TenantId};
 
 pub use crawl::{CrawlPayload, ScrapePayload, crawl_task};
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
@@ -65,6 +66,17 @@ pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
         },
         grace: Duration::from_secs(settings.grace_s),
     }
+}
+
+/// Why a task of this kind waits for a later time, if one does.
+pub fn put_off(store: &Store, tenant: TenantId, kind: &str) -> Result<Option<String>> {
+    let filter = TaskFilter {
+        kind: Some(kind.to_owned()),
+        states: vec![TaskState::Scheduled],
+        ..TaskFilter::default()
+    };
+    let scheduled = store.tasks(tenant, &filter)?;
+    Ok(scheduled.into_iter().find_map(|task| task.waiting_for))
 }
 
 /// True while a task of the kind waits or runs.

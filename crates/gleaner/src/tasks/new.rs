@@ -44,6 +44,10 @@ pub fn task(tenant: TenantId, kind: &str, payload: &impl Serialize) -> Result<Ne
     })
 }
 
+/// How long chunks of a crawl that goes on wait for their vectors, so that they
+/// are embedded by the hundred rather than batch by batch.
+pub const EMBED_LINGER: Duration = Duration::from_secs(10);
+
 /// The embedding backlog, once however often it is asked for.
 pub fn embed(tenant: TenantId) -> NewTask {
     single(tenant, EMBED)

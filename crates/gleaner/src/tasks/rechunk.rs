@@ -1,7 +1,7 @@
 //! Cutting pages anew after the chunk settings changed.
 
 use serde::Serialize;
-use store::{PageFilter, PageRow, PageStatus, Rechunked, Store};
+use store::{PageCursor, PageFilter, PageRow, PageStatus, Rechunked, Store};
 use types::{Page, PageId};
 
 use super::kind::{Outcome, TaskContext, TaskFailure, TaskKind};
@@ -48,7 +48,7 @@ impl TaskKind for Rechunk {
             let rows = store.pages(&PageFilter {
                 tenant: context.task.tenant,
                 status: Some(PageStatus::Live),
-                after,
+                cursor: after.map(PageCursor::behind_id),
                 limit: PAGES_PER_STEP,
                 ..PageFilter::default()
             })?;

@@ -7,6 +7,7 @@ mod bad_input;
 mod crawl;
 mod dashboard;
 mod demo;
+mod embedding;
 mod http;
 mod memory;
 mod receiver;

@@ -9,7 +9,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{BitSet, DocId, SegmentReader, Term as IndexTerm};
 
 use super::schema::{Fields, PAGE_COLUMN};
-use super::score::scope_fields;
+use super::terms::scope_fields;
 use crate::error::SearchError;
 use crate::query::{Phrase, Query};
 

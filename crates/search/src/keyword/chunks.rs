@@ -8,7 +8,8 @@ use tantivy::{DocId, DocSet, SegmentReader, Term as IndexTerm};
 
 use super::Ranking;
 use super::schema::{CHUNK_COLUMN, CHUNK_SPAN_COLUMN, Fields, PAGE_COLUMN};
-use super::score::{FieldShare, Weighed, saturate};
+use super::score::saturate;
+use super::terms::{FieldShare, Weighed};
 use crate::error::SearchError;
 
 /// Scores the chunks of pages of one segment. A chunk is scored like a page

@@ -65,15 +65,23 @@ pub(crate) fn build(
     if title_tokens > 0 {
         document.add_text(fields.title, &buffer);
     }
+    let mut heading_tokens = 0;
     for heading in &page.headings {
-        if write_tokens(analyzer, heading, page.language, &mut buffer) > 0 {
+        let tokens = write_tokens(analyzer, heading, page.language, &mut buffer);
+        if tokens > 0 {
             document.add_text(fields.headings, &buffer);
+            heading_tokens += tokens;
         }
     }
-    if write_tokens(analyzer, &url_words(page.path), page.language, &mut buffer) > 0 {
+    let url_tokens = write_tokens(analyzer, &url_words(page.path), page.language, &mut buffer);
+    if url_tokens > 0 {
         document.add_text(fields.url_words, &buffer);
     }
-    add_body(page, fields, analyzer, &mut buffer, &mut document);
+    let body_tokens = add_body(page, fields, analyzer, &mut buffer, &mut document);
+    // In the order of `Fields::searched`.
+    for tokens in [title_tokens, heading_tokens, body_tokens, url_tokens] {
+        document.add_u64(fields.tokens, tokens);
+    }
     document
 }
 
@@ -140,13 +148,14 @@ fn fold_value(value: &str) -> String {
     words.join(" ").to_lowercase()
 }
 
+/// Returns the number of tokens.
 fn add_body(
     page: &PageDocument<'_>,
     fields: &Fields,
     analyzer: &mut Analyzer,
     buffer: &mut String,
     document: &mut TantivyDocument,
-) {
+) -> u64 {
     // Token positions at which chunks begin and end. Chunks overlap, so both
     // are looked up; the tokens come in order, so two sorted walks do it.
     let mut starts = vec![0u32; page.chunks.len()];
@@ -154,6 +163,8 @@ fn add_body(
     let mut by_end: Vec<usize> = (0..page.chunks.len()).collect();
     by_end.sort_by_key(|n| page.chunks[*n].1.end);
     let (mut next_start, mut next_end, mut token_count) = (0, 0, 0u32);
+    // More than positions: a compound's whole shares its place with a part.
+    let mut tokens = 0;
     buffer.clear();
     analyzer.analyze_with(page.text, page.language, |token| {
         while next_start < page.chunks.len() && page.chunks[next_start].1.start <= token.range.start
@@ -166,6 +177,7 @@ fn add_body(
             next_end += 1;
         }
         token_count = token.position + 1;
+        tokens += 1;
         push_token(token.text, token.whole, buffer);
     });
     for start in &mut starts[next_start..] {
@@ -185,6 +197,7 @@ fn add_body(
             u64::from(starts[n]) << 32 | u64::from(end),
         );
     }
+    tokens
 }
 
 fn write_tokens(
@@ -192,7 +205,7 @@ fn write_tokens(
     text: &str,
     language: Option<&str>,
     buffer: &mut String,
-) -> usize {
+) -> u64 {
     buffer.clear();
     let mut count = 0;
     analyzer.analyze_with(text, language, |token| {

@@ -58,7 +58,10 @@ pub(super) fn of_record(record: &Record) -> impl Iterator<Item = (&'static str, 
         ("location", record.location.as_deref()),
         ("employment_type", record.employment_type.as_deref()),
         ("remote", flag),
-        ("availability", record.availability.map(types::Availability::as_str)),
+        (
+            "availability",
+            record.availability.map(types::Availability::as_str),
+        ),
         ("currency", currency.or(pay)),
     ];
     let facts = facts

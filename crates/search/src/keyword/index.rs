@@ -2,14 +2,16 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use store::{IndexDoc, Store};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::schema::Schema;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
 use tracing::warn;
-use types::{ChunkId, PageId};
+use types::{ChunkId, PageId, TenantId};
 
+use super::corpus::{Corpora, Corpus};
 use super::document::{self, PageDocument};
 use super::schema::{self, CHUNK_COLUMN, Fields, PAGE_COLUMN, SCHEMA_VERSION};
 use crate::error::SearchError;
@@ -50,6 +52,7 @@ pub struct KeywordIndex {
     /// Released after the writer is gone.
     _lock: Option<WriteLock>,
     analyzer: Analyzer,
+    corpora: Corpora,
     /// Applied, maybe not yet committed.
     seq: i64,
     committed_seq: i64,
@@ -129,6 +132,7 @@ impl KeywordIndex {
             writer,
             _lock: lock,
             analyzer: Analyzer::new(),
+            corpora: Corpora::default(),
             seq: committed_seq,
             committed_seq,
         })
@@ -255,6 +259,15 @@ impl KeywordIndex {
 
     pub(crate) fn searcher(&self) -> tantivy::Searcher {
         self.reader.searcher()
+    }
+
+    /// Statistics of the tenant's pages, as `searcher` sees them.
+    pub(crate) fn corpus(
+        &self,
+        searcher: &tantivy::Searcher,
+        tenant: TenantId,
+    ) -> Result<Arc<Corpus>, SearchError> {
+        self.corpora.of(searcher, &self.fields, tenant)
     }
 
     pub(crate) fn fields(&self) -> &Fields {

@@ -6,11 +6,13 @@ pub(crate) mod document;
 pub(crate) mod index;
 
 pub(crate) mod allowed;
+pub(crate) mod corpus;
 pub(crate) mod facets;
 pub(crate) mod score;
 
 mod chunks;
 mod ranking;
+mod terms;
 
 pub use facets::{FACETS, FacetCounts};
 pub use index::{KeywordIndex, Mode as IndexMode, SyncReport, WRITER_HEAP_BYTES};

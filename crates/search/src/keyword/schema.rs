@@ -12,7 +12,7 @@ use tantivy::tokenizer::{Token, TokenStream, Tokenizer, TokenizerManager};
 
 /// Changes whenever fields or the analyser's output change: an index directory
 /// with another version is rebuilt.
-pub(crate) const SCHEMA_VERSION: u32 = 2;
+pub(crate) const SCHEMA_VERSION: u32 = 3;
 
 const TOKENIZER: &str = "gleaner_tokens";
 /// Between the tokens of an analysed text.
@@ -40,13 +40,23 @@ pub(crate) struct Fields {
     pub(crate) headings: Field,
     pub(crate) body: Field,
     pub(crate) url_words: Field,
+    /// Tokens of each of [`Fields::searched`].
+    pub(crate) tokens: Field,
     pub(crate) chunk: Field,
     pub(crate) chunk_span: Field,
+}
+
+impl Fields {
+    /// The fields that words are looked for in.
+    pub(crate) fn searched(&self) -> [Field; 4] {
+        [self.title, self.headings, self.body, self.url_words]
+    }
 }
 
 pub(crate) const PAGE_COLUMN: &str = "page";
 pub(crate) const PUBLISHED_COLUMN: &str = "published";
 pub(crate) const FACET_COLUMN: &str = "facet";
+pub(crate) const TOKENS_COLUMN: &str = "tokens";
 pub(crate) const CHUNK_COLUMN: &str = "chunk";
 pub(crate) const CHUNK_SPAN_COLUMN: &str = "chunk_span";
 
@@ -83,6 +93,7 @@ pub(crate) fn build() -> (Schema, Fields) {
         headings: schema.add_text_field("headings", text.clone()),
         body: schema.add_text_field("body", text),
         url_words: schema.add_text_field("url_words", words),
+        tokens: schema.add_u64_field(TOKENS_COLUMN, column.clone()),
         chunk: schema.add_i64_field(CHUNK_COLUMN, column.clone()),
         chunk_span: schema.add_u64_field(CHUNK_SPAN_COLUMN, column),
     };

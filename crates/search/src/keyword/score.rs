@@ -8,23 +8,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::Postings;
-use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader, TERMINATED, Term as IndexTerm};
 
 use super::Ranking;
 use super::allowed::Allowed;
 use super::chunks::ChunkScorer;
+use super::corpus::Corpus;
 use super::facets::Matched;
-use super::schema::{CHUNK_COLUMN, Fields};
+use super::schema::Fields;
+use super::terms::{FieldShare, Weighed, Weigher, field_shares};
 use crate::error::SearchError;
-use crate::query::{Query, Scope, Term};
-
-/// Words that a prefix stands for, the most frequent first.
-const PREFIX_WORDS_MAX: usize = 64;
-/// Words looked at to find them, per segment and field.
-const PREFIX_SCAN_MAX: usize = 4096;
+use crate::query::{Query, Term};
 
 /// A page that matches, with its chunks that do, best first.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,70 +37,40 @@ pub(crate) struct KeywordMatches {
     pub(crate) total: usize,
 }
 
-pub(super) fn scope_fields(scope: Scope, fields: &Fields) -> Vec<(Field, Scope)> {
-    let all = [
-        (fields.title, Scope::Title),
-        (fields.headings, Scope::Headings),
-        (fields.body, Scope::Body),
-        (fields.url_words, Scope::Url),
-    ];
-    all.into_iter()
-        .filter(|(_, field_scope)| scope == Scope::Anywhere || scope == *field_scope)
-        .collect()
+/// What is searched for, where, and by whose statistics.
+pub(crate) struct Asked<'a> {
+    pub(crate) searcher: &'a tantivy::Searcher,
+    pub(crate) fields: &'a Fields,
+    pub(crate) ranking: &'a Ranking,
+    pub(crate) query: &'a Query,
+    pub(crate) corpus: &'a Corpus,
+    pub(crate) allowed: &'a Allowed,
 }
 
-/// A field's part in a term's frequency.
-pub(super) struct FieldShare {
-    scope: Scope,
-    pub(super) field: Field,
-    weight: f32,
-    b: f32,
-    average_tokens: f32,
-}
-
-impl FieldShare {
-    pub(super) fn serves(&self, scope: Scope) -> bool {
-        scope == Scope::Anywhere || scope == self.scope
-    }
-
-    /// What one occurrence counts, by tantivy's code of the field's length:
-    /// one division per code instead of one per posting.
-    pub(super) fn by_length(&self) -> Vec<f32> {
-        let counts = (0..=u8::MAX).map(|code| {
-            let tokens = FieldNormReader::id_to_fieldnorm(code) as f32;
-            self.weight / (1.0 - self.b + self.b * tokens / self.average_tokens)
-        });
-        counts.collect()
-    }
-}
-
-/// A term with its index words and weight, ready to be scored in any segment.
-pub(super) struct Weighed<'q> {
-    pub(super) term: &'q Term,
-    pub(super) words: Vec<String>,
-    /// Inverse document frequency, times the term's count in the query.
-    pub(super) weight: f32,
-}
-
-/// Scores the pages of `searcher` for `query`: the best `limit` of them, and
-/// those of `probes` that match at all. Every page that matches is put down
-/// in `matched`.
+/// Scores the pages of `searcher` for `query` by the statistics of `corpus`:
+/// the best `limit` of them, and those of `probes` that match at all. Every
+/// page that matches is put down in `matched`.
 pub(crate) fn search(
-    searcher: &tantivy::Searcher,
-    fields: &Fields,
-    ranking: &Ranking,
-    query: &Query,
-    allowed: &Allowed,
+    asked: &Asked<'_>,
     limit: usize,
     probes: &[i64],
     mut matched: Option<&mut Matched>,
 ) -> Result<KeywordMatches, SearchError> {
-    let shares = field_shares(searcher, fields, ranking)?;
+    let Asked {
+        searcher,
+        fields,
+        ranking,
+        query,
+        corpus,
+        allowed,
+    } = *asked;
+    let shares = field_shares(corpus, fields, ranking);
+    let mut weigher = Weigher::new(searcher, fields, ranking, corpus);
     let mut weighed = Vec::new();
     let only_stop_words = query.terms.iter().all(|term| term.stop);
     let scored = |term: &&Term| only_stop_words || !term.stop || ranking.weight_stop > 0.0;
     for term in query.terms.iter().filter(scored) {
-        let mut term = weigh(searcher, fields, ranking, term)?;
+        let mut term = weigher.weigh(term)?;
         if let Some(term) = term
             .as_mut()
             .filter(|term| term.term.stop && !only_stop_words)
@@ -169,7 +135,16 @@ pub(crate) fn search(
             .into_iter()
             .filter(|c| !kept.contains(&(c.segment, c.doc))),
     );
-    let mut pages = rescore(searcher, fields, ranking, &shares, &weighed, &best)?;
+    let average_tokens = corpus.average_chunk_tokens(fields);
+    let mut pages = rescore(
+        searcher,
+        fields,
+        ranking,
+        &shares,
+        &weighed,
+        average_tokens,
+        &best,
+    )?;
     let wanted: HashSet<i64> = probes.iter().copied().collect();
     let mut rank = 0;
     pages.retain(|page| {
@@ -233,120 +208,6 @@ fn keep_best(candidates: &mut Vec<Candidate>, keep: usize) {
         candidates.select_nth_unstable_by(keep - 1, order);
         candidates.truncate(keep);
     }
-}
-
-fn field_shares(
-    searcher: &tantivy::Searcher,
-    fields: &Fields,
-    ranking: &Ranking,
-) -> Result<Vec<FieldShare>, SearchError> {
-    let pages: u64 = searcher
-        .segment_readers()
-        .iter()
-        .map(|r| u64::from(r.max_doc()))
-        .sum();
-    let mut shares = Vec::new();
-    for (field, scope) in scope_fields(Scope::Anywhere, fields) {
-        let mut tokens = 0;
-        for reader in searcher.segment_readers() {
-            tokens += reader.inverted_index(field)?.total_num_tokens();
-        }
-        let (weight, b) = match scope {
-            Scope::Title => (ranking.weight_title, ranking.b_short),
-            Scope::Headings => (ranking.weight_headings, ranking.b_short),
-            Scope::Url => (ranking.weight_url, ranking.b_short),
-            Scope::Body | Scope::Anywhere => (1.0, ranking.b_body),
-        };
-        let average_tokens = (tokens as f32 / pages.max(1) as f32).max(1.0);
-        shares.push(FieldShare {
-            scope,
-            field,
-            weight,
-            b,
-            average_tokens,
-        });
-    }
-    Ok(shares)
-}
-
-/// Looks the term up; `None` when no page has it.
-fn weigh<'q>(
-    searcher: &tantivy::Searcher,
-    fields: &Fields,
-    ranking: &Ranking,
-    term: &'q Term,
-) -> Result<Option<Weighed<'q>>, SearchError> {
-    let words = if term.prefix {
-        expand_prefix(searcher, fields, term)?
-    } else {
-        term.spellings.clone()
-    };
-    let pages: u64 = searcher
-        .segment_readers()
-        .iter()
-        .map(|r| u64::from(r.max_doc()))
-        .sum();
-    let mut frequency = 0;
-    for word in &words {
-        // A page can have the word in several fields: the largest count is
-        // the closest that costs no pass over the postings.
-        let mut largest = 0;
-        for (field, _) in scope_fields(term.scope, fields) {
-            largest = largest.max(searcher.doc_freq(&IndexTerm::from_field_text(field, word))?);
-        }
-        frequency += largest;
-    }
-    if frequency == 0 {
-        return Ok(None);
-    }
-    let frequency = frequency.min(pages) as f32;
-    let idf = (1.0 + (pages as f32 - frequency + 0.5) / (frequency + 0.5)).ln();
-    let kind = if term.optional {
-        ranking.weight_optional
-    } else {
-        1.0
-    };
-    Ok(Some(Weighed {
-        term,
-        words,
-        weight: idf * kind * term.count as f32,
-    }))
-}
-
-fn expand_prefix(
-    searcher: &tantivy::Searcher,
-    fields: &Fields,
-    term: &Term,
-) -> Result<Vec<String>, SearchError> {
-    let mut found: HashMap<String, u64> = HashMap::new();
-    for spelling in &term.spellings {
-        for reader in searcher.segment_readers() {
-            for (field, _) in scope_fields(term.scope, fields) {
-                let inverted = reader.inverted_index(field)?;
-                let mut stream = inverted
-                    .terms()
-                    .range()
-                    .ge(spelling.as_bytes())
-                    .into_stream()?;
-                for _ in 0..PREFIX_SCAN_MAX {
-                    if !stream.advance() || !stream.key().starts_with(spelling.as_bytes()) {
-                        break;
-                    }
-                    if let Ok(word) = std::str::from_utf8(stream.key()) {
-                        *found.entry(word.to_owned()).or_default() +=
-                            u64::from(stream.value().doc_freq);
-                    }
-                }
-            }
-        }
-    }
-    let mut words: Vec<(String, u64)> = found.into_iter().collect();
-    words.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    Ok(words
-        .into_iter()
-        .take(PREFIX_WORDS_MAX)
-        .map(|(word, _)| word)
-        .collect())
 }
 
 /// Dense score columns of one segment.
@@ -427,9 +288,9 @@ fn rescore(
     ranking: &Ranking,
     shares: &[FieldShare],
     weighed: &[Weighed<'_>],
+    average_tokens: f32,
     candidates: &[Candidate],
 ) -> Result<Vec<PageMatch>, SearchError> {
-    let average_tokens = average_chunk_tokens(searcher, fields)?;
     let mut by_segment: BTreeMap<usize, Vec<DocId>> = BTreeMap::new();
     let mut page_scores = HashMap::new();
     for candidate in candidates {
@@ -459,15 +320,6 @@ fn rescore(
     }
     pages.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.page.cmp(&b.page)));
     Ok(pages)
-}
-
-fn average_chunk_tokens(searcher: &tantivy::Searcher, fields: &Fields) -> Result<f32, SearchError> {
-    let (mut tokens, mut chunks) = (0, 0);
-    for reader in searcher.segment_readers() {
-        tokens += reader.inverted_index(fields.body)?.total_num_tokens();
-        chunks += u64::from(reader.fast_fields().i64(CHUNK_COLUMN)?.values.num_vals());
-    }
-    Ok((tokens as f32 / chunks.max(1) as f32).max(1.0))
 }
 
 /// BM25's diminishing worth of repeats.

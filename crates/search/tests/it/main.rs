@@ -9,5 +9,6 @@ mod index;
 mod records;
 mod snippets;
 mod support;
+mod tenants;
 mod vectors;
 mod words;

@@ -63,22 +63,32 @@ impl World {
     }
 
     pub(crate) fn save(&self, pages: &[TestPage]) {
+        self.save_as(TenantId::DEFAULT, pages);
+    }
+
+    pub(crate) fn save_as(&self, tenant: TenantId, pages: &[TestPage]) {
         let by_url: BTreeMap<&str, &TestPage> = pages.iter().map(|p| (p.url.as_str(), p)).collect();
         let urls = pages.iter().map(|p| p.url.clone()).collect();
-        self.visit(urls, |url| VisitResult::Page(Box::new(stored(by_url[url]))));
+        self.visit(tenant, urls, |url| {
+            VisitResult::Page(Box::new(stored(by_url[url])))
+        });
     }
 
     pub(crate) fn delete(&self, urls: &[&str]) {
+        self.delete_as(TenantId::DEFAULT, urls);
+    }
+
+    pub(crate) fn delete_as(&self, tenant: TenantId, urls: &[&str]) {
         let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-        self.visit(urls, |_| VisitResult::Failed {
+        self.visit(tenant, urls, |_| VisitResult::Failed {
             reason: FailReason::NotFound,
             detail: String::new(),
         });
     }
 
-    fn visit(&self, urls: Vec<String>, result: impl Fn(&str) -> VisitResult) {
+    fn visit(&self, tenant: TenantId, urls: Vec<String>, result: impl Fn(&str) -> VisitResult) {
         let source = NewSource {
-            tenant: TenantId::DEFAULT,
+            tenant,
             name: "site".into(),
             seeds: vec!["https://site.example/".into()],
             policy: "{}".into(),

@@ -27,7 +27,7 @@ const FEW: usize = 2_000;
 impl Store {
     /// Pages in the order of the filter. Go on behind the last one with
     /// [`crate::PageCursor::behind`] or, in the order of ids, with
-    /// [`PageFilter::after`].
+    /// [`crate::PageCursor::behind_id`].
     ///
     /// Fails with a conflict on a cursor of another order.
     pub fn pages(&self, filter: &PageFilter) -> Result<Vec<PageRow>, StoreError> {
@@ -73,12 +73,6 @@ fn list(connection: &Connection, filter: &PageFilter) -> Result<Vec<PageRow>, Fa
 }
 
 fn check(filter: &PageFilter) -> Result<(), Failure> {
-    let by_id_upwards = filter.sort == PageSort::Id && !filter.descending;
-    if filter.after.is_some() && !by_id_upwards {
-        return Err(Failure::conflict(
-            "only a list by id, upwards, goes on behind an id; others need a cursor",
-        ));
-    }
     if let Some(cursor) = &filter.cursor
         && (cursor.sort, cursor.descending) != (filter.sort, filter.descending)
     {
@@ -222,8 +216,8 @@ pub(crate) fn sections(filter: &PageFilter, way: Way) -> Vec<Section<'_>> {
     let key = filter.cursor.as_ref().map(|cursor| &cursor.key);
     let section = |dated, place| Section { dated, place };
     if filter.sort == PageSort::Id {
-        let id = key.map(|key| key.id).or(filter.after.map(|id| id.0));
-        return vec![section(None, id.map_or(Place::Anywhere, Place::BehindId))];
+        let place = key.map_or(Place::Anywhere, |key| Place::BehindId(key.id));
+        return vec![section(None, place)];
     }
     let by_date = filter.sort == PageSort::PublishedAt;
     let dated = by_date.then(|| key.is_none_or(|key| key.value != SortValue::None));

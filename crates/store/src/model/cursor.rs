@@ -1,5 +1,7 @@
 //! Orders that pages are listed in, and places within them.
 
+use types::PageId;
+
 use super::page::PageRow;
 use crate::codec;
 use crate::error::{StoreError, StoreErrorKind};
@@ -83,6 +85,20 @@ impl PageCursor {
             sort,
             descending,
             key: SortKey::of(page, sort),
+        }
+    }
+
+    /// Behind the page with this id, in the order of ids.
+    #[must_use]
+    pub fn behind_id(page: PageId) -> PageCursor {
+        PageCursor {
+            sort: PageSort::Id,
+            descending: false,
+            key: SortKey {
+                value: SortValue::None,
+                source: 0,
+                id: page.0,
+            },
         }
     }
 

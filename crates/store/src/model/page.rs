@@ -83,8 +83,6 @@ pub struct PageFilter {
     pub tag: Option<String>,
     pub sort: PageSort,
     pub descending: bool,
-    /// Last id of the previous call; for lists by id, upwards.
-    pub after: Option<PageId>,
     /// The end of the previous call, in the same order with the same filter.
     pub cursor: Option<PageCursor>,
     pub limit: usize,
@@ -108,7 +106,6 @@ impl Default for PageFilter {
             tag: None,
             sort: PageSort::Id,
             descending: false,
-            after: None,
             cursor: None,
             limit: 100,
         }

@@ -56,9 +56,12 @@ fn lists_by_id_walk_what_the_filter_names() {
     let all = || of(PageSort::Id);
     let tenant = "pages_tenant (tenant_id=? AND status=?";
     check_walk(&all(), &[&format!("{tenant})")]);
-    let after = Some(PageId(1));
+    let cursor = Some(PageCursor::behind_id(PageId(1)));
     check_walk(
-        &PageFilter { after, ..all() },
+        &PageFilter {
+            cursor: cursor.clone(),
+            ..all()
+        },
         &[&format!("{tenant} AND rowid>?)")],
     );
     let status = None;
@@ -66,7 +69,7 @@ fn lists_by_id_walk_what_the_filter_names() {
     check_walk(
         &PageFilter {
             status,
-            after,
+            cursor: cursor.clone(),
             ..all()
         },
         &[&both, &both],
@@ -75,7 +78,7 @@ fn lists_by_id_walk_what_the_filter_names() {
     check_walk(
         &PageFilter {
             source,
-            after,
+            cursor: cursor.clone(),
             ..all()
         },
         &["pages_source (source_id=? AND rowid>?)"],
@@ -84,7 +87,7 @@ fn lists_by_id_walk_what_the_filter_names() {
     check_walk(
         &PageFilter {
             host,
-            after,
+            cursor,
             language: Some("fa".to_owned()),
             ..all()
         },

@@ -26,9 +26,9 @@ fn a_cursor_of_another_order_is_refused() {
         assert_eq!(refused.kind(), StoreErrorKind::Conflict);
         assert!(refused.to_string().contains("another order"), "{refused}");
     }
-    let after = Some(row.id);
+    let cursor = Some(PageCursor::behind_id(row.id));
     let by_title = PageFilter {
-        after,
+        cursor,
         sort,
         ..PageFilter::default()
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{PageFilter, PageStatus, VisitResult};
+use store::{PageCursor, PageFilter, PageStatus, VisitResult};
 use types::{FailReason, SkipReason, TenantId, Timestamp, UrlOutcome};
 
 use crate::support::{ADDED, Site, UNCHANGED, UPDATED, failed, page, skipped, stored, visit};
@@ -241,8 +241,8 @@ fn lists_continue_behind_the_last_page_and_filter() {
     let all = PageFilter::default;
     assert_eq!(list(all()), ["A", "B", "P"]);
     assert_eq!(list(PageFilter { limit: 2, ..all() }), ["A", "B"]);
-    let after = Some(site.page("a").id);
-    assert_eq!(list(PageFilter { after, ..all() }), ["B", "P"]);
+    let cursor = Some(PageCursor::behind_id(site.page("a").id));
+    assert_eq!(list(PageFilter { cursor, ..all() }), ["B", "P"]);
     let status = Some(PageStatus::Gone);
     assert_eq!(list(PageFilter { status, ..all() }), ["B"]);
     let language = Some("fa".to_owned());

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::Day;
+use store::{Day, Scopes};
 use types::{ApiKeyId, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Path, Query, object};
 use crate::api::state::Api;
@@ -61,7 +61,7 @@ pub struct TenantParam {
 
 /// The tenant that is meant, if the caller may speak for it.
 fn tenant_of(caller: Caller, other: Option<i64>) -> Result<TenantId, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     match other.map(TenantId) {
         Some(other) if other != caller.tenant => {
             caller.must_run_the_service()?;

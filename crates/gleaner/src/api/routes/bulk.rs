@@ -10,10 +10,11 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
+use store::Scopes;
 use types::{SourceId, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::Query;
 use crate::api::state::Api;
@@ -59,7 +60,7 @@ pub async fn store(
     Query(params): Query<BulkParams>,
     request: Request,
 ) -> Result<Json<ImportReport>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     check_type(request.headers())?;
     let source = params.source.map(SourceId);
     let mut importer = api
@@ -219,7 +220,7 @@ pub async fn export(
     caller: Caller,
     Query(params): Query<ExportParams>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let tenant = caller.tenant;
     let ExportFormat::Jsonl = params.format.unwrap_or(ExportFormat::Jsonl);
     let since = moment("changed_since", params.changed_since.as_deref())?;

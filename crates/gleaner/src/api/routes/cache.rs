@@ -6,9 +6,10 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use store::Scopes;
 use utoipa::ToSchema;
 
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::state::Api;
 
@@ -110,7 +111,7 @@ pub async fn clear(
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<Cleared>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     let input: ClearInput = if body.is_empty() {
         ClearInput::default()
     } else {

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::NewSource;
+use store::{NewSource, Scopes};
 use types::Priority;
 use utoipa::ToSchema;
 
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Body;
 use crate::api::state::Api;
@@ -46,7 +46,7 @@ pub async fn create_and_crawl(
     caller: Caller,
     Body(input): Body<WebsiteInput>,
 ) -> Result<(StatusCode, Json<WebsiteCreated>), ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     if let Some(pages) = input.max_pages
         && !(1..=PAGES_MAX).contains(&pages)
     {

@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use store::{CrawlControl, CrawlRow};
+use store::{CrawlControl, CrawlRow, Scopes};
 use types::{CrawlId, SourceId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Path, Query};
 use crate::api::state::Api;
@@ -58,7 +58,7 @@ pub async fn list(
     caller: Caller,
     Query(params): Query<CrawlListParams>,
 ) -> Result<Json<CrawlList>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     api.run(move |api| {
         let store = &api.services.store;
@@ -101,7 +101,7 @@ pub async fn show(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<CrawlShown>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
         let store = &api.services.store;
         let crawl = operations::find(store, caller.tenant, CrawlId(id))?;
@@ -128,7 +128,7 @@ pub async fn events(
     Path(id): Path<i64>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let states = api
         .run(move |api| api.events.watch_crawl(caller.tenant, CrawlId(id)))
         .await?;
@@ -178,7 +178,7 @@ async fn control(
     id: i64,
     control: CrawlControl,
 ) -> Result<Json<CrawlView>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     api.run(move |api| {
         let store = &api.services.store;
         let crawl = operations::find(store, caller.tenant, CrawlId(id))?;

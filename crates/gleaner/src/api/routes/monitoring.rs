@@ -6,10 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use store::Scopes;
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::{QueueStatus, limit, read_queue};
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Query;
 use crate::api::recent::Seen;
@@ -117,7 +118,7 @@ pub struct Stats {
 #[utoipa::path(get, path = "/api/v2/stats", tag = "monitoring",
     responses((status = 200, body = Stats), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn stats(State(api): State<Api>, caller: Caller) -> Result<Json<Stats>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| read_stats(api, caller).map(Json)).await
 }
 
@@ -179,7 +180,7 @@ pub async fn request_stats(
     caller: Caller,
     Query(params): Query<LastParams>,
 ) -> Result<Json<RequestStats>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let last = limit(params.last_n, 1_000, LAST_MAX)?;
     let seen = api.recent.of(caller.tenant, |_| true, last);
     let mut by_route: BTreeMap<String, Vec<&Seen>> = Default::default();
@@ -290,7 +291,7 @@ pub async fn slow_requests(
     caller: Caller,
     Query(params): Query<SlowParams>,
 ) -> Result<Json<SeenList>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, 100, SHOWN_MAX)?;
     let least = std::time::Duration::from_millis(params.threshold_ms.unwrap_or(1_000).into());
     Ok(SeenView::list(api.recent.of(
@@ -308,7 +309,7 @@ pub async fn errors(
     caller: Caller,
     Query(params): Query<ErrorParams>,
 ) -> Result<Json<SeenList>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, 100, SHOWN_MAX)?;
     Ok(SeenView::list(api.recent.of(
         caller.tenant,
@@ -407,7 +408,7 @@ pub async fn system_status(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<SystemStatus>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
         let ready = checks(api);
         let seen = api.recent.of(caller.tenant, |_| true, 1_000);

@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use store::{
-    NotesPatch, PageContent, PageCursor, PageFilter, PageRow, PageSort, PageStatus, Store,
+    NotesPatch, PageContent, PageCursor, PageFilter, PageRow, PageSort, PageStatus, Scopes, Store,
 };
 use types::{PageId, SourceId, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
 use crate::api::cached;
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
@@ -123,7 +123,7 @@ pub async fn list(
     caller: Caller,
     Query(params): Query<PageListParams>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let status = params.status.map(|status| match status {
         StatusInput::Live => PageStatus::Live,
@@ -167,7 +167,6 @@ pub async fn list(
         descending,
         cursor: cursor.transpose()?,
         limit,
-        ..PageFilter::default()
     };
     api.run(move |api| {
         let store = &api.services.store;
@@ -219,7 +218,7 @@ pub async fn note(
     Path(id): Path<i64>,
     Body(input): Body<NotesInput>,
 ) -> Result<Json<NotesView>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     api.run(move |api| {
         let patch = NotesPatch {
             favorite: input.favorite,
@@ -256,7 +255,7 @@ pub async fn show(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<PageShown>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
         let store = &api.services.store;
         let page = find(store, caller.tenant, id)?;
@@ -300,7 +299,7 @@ pub async fn similar(
     Path(id): Path<i64>,
     Query(params): Query<SimilarParams>,
 ) -> Result<Json<SimilarList>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, 10, 100)?;
     api.run(move |api| {
         let store = &api.services.store;
@@ -337,7 +336,7 @@ pub async fn versions(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<VersionList>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
         let store = &api.services.store;
         let page = find(store, caller.tenant, id)?;
@@ -386,7 +385,7 @@ pub async fn compare(
     Path(id): Path<i64>,
     Query(params): Query<DiffParams>,
 ) -> Result<Json<PageDiff>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
         let store = &api.services.store;
         let page = find(store, caller.tenant, id)?;

@@ -2,9 +2,10 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use store::Scopes;
 
 use crate::api::cached;
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Query;
 use crate::api::state::Api;
@@ -22,7 +23,7 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<RecordQuery>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let tenant = caller.tenant;
     let list = query.read(tenant, api.services.app.clock.now())?;
     api.run(move |api| {

@@ -5,10 +5,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use search::{Filters, Mode, RESULTS_MAX, SearchRequest};
 use serde::Deserialize;
+use store::Scopes;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::cached;
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Query};
 use crate::api::state::Api;
@@ -183,7 +184,7 @@ pub async fn search_by_body(
 }
 
 async fn search(api: Api, caller: Caller, input: SearchInput) -> Result<Response, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let request = read(&api, caller, &input)?;
     api.run(move |api| {
         let searched = || -> anyhow::Result<SearchView> {

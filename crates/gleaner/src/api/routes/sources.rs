@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{IntervalBounds, SourceSchedule};
+use store::{IntervalBounds, Scopes, SourceSchedule};
 use types::{Priority, SourceId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::{PriorityInput, Queued, limit};
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Path, Query, object};
 use crate::api::state::Api;
@@ -107,7 +107,7 @@ pub async fn list(
     caller: Caller,
     Query(params): Query<SourceListParams>,
 ) -> Result<Json<SourceList>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let after = params.after.map(SourceId);
     let part = params.q.unwrap_or_default().trim().to_owned();
@@ -146,7 +146,7 @@ pub async fn add(
     caller: Caller,
     Body(input): Body<SourceInput>,
 ) -> Result<(StatusCode, Json<SourceAdded>), ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     api.run(move |api| {
         let (app, store) = (&api.services.app, &api.services.store);
         check_schedule(&input.schedule)?;
@@ -197,7 +197,7 @@ pub async fn show(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<SourceView>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
         let source = operations::find(&api.services.store, caller.tenant, SourceId(id))?;
         Ok(Json(SourceView::new(&source)))
@@ -233,7 +233,7 @@ pub async fn edit(
     Path(id): Path<i64>,
     Body(patch): Body<SourcePatch>,
 ) -> Result<Json<SourceView>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     api.run(move |api| {
         let (app, store) = (&api.services.app, &api.services.store);
         if let Some(schedule) = &patch.schedule {
@@ -277,7 +277,7 @@ pub async fn remove(
     Path(id): Path<i64>,
     Query(params): Query<RemoveParams>,
 ) -> Result<Json<SourceRemoved>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     api.run(move |api| {
         let store = &api.services.store;
         let source = operations::find(store, caller.tenant, SourceId(id))?;
@@ -308,7 +308,7 @@ pub async fn crawl(
     Path(id): Path<i64>,
     Body(input): Body<CrawlInput>,
 ) -> Result<(StatusCode, Json<Queued>), ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     let priority = match input.priority {
         None => Priority::HIGH,
         given => PriorityInput::read(given)?,

@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use store::{Cancelled, TaskFilter};
+use store::{Cancelled, Scopes, TaskFilter};
 use types::{Priority, TaskId, TaskState};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
@@ -106,7 +106,7 @@ pub async fn scrape(
     caller: Caller,
     Body(input): Body<ScrapeInput>,
 ) -> Result<(StatusCode, Json<Queued>), ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     let scrape = Scrape {
         urls: vec![input.url],
         brand: input.brand,
@@ -127,7 +127,7 @@ pub async fn scrape_batch(
     caller: Caller,
     Body(input): Body<ScrapeBatchInput>,
 ) -> Result<(StatusCode, Json<Queued>), ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     let scrape = Scrape {
         urls: input.urls,
         brand: input.brand,
@@ -184,7 +184,7 @@ pub async fn list(
     caller: Caller,
     Query(params): Query<TaskListParams>,
 ) -> Result<Json<TaskList>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let states = params.state.as_deref().unwrap_or_default();
     let states = states
         .split(',')
@@ -232,7 +232,7 @@ pub async fn show(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<TaskView>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
         let task = api.services.store.task(caller.tenant, TaskId(id))?;
         Ok(Json(TaskView::new(&task)))
@@ -257,7 +257,7 @@ pub async fn cancel(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<TaskChanged>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     api.run(move |api| {
         let store = &api.services.store;
         let status = match operations::cancel(store, caller.tenant, TaskId(id))? {
@@ -280,7 +280,7 @@ pub async fn retry(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<TaskChanged>, ApiError> {
-    let caller = caller.must(Scope::Write)?;
+    let caller = caller.must(Scopes::WRITE)?;
     api.run(move |api| {
         api.services.store.retry_task(caller.tenant, TaskId(id))?;
         Ok(Json(TaskChanged {
@@ -305,7 +305,7 @@ pub async fn events(
     Path(id): Path<i64>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     let states = api
         .run(move |api| api.events.watch_task(caller.tenant, TaskId(id)))
         .await?;
@@ -329,7 +329,7 @@ pub async fn queue_status(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<QueueStatus>, ApiError> {
-    let caller = caller.must(Scope::Read)?;
+    let caller = caller.must(Scopes::READ)?;
     api.run(move |api| read_queue(api, caller).map(Json)).await
 }
 

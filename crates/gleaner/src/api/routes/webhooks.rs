@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{DeliveryFilter, DeliveryState};
+use store::{DeliveryFilter, DeliveryState, Scopes};
 use types::{DeliveryId, WebhookId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
-use crate::api::caller::{Caller, Scope};
+use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
@@ -28,7 +28,7 @@ pub struct WebhookList {
 #[utoipa::path(get, path = "/api/v2/webhooks", tag = "webhooks",
     responses((status = 200, body = WebhookList), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<WebhookList>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     api.run(move |api| {
         let webhooks = api.services.store.webhooks(caller.tenant)?;
         let webhooks = webhooks.iter().map(WebhookView::new).collect();
@@ -61,7 +61,7 @@ pub async fn add(
     caller: Caller,
     Body(input): Body<WebhookInput>,
 ) -> Result<(StatusCode, Json<WebhookSecretView>), ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     let add = AddWebhook {
         url: input.url,
         events: input.events,
@@ -83,7 +83,7 @@ pub async fn show(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<WebhookView>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     api.run(move |api| {
         let row = api.services.store.webhook(caller.tenant, WebhookId(id))?;
         Ok(Json(WebhookView::new(&row)))
@@ -115,7 +115,7 @@ pub async fn edit(
     Path(id): Path<i64>,
     Body(patch): Body<WebhookPatch>,
 ) -> Result<Json<WebhookView>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     let edit = EditWebhook {
         url: patch.url,
         events: patch.events,
@@ -146,7 +146,7 @@ pub async fn remove(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<WebhookRemoved>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     api.run(move |api| {
         let store = &api.services.store;
         store.remove_webhook(caller.tenant, WebhookId(id))?;
@@ -169,7 +169,7 @@ pub async fn test(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<WebhookTestView>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     let services = &api.services;
     let (app, store) = (&services.app, &services.store);
     let tested = operations::test(app, store, caller.tenant, WebhookId(id)).await?;
@@ -187,7 +187,7 @@ pub async fn rotate(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<(StatusCode, Json<WebhookSecretView>), ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     api.run(move |api| {
         let services = &api.services;
         let (app, store) = (&services.app, &services.store);
@@ -243,7 +243,7 @@ pub async fn deliveries(
     Path(id): Path<i64>,
     Query(params): Query<DeliveryListParams>,
 ) -> Result<Json<DeliveryList>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let filter = DeliveryFilter {
         state: params.state.map(DeliveryState::from),
@@ -271,7 +271,7 @@ pub async fn retry(
     caller: Caller,
     Path((id, delivery_id)): Path<(i64, i64)>,
 ) -> Result<Json<DeliveryView>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     api.run(move |api| {
         let store = &api.services.store;
         let row = store.retry_delivery(caller.tenant, WebhookId(id), DeliveryId(delivery_id))?;
@@ -295,7 +295,7 @@ pub async fn retry_dead(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<DeliveriesRetried>, ApiError> {
-    let caller = caller.must(Scope::Admin)?;
+    let caller = caller.must(Scopes::ADMIN)?;
     api.run(move |api| {
         let store = &api.services.store;
         let retried = store.retry_dead_deliveries(caller.tenant, WebhookId(id))?;
