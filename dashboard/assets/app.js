@@ -9,6 +9,7 @@ import { show as crawls } from "./views/crawls.js";
 import { show as overview } from "./views/overview.js";
 import { show as page } from "./views/page.js";
 import { show as pages } from "./views/pages.js";
+import { show as records } from "./views/records.js";
 import { show as search } from "./views/search.js";
 import { show as settings } from "./views/settings.js";
 import { show as keys } from "./views/settings-keys.js";
@@ -31,6 +32,7 @@ const ROUTES = [
   [/^\/sources\/(\d+)$/, source, "sources"],
   [/^\/crawls$/, crawls, "sources"],
   [/^\/crawls\/(\d+)$/, crawl, "sources"],
+  [/^\/records$/, records, "records"],
   [/^\/pages$/, pages, "pages"],
   [/^\/pages\/(\d+)$/, page, "pages"],
   [/^\/tasks$/, tasks, "tasks"],

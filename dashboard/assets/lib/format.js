@@ -143,6 +143,12 @@ export function language(code) {
 
 const RTL = new Set(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "ug", "ur", "yi"]);
 
+/** Of a text with parts of its own directions: that of its first letter. */
+export function directionOf(text) {
+  const letter = /\p{L}/u.exec(text);
+  return letter && /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(letter[0]) ? "rtl" : "ltr";
+}
+
 /** Of a whole page: its first words may be in another script. */
 export function direction(code) {
   if (!code) return "auto";

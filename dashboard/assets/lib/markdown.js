@@ -76,7 +76,7 @@ function code(lines, at, [, mark, language]) {
     return closing.startsWith(mark) && closing === mark[0].repeat(closing.length);
   });
   const text = lines.slice(at + 1, end).join("\n");
-  const node = h("pre", { dir: "ltr", tabindex: "0", "data-language": language || null }, h("code", null, text));
+  const node = h("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Code", "data-language": language || null }, h("code", null, text));
   return [node, end + 1];
 }
 

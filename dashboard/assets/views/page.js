@@ -5,7 +5,9 @@ import { foreign, h, outside, put } from "../lib/dom.js";
 import { count, counted, direction, exactly, language, when } from "../lib/format.js";
 import { blocks } from "../lib/markdown.js";
 import { badge, facts, heading, loading, problem, tell } from "../lib/ui.js";
+import { allFacts, skills } from "../lib/record.js";
 import { notesCard } from "./page-notes.js";
+import { similar } from "./page-similar.js";
 import { versions } from "./versions.js";
 
 /** Blocks and rows put into the document at once. */
@@ -22,12 +24,14 @@ export async function show({ root, id, query, signal, setTitle, setQuery }) {
     ["chunks", `Chunks (${count(full.chunk_list.length)})`, () => chunks(full)],
     ["links", `Links (${count(full.links.length)})`, () => links(full)],
     ["versions", `Versions (${count(page.version)})`, () => versions(page, signal)],
+    ["similar", "Similar", () => similar(id, signal)],
   ];
   put(
     root,
     h("div", { lang: page.language, class: "page-title" }, heading(title).node),
     h("p", { class: "page-url", dir: "ltr" }, outside(page.url)),
     h("section", { class: "card", "aria-label": "About this page" }, about(full)),
+    full.record && h("section", { class: "card", "aria-label": "Record" }, h("h2", null, "What it is about"), facts(allFacts(full.record)), skills(full.record.skills ?? [])),
     notesCard(id, title, full.notes, signal),
     tabList(tabs, query.get("show"), (name) => setQuery({ show: name === "content" ? "" : name })),
   );
@@ -55,7 +59,7 @@ function about({ page, open_graph: graph, structured }) {
         null,
         h("summary", null, "All metadata"),
         facts([...graph.map(([name, value]) => [name, foreign(value)]), ["Content hash", h("code", { class: "break" }, page.content_hash)], ["Fetched at", exactly(page.fetched_at)]]),
-        structured && h("pre", { dir: "ltr", tabindex: "0" }, h("code", null, JSON.stringify(structured, null, 2))),
+        structured && h("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Structured data" }, h("code", null, JSON.stringify(structured, null, 2))),
       ),
   ];
 }
@@ -107,7 +111,7 @@ function content({ markdown, page }) {
     return h("p", { class: "muted" }, page.duplicate_of ? ["The same as ", pageLink(page.duplicate_of), "; kept once, there."] : "This page has no text.");
   }
   const rendered = h("article", { class: "card prose", dir: direction(page.language), lang: page.language });
-  const source = h("pre", { class: "card source", dir: "auto", tabindex: "0", hidden: true });
+  const source = h("pre", { class: "card source", dir: "auto", tabindex: "0", role: "group", "aria-label": "Markdown", hidden: true });
   const kind = h("button", { type: "button", class: "small ghost", "aria-pressed": "false" }, "Show Markdown");
   kind.addEventListener("click", () => {
     const plain = source.hidden;

@@ -2,8 +2,10 @@
 
 import { query as read } from "../lib/api.js";
 import { h, newId, put, say } from "../lib/dom.js";
+import { chips, facetPanel } from "../lib/facets.js";
 import { counted, day, host, language, milliseconds, path, percent } from "../lib/format.js";
 import { allSources } from "../lib/live-list.js";
+import { factName, factValue } from "../lib/record.js";
 import { marked } from "../lib/text.js";
 import { empty, facts, heading, loading, problem, tell } from "../lib/ui.js";
 
@@ -13,9 +15,14 @@ const LIMIT = 20;
 const OFFSET_MAX = 900;
 const MODES = [["", "Hybrid"], ["keyword", "Words"], ["vector", "Meaning"]];
 
+/** Typed or picked above, and counted and clicked beside what is found. */
+const FIELDS = ["source", "host", "path", "lang", "from", "to"];
+const FACETS = ["kind", "source", "host", "lang", "company", "location", "remote", "employment_type", "category", "brand", "availability", "author", "skill"];
+const FILTERS = [...new Set([...FIELDS, ...FACETS])];
+
 export async function show({ root, query, signal, setTitle, setQuery }) {
   setTitle("Search");
-  const asked = Object.fromEntries(["q", "mode", "source", "host", "path", "lang", "from", "to"].map((name) => [name, query.get(name) ?? ""]));
+  const asked = Object.fromEntries(["q", "mode", ...FILTERS].map((name) => [name, query.get(name) ?? ""]));
   const status = h("p", { class: "note", role: "status" });
   const results = h("ol", { class: "results" });
   const end = h("div", { class: "results-end" });
@@ -26,8 +33,6 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
     h("div", { class: "hidden-text" }, heading("Search").node),
     h("form", { role: "search", class: "search-form", on: { submit: (event) => { event.preventDefault(); run(0); } } }, input, h("div", { class: "search-tools" }, modeSwitch(), filters)),
     status,
-    results,
-    end,
   );
   input.focus();
   let running = null;
@@ -39,8 +44,22 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
   });
 
   const sources = await allSources(signal);
+  const choose = (name, value) => {
+    asked[name] = value;
+    if (FIELDS.includes(name)) put(filters, filterFields());
+    run(0);
+  };
+  const panel = facetPanel({ chosen: (name) => asked[name], choose, sources });
+  const narrowed = chips({
+    remove: (name) => choose(name, ""),
+    clear: () => {
+      for (const name of FACETS) asked[name] = "";
+      choose("source", "");
+    },
+  });
+  root.append(narrowed.node, h("div", { class: "with-facets" }, panel.node, h("div", { class: "found" }, results, end)));
   put(filters, filterFields());
-  filters.open = ["source", "host", "path", "lang", "from", "to"].some((name) => asked[name]);
+  filters.open = FIELDS.some((name) => asked[name]) && !FACETS.some((name) => asked[name]);
   run(0);
 
   function modeSwitch() {
@@ -79,9 +98,8 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
   }
 
   function body(offset) {
-    const names = ["source", "host", "path", "lang", "from", "to"];
-    const given = names.filter((name) => asked[name]).map((name) => `${name}=${asked[name]}`);
-    return { query: asked.q, ...(asked.mode && { mode: asked.mode }), limit: LIMIT, offset, filters: given };
+    const given = FILTERS.filter((name) => asked[name]).map((name) => `${name}=${asked[name]}`);
+    return { query: asked.q, ...(asked.mode && { mode: asked.mode }), limit: LIMIT, offset, filters: given, ...(offset === 0 && { facets: FACETS }) };
   }
 
   function run(wait) {
@@ -95,9 +113,12 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
     running = new AbortController();
     const mine = running.signal;
     put(end);
+    narrowed.draw(FACETS.filter((name) => asked[name]).map((name) => [name, factName(name), factValue(name, asked[name], sources)]));
     if (!asked.q.trim()) {
       setTitle("Search");
       put(results);
+      panel.draw([], 0);
+      narrowed.draw([]);
       say(status, "");
       put(end, welcome(sources));
       return;
@@ -108,12 +129,14 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
       const answer = await ask(0, mine);
       setTitle(asked.q);
       put(results, answer.hits.map(hit));
+      panel.draw(answer.facets ?? [], answer.total);
       const known = answer.mode !== "keyword" && answer.vector_coverage < 1 ? `; ${percent(answer.vector_coverage)} of the passages have vectors` : "";
       say(status, answer.total === 0 ? "" : `${counted(answer.total, "page")} in ${milliseconds(answer.took_ms)}${known}`);
       put(end, answer.total === 0 ? nothing() : more(answer, mine));
     } catch (error) {
       if (error.name === "AbortError") return;
       put(results);
+      panel.draw([], 0);
       say(status, "");
       put(end, problem(error, () => run(0)));
     } finally {

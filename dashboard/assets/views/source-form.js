@@ -18,6 +18,11 @@ const SCHEDULES = [
   ["adaptive", "As often as it changes"],
 ];
 
+const RULES = `{"kind": "job", "path": "/jobs/*", "fields": {
+  "company": "h2.company",
+  "salary": {"select": ".pay"}
+}}`;
+
 /** `save(input)` gets what the API takes; rejects to keep the form open. */
 export function sourceForm({ source, verb, save, cancel }) {
   const settings = source?.settings ?? {};
@@ -50,10 +55,11 @@ export function sourceForm({ source, verb, save, cancel }) {
     h("fieldset", null, h("legend", null, "How far"), field.pages_max.node, field.scope.node),
     h(
       "details",
-      { open: Boolean(source && Object.keys(settings).some((name) => !["pages_max", "scope"].includes(name))) },
+      { open: Boolean(source && Object.keys(settings).some((name) => !["pages_max", "scope", "record"].includes(name))) },
       h("summary", null, "Pace and patterns"),
       h("div", { class: "more" }, field.delay_ms.node, field.concurrency.node, field.depth_max.node, field.include.node, field.exclude.node),
     ),
+    h("details", { open: Boolean(settings.record) }, h("summary", null, "Record rules"), field.record.node),
     !source && h("p", { class: "check" }, now, h("label", { for: now.id }, "Crawl it now")),
     alert,
     h("p", { class: "actions" }, submit, cancel),
@@ -107,6 +113,7 @@ function fields(source, settings) {
     depth_max: input("Links deep", { ...number, value: text(settings.depth_max), placeholder: "As configured" }, "Away from a start URL; 0 for no limit."),
     include: area("Only these paths", { rows: 2, value: text(settings.include?.join("\n")), placeholder: "/blog/**", dir: "ltr" }, "One pattern a line: a glob of the path, or regex:…"),
     exclude: area("Not these paths", { rows: 2, value: text(settings.exclude?.join("\n")), placeholder: "**/tag/**", dir: "ltr" }),
+    record: area("Where facts stand on its pages", { rows: settings.record ? 12 : 4, value: settings.record ? JSON.stringify(settings.record, null, 2) : "", placeholder: RULES, dir: "ltr" }, "As JSON, for a site that does not mark what its pages are about. The rules hold for pages that are fetched from then on."),
   };
 }
 
@@ -127,8 +134,22 @@ function read(field, before) {
   set("scope", field.scope.control.value);
   set("include", patterns(field.include.control.value));
   set("exclude", patterns(field.exclude.control.value));
+  const record = rules(field.record.control);
+  if (record === undefined) delete settings.record;
+  else settings.record = record;
   const name = field.name.control.value.trim();
   return { ...(name && { name }), settings, schedule: readSchedule(field) };
+}
+
+/** What is in them is for the server to judge. */
+function rules(control) {
+  const text = control.value.trim();
+  if (!text) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Wrong(`The record rules are no JSON: ${error.message}`, control);
+  }
 }
 
 /** A pattern may hold spaces. */

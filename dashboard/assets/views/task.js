@@ -67,9 +67,9 @@ export async function show({ root, id, signal, setTitle }) {
           ["Source", Number.isInteger(task.payload?.source) && h("a", { href: `#/sources/${task.payload.source}` }, `Source ${task.payload.source}`)],
         ]),
       ),
-      task.error && part("Error of the last attempt that had one", h("pre", { class: "bad", dir: "auto", tabindex: "0" }, task.error)),
-      part("Asked for", json(task.payload)),
-      task.finished_at && part("Result", task.result ? json(task.result) : h("p", { class: "muted" }, "None, or kept no longer: results last an hour.")),
+      task.error && part("Error of the last attempt that had one", h("pre", { class: "bad", dir: "auto", tabindex: "0", role: "group", "aria-label": "Error" }, task.error)),
+      part("Asked for", json("Asked for", task.payload)),
+      task.finished_at && part("Result", task.result ? json("Result", task.result) : h("p", { class: "muted" }, "None, or kept no longer: results last an hour.")),
     );
   }
 
@@ -88,6 +88,6 @@ function part(title, content) {
   return h("section", { class: "card", "aria-label": title }, h("h2", null, title), content);
 }
 
-function json(value) {
-  return h("pre", { dir: "ltr", tabindex: "0" }, h("code", null, JSON.stringify(value, null, 2)));
+function json(label, value) {
+  return h("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": label }, h("code", null, JSON.stringify(value, null, 2)));
 }

@@ -162,7 +162,7 @@ function deliveryRow(base, one, again) {
     one.status && h("span", { class: one.status < 300 ? "" : "bad" }, `${one.status} `),
     one.duration_ms !== null && h("span", { class: "note" }, `after ${milliseconds(one.duration_ms)}`),
     one.error && one.state !== "delivered" && h("p", { class: "note clip2 bad", dir: "auto" }, one.error),
-    one.response && h("details", null, h("summary", null, "What it answered"), h("pre", { dir: "auto", tabindex: "0" }, one.response)),
+    one.response && h("details", null, h("summary", null, "What it answered"), h("pre", { dir: "auto", tabindex: "0", role: "group", "aria-label": "What it answered" }, one.response)),
   ];
   return tableRow(COLUMNS, [
     h("div", null,

@@ -135,27 +135,13 @@ impl Running {
         content_type: &str,
         body: &[u8],
     ) -> Answer {
-        let mut reader = self.send(method, path, headers, content_type, body);
-        let (status, headers) = read_head(&mut reader);
-        let mut body = String::new();
-        reader.read_to_string(&mut body).expect("a body");
-        if headers
-            .get("transfer-encoding")
-            .is_some_and(|coding| coding == "chunked")
-        {
-            body = unchunked(&body);
-        }
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        ask(&self.address, method, path, headers, content_type, body)
     }
 
     /// Reads a stream of events to its end.
     pub fn events(&self, path: &str, last: Option<&str>) -> (u16, Vec<Event>) {
         let headers: Vec<(&str, &str)> = last.map(|id| ("Last-Event-ID", id)).into_iter().collect();
-        let mut reader = self.send("GET", path, &headers, "", &[]);
+        let mut reader = send(&self.address, "GET", path, &headers, "", &[]);
         let (status, headers) = read_head(&mut reader);
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("a stream");
@@ -181,37 +167,6 @@ impl Running {
         (status, events)
     }
 
-    fn send(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        content_type: &str,
-        body: &[u8],
-    ) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(&self.address).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
-        if !headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-        {
-            head.push_str(&format!("Host: {}\r\n", self.address));
-        }
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !body.is_empty() {
-            let length = body.len();
-            head.push_str(&format!(
-                "Content-Type: {content_type}\r\nContent-Length: {length}\r\n"
-            ));
-        }
-        write!(stream, "{head}\r\n").expect("sent");
-        stream.write_all(body).expect("sent");
-        BufReader::new(stream)
-    }
-
     /// As Ctrl-C does; the server ends by itself.
     pub fn stop(mut self) {
         let pid = i32::try_from(self.child.id()).expect("pid");
@@ -227,6 +182,67 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// One request to whatever listens at `address`, and its whole answer.
+pub fn ask(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    content_type: &str,
+    body: &[u8],
+) -> Answer {
+    let mut reader = send(address, method, path, headers, content_type, body);
+    let (status, headers) = read_head(&mut reader);
+    let length = headers.get("content-length").map(|n| n.parse());
+    // Not everybody closes the connection behind it.
+    let length = length.unwrap_or(Ok(u64::MAX)).expect("a length");
+    let mut body = String::new();
+    let whole = reader.take(length).read_to_string(&mut body);
+    whole.expect("a body");
+    if headers
+        .get("transfer-encoding")
+        .is_some_and(|coding| coding == "chunked")
+    {
+        body = unchunked(&body);
+    }
+    Answer {
+        status,
+        headers,
+        body,
+    }
+}
+
+fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    content_type: &str,
+    body: &[u8],
+) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
+        head.push_str(&format!("Host: {address}\r\n"));
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        let length = body.len();
+        head.push_str(&format!(
+            "Content-Type: {content_type}\r\nContent-Length: {length}\r\n"
+        ));
+    }
+    write!(stream, "{head}\r\n").expect("sent");
+    stream.write_all(body).expect("sent");
+    BufReader::new(stream)
 }
 
 fn read_head(reader: &mut impl BufRead) -> (u16, HashMap<String, String>) {

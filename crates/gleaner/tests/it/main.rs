@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod bad_input;
+mod browser;
 mod crawl;
 mod dashboard;
 mod demo;
@@ -23,5 +24,6 @@ mod tenants;
 mod tidy;
 mod tools;
 mod watching;
+mod webdriver;
 mod webhook_care;
 mod webhooks;

@@ -294,7 +294,12 @@ fn an_export_is_an_import() {
     let none = server.get("/api/v2/export?host=other.example").is(200);
     assert_eq!(none.body, "");
     let gone = json!({"url": "https://plain.example/", "gone": true});
-    bulk(&server, "/api/v2/pages/bulk", &lines(&[gone.clone()])).is(200);
+    bulk(
+        &server,
+        "/api/v2/pages/bulk",
+        &lines(std::slice::from_ref(&gone)),
+    )
+    .is(200);
     let since = server
         .get("/api/v2/export?changed_since=2020-01-01T00:00:00Z")
         .is(200);
