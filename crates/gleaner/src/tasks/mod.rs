@@ -68,15 +68,19 @@ pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
     }
 }
 
-/// Why a task of this kind waits for a later time, if one does.
+/// Why a task of this kind waits for a later time, if one does and no other is
+/// about to run.
 pub fn put_off(store: &Store, tenant: TenantId, kind: &str) -> Result<Option<String>> {
     let filter = TaskFilter {
         kind: Some(kind.to_owned()),
-        states: vec![TaskState::Scheduled],
+        states: vec![TaskState::Scheduled, TaskState::Queued, TaskState::Running],
         ..TaskFilter::default()
     };
-    let scheduled = store.tasks(tenant, &filter)?;
-    Ok(scheduled.into_iter().find_map(|task| task.waiting_for))
+    let tasks = store.tasks(tenant, &filter)?;
+    if tasks.iter().any(|task| task.state != TaskState::Scheduled) {
+        return Ok(None);
+    }
+    Ok(tasks.into_iter().find_map(|task| task.waiting_for))
 }
 
 /// True while a task of the kind waits or runs.

@@ -221,7 +221,10 @@ impl Browser {
     }
 
     pub fn html_of(&self, element: &Element) -> String {
-        let html = self.run("return arguments[0].outerHTML;", &[element.0.clone()]);
+        let html = self.run(
+            "return arguments[0].outerHTML;",
+            std::slice::from_ref(&element.0),
+        );
         html.as_str().unwrap_or_default().to_owned()
     }
 
