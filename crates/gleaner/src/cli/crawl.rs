@@ -253,8 +253,9 @@ impl Here {
         self.view.embedding();
         let store = &self.services.store;
         let tenant = self.services.app.tenant;
+        let put_off_before = tasks::put_off(store, tenant, tasks::EMBED)?;
         if store.embedding_progress()?.pending > 0 {
-            // Also wakes a task that was put off before.
+            // What was put off before is tried again now.
             store.enqueue_tasks(vec![tasks::embed(tenant)])?;
         }
         let mut enqueued = 0;
@@ -272,8 +273,9 @@ impl Here {
             if vectors.pending == 0 {
                 return Ok(());
             }
-            if let Some(why) = tasks::put_off(store, tenant, tasks::EMBED)? {
-                note(why);
+            let put_off = tasks::put_off(store, tenant, tasks::EMBED)?;
+            if let Some(now) = put_off.into_iter().find(|p| !put_off_before.contains(p)) {
+                note(now.why);
                 return Ok(());
             }
             if !tasks::is_at_work(store, tasks::EMBED)? {

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use store::{Store, TaskFilter};
-use types::{TaskState, TenantId};
+use types::{TaskId, TaskState, TenantId, Timestamp};
 
 pub use crawl::{CrawlPayload, ScrapePayload, crawl_task};
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
@@ -68,19 +68,30 @@ pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
     }
 }
 
-/// Why a task of this kind waits for a later time, if one does and no other is
-/// about to run.
-pub fn put_off(store: &Store, tenant: TenantId, kind: &str) -> Result<Option<String>> {
+/// A task that said itself that it goes on later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutOff {
+    pub task: TaskId,
+    pub until: Timestamp,
+    pub why: String,
+}
+
+/// The tasks of this kind that were put off, the newest 50.
+pub fn put_off(store: &Store, tenant: TenantId, kind: &str) -> Result<Vec<PutOff>> {
     let filter = TaskFilter {
         kind: Some(kind.to_owned()),
-        states: vec![TaskState::Scheduled, TaskState::Queued, TaskState::Running],
+        states: vec![TaskState::Scheduled],
         ..TaskFilter::default()
     };
-    let tasks = store.tasks(tenant, &filter)?;
-    if tasks.iter().any(|task| task.state != TaskState::Scheduled) {
-        return Ok(None);
-    }
-    Ok(tasks.into_iter().find_map(|task| task.waiting_for))
+    let scheduled = store.tasks(tenant, &filter)?.into_iter();
+    let put_off = scheduled.filter_map(|task| {
+        Some(PutOff {
+            task: task.id,
+            until: task.run_at,
+            why: task.waiting_for?,
+        })
+    });
+    Ok(put_off.collect())
 }
 
 /// True while a task of the kind waits or runs.
