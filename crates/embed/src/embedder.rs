@@ -123,6 +123,19 @@ impl Embedder {
         Ok(embedder)
     }
 
+    /// The [`Embedder::model_id`] that this provider would have, checked as far
+    /// as it can be without starting it: no model stays in memory.
+    pub fn identify(provider: &ProviderConfig) -> Result<String, EmbedError> {
+        match provider {
+            ProviderConfig::Local { model_path, f32 } => {
+                let precision = precision(*f32);
+                Ok(LocalModel::identify(model_path.as_deref(), precision)?)
+            }
+            ProviderConfig::Http(config) => Ok(Endpoint::new(config.clone())?.id()),
+            ProviderConfig::Hash { dims } => Ok(format!("hash-{dims}")),
+        }
+    }
+
     /// Name and short hash of the weights or the endpoint's configuration;
     /// differs when vectors would.
     #[must_use]
@@ -395,14 +408,18 @@ impl Provider {
     }
 }
 
+fn precision(f32: bool) -> Precision {
+    if f32 {
+        Precision::F32
+    } else {
+        Precision::Int8(Kernel::detect())
+    }
+}
+
 fn open(config: ProviderConfig) -> Result<(Provider, String), EmbedError> {
     match config {
         ProviderConfig::Local { model_path, f32 } => {
-            let precision = if f32 {
-                Precision::F32
-            } else {
-                Precision::Int8(Kernel::detect())
-            };
+            let precision = precision(f32);
             let model = match model_path {
                 None => LocalModel::bundled(precision)?,
                 Some(path) => LocalModel::open(&path, precision)?,

@@ -52,6 +52,15 @@ pub struct LocalModel {
     id: String,
 }
 
+fn id_of(identity: [u8; 32], precision: Precision) -> String {
+    let suffix = match precision {
+        Precision::Int8(_) => "",
+        Precision::F32 => "-f32",
+    };
+    let hash = model::hex(&identity[..6]);
+    format!("{}-{hash}{suffix}", model::MODEL_NAME)
+}
+
 /// Buffers for embedding, one per thread.
 #[derive(Debug, Default)]
 pub struct EmbedBuffers(Scratch);
@@ -65,6 +74,18 @@ impl LocalModel {
         // would make every page of the model resident.
         let identity = parsed.checksum.unwrap_or_default();
         Ok(LocalModel::assemble(bytes, parsed, identity, precision))
+    }
+
+    /// The id that a model would have, without keeping it in memory: of the file
+    /// at `path`, which is checked whole, or of the model inside this program.
+    pub fn identify(path: Option<&Path>, precision: Precision) -> Result<String, ModelError> {
+        let identity = match path {
+            Some(path) => model::open(path)?.2,
+            None => Parsed::parse(bundled::bundled_model())?
+                .checksum
+                .unwrap_or_default(),
+        };
+        Ok(id_of(identity, precision))
     }
 
     /// A model file: ours, or the full-vocabulary E5S1.
@@ -88,21 +109,16 @@ impl LocalModel {
         // The trie and the normaliser hold what was in them.
         parsed.vocabulary = model::Vocabulary::default();
         parsed.character_map = model::CharacterMap::new();
-        let (encoder, suffix) = match precision {
-            Precision::Int8(kernel) => (Some(Encoder::load(kernel, bytes.as_slice(), &parsed)), ""),
-            Precision::F32 => (None, "-f32"),
+        let encoder = match precision {
+            Precision::Int8(kernel) => Some(Encoder::load(kernel, bytes.as_slice(), &parsed)),
+            Precision::F32 => None,
         };
-        let id = format!(
-            "{}-{}{suffix}",
-            model::MODEL_NAME,
-            model::hex(&identity[..6])
-        );
         LocalModel {
             bytes,
             parsed,
             tokenizer,
             encoder,
-            id,
+            id: id_of(identity, precision),
         }
     }
 

@@ -158,8 +158,29 @@ impl App {
 
     /// The configured embedder; `None` when embedding is off.
     pub fn embedder(&self) -> Result<Option<Embedder>> {
+        let Some(provider) = self.embed_provider()? else {
+            return Ok(None);
+        };
         let settings = &self.config.embed;
-        let provider = match settings.provider {
+        let config = EmbedConfig {
+            provider,
+            threads: threads(settings.threads),
+            batch_tokens_max: settings.batch_tokens_max,
+            queue_max: EMBED_QUEUE_MAX,
+        };
+        Ok(Some(Embedder::start(config).context("start the embedder")?))
+    }
+
+    /// What [`App::embedder`] would be, or why it could not start.
+    pub fn embedder_id(&self) -> Result<Option<String>> {
+        let provider = self.embed_provider()?;
+        let id = provider.map(|provider| Embedder::identify(&provider));
+        id.transpose().context("start the embedder")
+    }
+
+    fn embed_provider(&self) -> Result<Option<ProviderConfig>> {
+        let settings = &self.config.embed;
+        Ok(Some(match settings.provider {
             EmbedProvider::Off => return Ok(None),
             EmbedProvider::Local => ProviderConfig::Local {
                 model_path: self.model_path(),
@@ -180,14 +201,7 @@ impl App {
                     ..HttpConfig::new(settings.base_url.as_str(), settings.model.as_str())
                 })
             }
-        };
-        let config = EmbedConfig {
-            provider,
-            threads: threads(settings.threads),
-            batch_tokens_max: settings.batch_tokens_max,
-            queue_max: EMBED_QUEUE_MAX,
-        };
-        Ok(Some(Embedder::start(config).context("start the embedder")?))
+        }))
     }
 
     /// The configured model file, else an installed one, else `None` for the bundled one.

@@ -13,6 +13,7 @@ mod config;
 mod diff;
 mod eval;
 mod keys;
+mod memory;
 mod metrics;
 mod operations;
 mod pipeline;
@@ -26,11 +27,6 @@ mod view;
 mod webhooks;
 
 use std::process::ExitCode;
-
-/// Extraction and indexing allocate many small strings on several threads;
-/// the C library's allocator holds on to much more memory there.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     cli::main()

@@ -68,15 +68,17 @@ impl Searching {
         Ok(open.and_then(|open| open.searcher.similar(tenant, page, limit)))
     }
 
-    /// Opens index and model now, so that the first search need not.
+    /// Opens the index now and checks the model, so that the first search need
+    /// not. The model itself is started by whoever needs it first.
     pub fn warm_up(&self) -> Result<()> {
-        self.services.embedder()?;
+        self.services.check_embedder()?;
         self.searcher()?;
         Ok(())
     }
 
     fn query_vector(&self, request: &SearchRequest, open: &Open) -> Result<Option<Vec<f32>>> {
-        if request.mode == Mode::Keyword || request.query.trim().is_empty() {
+        let has_no_use = request.mode == Mode::Keyword || open.model.is_none();
+        if has_no_use || request.query.trim().is_empty() {
             return Ok(None);
         }
         let embedder = self.services.embedder()?;

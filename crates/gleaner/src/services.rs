@@ -1,7 +1,7 @@
 //! What one process has once, however many crawls and tasks it runs: the
 //! store, the index thread, the embedder and the CPU permits.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -34,6 +34,7 @@ pub struct Services {
     embedding_breaker: Option<CircuitBreaker>,
     /// Started when first asked for; `Some(None)`: embedding is off.
     embedder: Mutex<Option<Option<Embedder>>>,
+    model_id: OnceLock<Option<String>>,
 }
 
 impl Services {
@@ -56,6 +57,7 @@ impl Services {
             indexer: None,
             embedding_breaker: embedding_breaker(app),
             embedder: Mutex::new(None),
+            model_id: OnceLock::new(),
         })
     }
 
@@ -105,9 +107,31 @@ impl Services {
         breakers.map(|breaker| breaker.snapshot(now)).collect()
     }
 
-    /// Why there is no embedder although one is configured.
+    /// Why there is no embedder although one is configured. Starts none.
     pub fn model_problem(&self) -> Option<String> {
-        self.embedder().err().map(|error| format!("{error:#}"))
+        self.model_id().err().map(|error| format!("{error:#}"))
+    }
+
+    /// Of the configured embedder, which this does not start: the model takes
+    /// 30 MB that a process without searches does without.
+    fn model_id(&self) -> Result<Option<String>> {
+        if let Some(known) = self.model_id.get() {
+            return Ok(known.clone());
+        }
+        let id = self.app.embedder_id()?;
+        Ok(self.model_id.get_or_init(|| id).clone())
+    }
+
+    /// Checks the configured embedder, and starts it if the store's vectors are
+    /// of another: they are to be made anew.
+    pub fn check_embedder(&self) -> Result<()> {
+        let known = self.store.embedding_model()?.map(|model| model.id);
+        if let (Some(id), Some(known)) = (self.model_id()?, known)
+            && id != known
+        {
+            self.embedder()?;
+        }
+        Ok(())
     }
 
     /// Grows with each commit of the index by this process.

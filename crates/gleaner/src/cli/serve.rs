@@ -13,6 +13,7 @@ use super::service_args::ServeArgs;
 use super::stop;
 use crate::api::{self, Api, Bound, Events};
 use crate::app::App;
+use crate::memory::{self, GiveBack};
 use crate::scheduler::Scheduler;
 use crate::searching::Searching;
 use crate::services::Services;
@@ -26,6 +27,7 @@ const DUE_EVERY: Duration = Duration::from_secs(1);
 
 /// `gleaner serve`
 pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
+    memory::use_small_pages();
     let mut app = app.clone();
     let allowed = args.allow_private.iter().cloned();
     app.config.fetch.allow_private.extend(allowed);
@@ -62,8 +64,10 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     if !server.address().ip().is_loopback() {
         note("this address is reachable from outside: every request needs an API key");
     }
+    let mut memory = GiveBack::default();
     while !*stop.borrow() {
         std::thread::park_timeout(LOOK_EVERY);
+        memory.tick();
     }
     drop(server);
     if let Some(roles) = roles {
@@ -84,7 +88,8 @@ pub fn openapi() -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The first search should not wait for the model.
+/// The first search should not wait for the index, and a model that cannot be
+/// used should be known before it.
 fn warm_up(searching: Arc<Searching>) {
     let warmed = std::thread::Builder::new()
         .name("warm-up".into())

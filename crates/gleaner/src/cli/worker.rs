@@ -11,6 +11,7 @@ use super::service_args::{SchedulerArgs, WorkerArgs};
 use super::stop;
 use crate::api::{self, Server};
 use crate::app::{App, UsageError};
+use crate::memory::{self, GiveBack};
 use crate::scheduler::Scheduler;
 use crate::services::Services;
 use crate::tasks::{self, KINDS, Worker};
@@ -20,6 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// `gleaner worker`
 pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
+    memory::use_small_pages();
     let claims = claims(&args.kind)?;
     let mut app = app.clone();
     let allowed = args.allow_private.iter().cloned();
@@ -49,8 +51,10 @@ pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
             line(format!("Metrics: http://{}/metrics", server.address()))?;
         }
     }
+    let mut memory = GiveBack::default();
     while !*stop.borrow() {
         std::thread::park_timeout(LOOK_EVERY);
+        memory.tick();
     }
     let left = worker.running();
     worker.join()?;
