@@ -113,7 +113,7 @@ impl Services {
     }
 
     /// Of the configured embedder, which this does not start: the model takes
-    /// 30 MB that a process without searches does without.
+    /// 40 MB that a process without searches does without.
     fn model_id(&self) -> Result<Option<String>> {
         if let Some(known) = self.model_id.get() {
             return Ok(known.clone());

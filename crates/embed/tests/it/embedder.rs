@@ -77,6 +77,11 @@ fn the_bundled_model_through_the_handle() {
     .expect("start");
     let model = LocalModel::bundled(Precision::Int8(Kernel::detect())).expect("bundled");
     assert_eq!((embedder.dims(), embedder.model_id()), (384, model.id()));
+    let unstarted = Embedder::identify(&ProviderConfig::Local {
+        model_path: None,
+        f32: false,
+    });
+    assert_eq!(unstarted.expect("identified"), model.id());
     let texts = [
         "کتابخانه باز است",
         "a",
