@@ -3,10 +3,10 @@
 //! Each tenant's crawls find out for themselves (invariant T1). Only open
 //! breakers are kept: one whose time has passed says nothing any more.
 
-use rusqlite::params;
 use types::{HostKey, TenantId, Timestamp};
 
-use crate::rows::{as_i64, collect, execute};
+use crate::rows::as_i64;
+use crate::sql::{collect, execute, params};
 use crate::{HostBreaker, Store, StoreError};
 
 impl Store {

@@ -1,8 +1,7 @@
 //! The maintained numbers, read once and written once per operation.
 
-use rusqlite::{Connection, params};
-
 use crate::error::Failure;
+use crate::sql::{Connection, execute, first, params};
 
 /// Numbers given out and differences counted by one write operation.
 #[derive(Debug)]
@@ -62,8 +61,6 @@ impl Counters {
 
     /// Writes what changed. Call it last; without it nothing was counted.
     pub(crate) fn save(self, connection: &Connection) -> Result<i64, Failure> {
-        let mut update =
-            connection.prepare_cached("UPDATE counters SET value = value + ?2 WHERE name = ?1")?;
         let sequences = [
             ("change_seq", self.change_seq.last - self.change_seq.stored),
             ("chunk_id", self.chunk_id.last - self.chunk_id.stored),
@@ -75,7 +72,8 @@ impl Counters {
         let chunks = CHUNK_COUNTERS.into_iter().zip(self.chunks);
         for (name, difference) in sequences.into_iter().chain(chunks) {
             if difference != 0 {
-                update.execute(params![name, difference])?;
+                let sql = "UPDATE counters SET value = value + ?2 WHERE name = ?1";
+                execute(connection, sql, params![name, difference])?;
             }
         }
         Ok(self.change_seq.last)
@@ -83,8 +81,9 @@ impl Counters {
 }
 
 pub(crate) fn value(connection: &Connection, name: &str) -> Result<i64, Failure> {
-    let mut select = connection.prepare_cached("SELECT value FROM counters WHERE name = ?1")?;
-    Ok(select.query_row([name], |row| row.get(0))?)
+    let sql = "SELECT value FROM counters WHERE name = ?1";
+    let value = first(connection, sql, [name], |row| row.get(0))?;
+    value.ok_or_else(|| Failure::corrupt(format!("counter {name} is missing")))
 }
 
 /// `embed_state` column to index into [`Counters::chunks`].

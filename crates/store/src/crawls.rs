@@ -1,6 +1,5 @@
 //! Runs over a source: their beginning, their end and their log.
 
-use rusqlite::{Connection, params};
 use types::{CrawlId, SkipReason, SourceId, TaskId, TenantId, Timestamp};
 
 use crate::codec;
@@ -8,10 +7,9 @@ use crate::error::Failure;
 use crate::frontier::{PreparedUrl, Queue, skip_step};
 use crate::model::EventType;
 use crate::outbox::{self, CrawlFinished, CrawlStarted};
-use crate::rows::{
-    as_i64, collect, count, crawl_control, crawl_row, execute, first, select_crawls,
-};
+use crate::rows::{as_i64, count, crawl_control, crawl_row, select_crawls};
 use crate::sources::present_source;
+use crate::sql::{Connection, collect, execute, first, insert, params};
 use crate::{CrawlControl, CrawlRow, CrawlStatus, NewUrl, ReasonCount, Store, StoreError, TakenUp};
 
 impl Store {
@@ -26,7 +24,7 @@ impl Store {
         let policy = policy.to_owned();
         let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
         self.write("start the crawl", move |connection| {
-            start_crawl(connection, source, &policy, seeds, None, now)
+            start_crawl(connection, source, &policy, &seeds, None, now)
         })
     }
 
@@ -51,7 +49,7 @@ impl Store {
                 unfinished_crawl(connection, source)?
             };
             let Some(row) = unfinished else {
-                let crawl = start_crawl(connection, source, &policy, seeds, Some(task), now)?;
+                let crawl = start_crawl(connection, source, &policy, &seeds, Some(task), now)?;
                 let sql = "UPDATE crawls SET listed = ?2 WHERE id = ?1";
                 execute(connection, sql, params![crawl.0, listed])?;
                 return Ok(TakenUp::Started(crawl));
@@ -209,7 +207,7 @@ impl Store {
     ) -> Result<CrawlRow, StoreError> {
         let now = self.now();
         self.write("finish the crawl", move |connection| {
-            finish_crawl(connection, id, status, error, now)
+            finish_crawl(connection, id, status, error.clone(), now)
         })
     }
 
@@ -375,25 +373,25 @@ fn start_crawl(
     connection: &Connection,
     source: SourceId,
     policy: &str,
-    seeds: Vec<PreparedUrl>,
+    seeds: &[PreparedUrl],
     task: Option<TaskId>,
     now: Timestamp,
 ) -> Result<CrawlId, Failure> {
     let tenant = present_source(connection, source)?.0;
-    execute(
+    let id = insert(
         connection,
         "INSERT INTO crawls (tenant_id, source_id, status, started_at, policy, task_id)
          VALUES (?1, ?2, 'running', ?3, ?4, ?5)",
         params![tenant, source.0, now.0, policy, task.map(|task| task.0)],
     )?;
-    let id = CrawlId(connection.last_insert_rowid());
+    let id = CrawlId(id);
     let crawl = OpenCrawl {
         id,
         tenant: TenantId(tenant),
         source,
     };
     let mut queue = Queue::new(crawl, now);
-    for seed in &seeds {
+    for seed in seeds {
         queue.add(connection, seed)?;
     }
     queue.save_counts(connection)?;

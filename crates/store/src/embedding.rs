@@ -3,7 +3,6 @@
 //! All stored vectors come from one model, named in `meta`; choosing another
 //! drops them and puts every chunk back into the backlog.
 
-use rusqlite::{Connection, Row, params};
 use types::{ChunkId, PageId, TenantId, TextHash, Timestamp};
 
 use crate::codec;
@@ -11,7 +10,8 @@ use crate::counters::{self, Counters, DONE, FAILED, PENDING, embed_state_index};
 use crate::error::Failure;
 use crate::frontier::cut;
 use crate::model::VectorKind;
-use crate::rows::{as_i64, collect, execute, first, hash_16};
+use crate::rows::{as_i64, hash_16};
+use crate::sql::{Connection, Row, collect, execute, first, params};
 use crate::{
     ChunkVectors, EmbeddingModel, EmbeddingProgress, ModelChange, PageContent, PendingChunk, Store,
     StoreError, StoredVector, VectorRow,
@@ -174,7 +174,7 @@ pub(crate) const VECTORS_SINCE: &str = "
 fn current_model(connection: &Connection) -> Result<Option<EmbeddingModel>, Failure> {
     let value = |key: &str| -> Result<Option<String>, Failure> {
         let sql = "SELECT value FROM meta WHERE key = ?1";
-        first(connection, sql, [key], |row| Ok(row.get(0)?))
+        first(connection, sql, [key], |row| row.get(0))
     };
     let Some(id) = value("embedding_model")? else {
         return Ok(None);
@@ -419,8 +419,6 @@ fn vector_row(row: &Row<'_>) -> Result<VectorRow, Failure> {
 
 fn scale_and_codes(row: &Row<'_>, start: usize) -> Result<(f32, Vec<i8>), Failure> {
     let scale: f64 = row.get(start)?;
-    let codes = row.get_ref(start + 1)?.as_blob();
-    let codes = codes.map_err(|_| Failure::corrupt("vector codes are no blob"))?;
     // Stored from an f32, so nothing is lost on the way back.
-    Ok((scale as f32, codec::decode_codes(codes)))
+    Ok((scale as f32, codec::decode_codes(row.blob(start + 1)?)))
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, params};
 use types::{CanonicalUrl, CrawlId, HostKey, PageId, SkipReason, Timestamp};
 
 use crate::codec;
 use crate::crawls::{OpenCrawl, open_crawl};
 use crate::error::Failure;
 use crate::reasons::Reasons;
-use crate::rows::{as_i64, collect, execute, first, kind_code, kind_from_code, small};
+use crate::rows::{as_i64, kind_code, kind_from_code, small};
+use crate::sql::{Connection, Row, collect, execute, first, insert, params};
 use crate::{FrontierKind, FrontierRow, NewUrl, Store, StoreError};
 
 /// Rows that one write of a long clean-up touches, so that the crawl's own
@@ -66,7 +66,7 @@ impl Store {
     /// only a resumed crawl pays, once.
     pub fn seed_redirects(&self, crawl: CrawlId) -> Result<Vec<String>, StoreError> {
         self.read("read redirected seeds", |connection| {
-            collect(connection, SEED_REDIRECTS, [crawl.0], |row| Ok(row.get(0)?))
+            collect(connection, SEED_REDIRECTS, [crawl.0], |row| row.get(0))
         })
     }
 
@@ -144,7 +144,7 @@ const PRUNE_STEP: &str = "
                AND newer.status IN ('completed', 'failed', 'cancelled')) >= ?1
       LIMIT ?2)";
 
-fn frontier_row(row: &rusqlite::Row<'_>) -> Result<FrontierRow, Failure> {
+fn frontier_row(row: &Row<'_>) -> Result<FrontierRow, Failure> {
     let url: String = row.get(1)?;
     let url = CanonicalUrl::parse(&url)
         .map_err(|e| Failure::corrupt(format!("a queued URL cannot be read, {e}: {url}")))?;
@@ -157,7 +157,7 @@ fn frontier_row(row: &rusqlite::Row<'_>) -> Result<FrontierRow, Failure> {
         not_before: Timestamp(row.get(5)?),
         etag: row.get(6)?,
         last_modified: row.get(7)?,
-        page: row.get::<_, Option<i64>>(8)?.map(PageId),
+        page: row.get::<Option<i64>>(8)?.map(PageId),
     })
 }
 
@@ -275,14 +275,13 @@ impl Queue {
             connection,
             "SELECT id FROM hosts WHERE key = ?1",
             [host.as_str()],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )?;
         let id = match known {
             Some(id) => id,
             None => {
                 let sql = "INSERT INTO hosts (key) VALUES (?1)";
-                execute(connection, sql, [host.as_str()])?;
-                connection.last_insert_rowid()
+                insert(connection, sql, [host.as_str()])?
             }
         };
         self.host_ids.insert(host.clone(), id);

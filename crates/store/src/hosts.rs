@@ -1,11 +1,11 @@
 //! What is known about hosts: robots.txt and leases.
 
-use rusqlite::params;
 use types::{HostKey, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
-use crate::rows::{as_i64, collect, execute, first};
+use crate::rows::as_i64;
+use crate::sql::{collect, execute, first, params};
 use crate::{HostRow, Lease, Store, StoreError};
 
 impl Store {
@@ -26,9 +26,9 @@ impl Store {
                             Some(packed) => codec::unpack(&packed)?,
                             None => Vec::new(),
                         },
-                        robots_fetched_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+                        robots_fetched_at: row.get::<Option<i64>>(3)?.map(Timestamp),
                         lease_owner: row.get(4)?,
-                        lease_until: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+                        lease_until: row.get::<Option<i64>>(5)?.map(Timestamp),
                     })
                 },
             )
@@ -160,7 +160,7 @@ impl Store {
     /// Everybody who holds a lease, each once.
     pub fn host_lease_owners(&self) -> Result<Vec<String>, StoreError> {
         self.read("list host leases", |connection| {
-            collect(connection, LEASE_OWNERS, [], |row| Ok(row.get(0)?))
+            collect(connection, LEASE_OWNERS, [], |row| row.get(0))
         })
     }
 }

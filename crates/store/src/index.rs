@@ -5,16 +5,15 @@
 //! last number it applied and replays what came after; numbers become visible
 //! in their order, because one writer gives them out and commits.
 
-use rusqlite::{Connection, params};
 use types::{ChunkId, PageId, TenantId};
 
 use crate::codec;
-use crate::connection::Location;
 use crate::counters;
 use crate::error::Failure;
 use crate::pages::chunks_of;
 use crate::records::record_of;
-use crate::rows::{PAGE_COLUMNS, as_i64, collect, first, page_row, select_pages};
+use crate::rows::{PAGE_COLUMNS, as_i64, page_row, select_pages};
+use crate::sql::{Connection, collect, first, params};
 use crate::{IndexDoc, PageChange, PageRow, PageStatus, Store, StoreError, StoreStats};
 
 impl Store {
@@ -33,7 +32,7 @@ impl Store {
                 connection,
                 "SELECT change_seq FROM pages ORDER BY change_seq DESC LIMIT 1",
                 [],
-                |row| Ok(row.get(0)?),
+                |row| row.get(0),
             )?;
             Ok(newest.unwrap_or(0))
         })
@@ -101,24 +100,11 @@ impl Store {
     }
 
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
-        let log_bytes = match self.location() {
-            Location::File(path) => {
-                let mut log = path.clone().into_os_string();
-                log.push("-wal");
-                // Absent while nothing was written since the last checkpoint.
-                std::fs::metadata(log).map_or(0, |m| m.len())
-            }
-            Location::Memory(_) => 0,
-        };
         self.read("read the statistics", |connection| {
             let value = |name| -> Result<u64, Failure> {
                 let stored = counters::value(connection, name)?;
                 u64::try_from(stored)
                     .map_err(|_| Failure::corrupt(format!("counter {name} is negative: {stored}")))
-            };
-            let pragma = |name: &str| -> Result<u64, Failure> {
-                let number: i64 = connection.pragma_query_value(None, name, |row| row.get(0))?;
-                Ok(number.unsigned_abs())
             };
             let pending = value("chunks_pending")?;
             let failed = value("chunks_failed")?;
@@ -130,7 +116,7 @@ impl Store {
                 chunks_failed: failed,
                 vectors: value("vectors")?,
                 change_seq: counters::value(connection, "change_seq")?,
-                disk_bytes: pragma("page_count")? * pragma("page_size")? + log_bytes,
+                disk_bytes: self.location().disk_bytes(connection)?,
             })
         })
     }
@@ -154,11 +140,9 @@ fn index_doc(connection: &Connection, id: PageId) -> Result<Option<IndexDoc>, Fa
             record: None,
         };
         if has_chunks(&doc.page) {
-            let wrong_type = |_| Failure::corrupt("a content is no blob");
-            let body = row.get_ref(PAGE_COLUMNS)?.as_blob().map_err(wrong_type)?;
-            let facts = row.get_ref(PAGE_COLUMNS + 1)?.as_blob_or_null();
-            doc.content = Some(codec::decode_content(body)?);
-            (doc.open_graph, doc.structured) = codec::decode_facts(facts.map_err(wrong_type)?)?;
+            doc.content = Some(codec::decode_content(row.blob(PAGE_COLUMNS)?)?);
+            let facts = row.blob_or_null(PAGE_COLUMNS + 1)?;
+            (doc.open_graph, doc.structured) = codec::decode_facts(facts)?;
         }
         Ok(doc)
     })?;

@@ -1,11 +1,11 @@
 //! Keys to the service. The store never sees a key, only its hash.
 
-use rusqlite::{Connection, Row, params};
 use types::{ApiKeyId, TenantId, Timestamp};
 
 use crate::counters;
 use crate::error::Failure;
-use crate::rows::{as_i64, collect, execute, first, time};
+use crate::rows::{as_i64, time};
+use crate::sql::{Connection, Row, collect, execute, first, params};
 use crate::tenants::check_tenant;
 use crate::{ApiKeyRow, NewApiKey, Scopes, Store, StoreError};
 
@@ -96,7 +96,7 @@ impl Store {
             let key = NewApiKey {
                 tenant,
                 name: old.name,
-                prefix,
+                prefix: prefix.clone(),
                 hash: new_hash,
                 scopes: old.scopes,
                 expires_at: old.expires_at,

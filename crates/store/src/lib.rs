@@ -44,12 +44,12 @@ mod usage;
 mod webhooks;
 
 mod codec;
-mod connection;
 mod counters;
-mod lock;
-mod migrate;
+mod location;
 mod readers;
 mod rows;
+mod sql;
+mod sqlite;
 mod watch;
 mod writer;
 

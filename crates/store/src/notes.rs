@@ -1,11 +1,10 @@
 //! Notes of people on pages.
 
-use rusqlite::{Connection, Row, params};
 use types::{PageId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
-use crate::rows::{execute, first};
+use crate::sql::{Connection, Row, execute, first, params};
 use crate::{NotesPatch, PageNotes, Store, StoreError};
 
 const STATUS_CHARS_MAX: usize = 64;
@@ -31,7 +30,7 @@ impl Store {
             let old = read_notes(connection, tenant, page)?;
             let old_tags = old.as_ref().map_or(Vec::new(), |old| old.tags.clone());
             let mut notes = old.unwrap_or_else(|| PageNotes::none(page));
-            notes.change(patch);
+            notes.change(patch.clone());
             notes.updated_at = now;
             save(connection, tenant, &notes)?;
             let sql = "UPDATE tenants SET data_version = data_version + 1 WHERE id = ?1";

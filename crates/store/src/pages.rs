@@ -1,12 +1,12 @@
 //! Reading pages, their content, versions and chunks. Rows of version 0, left
 //! of deleted pages for the indexes, are no pages here.
 
-use rusqlite::Connection;
 use types::{ChunkId, ContentHash, PageId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
-use crate::rows::{chunk_row, collect, first, page_row, select_chunks, select_pages, small};
+use crate::rows::{chunk_row, page_row, select_chunks, select_pages, small};
+use crate::sql::{Connection, Parameters, collect, first, params};
 use crate::{ChunkRow, PageContent, PageDetail, PageRow, Store, StoreError, VersionRow};
 
 impl Store {
@@ -35,7 +35,7 @@ impl Store {
             first(
                 connection,
                 select_pages!("WHERE p.tenant_id = ?1 AND p.url = ?2 AND p.version > 0"),
-                rusqlite::params![tenant.0, url],
+                params![tenant.0, url],
                 page_row,
             )
         })
@@ -188,7 +188,7 @@ pub(crate) fn chunks_of(connection: &Connection, page: PageId) -> Result<Vec<Chu
 fn content(
     connection: &Connection,
     sql: &str,
-    parameters: impl rusqlite::Params,
+    parameters: impl Parameters,
 ) -> Result<Option<PageContent>, Failure> {
     first(connection, sql, parameters, |row| {
         let body: Vec<u8> = row.get(0)?;

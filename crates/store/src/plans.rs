@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use types::ManualClock;
 
+use crate::sql::Connection;
 use crate::{
     Store, batch, breakers, crawls, embedding, frontier, hosts, index, keys, outbox, removal,
     schedule, sources, tasks, tenants, usage, webhooks,
@@ -14,6 +14,7 @@ mod lists;
 
 /// The plan, one step per line, as SQLite explains it.
 fn plan(connection: &Connection, sql: &str) -> String {
+    let Connection::Sqlite(connection) = connection;
     let mut statement = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
         .unwrap();

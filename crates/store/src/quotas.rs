@@ -1,11 +1,10 @@
 //! What tenants may have. Pages and sources are held to it where they are
 //! written, tasks where they are claimed; the rest is for the service.
 
-use rusqlite::{Connection, params};
 use types::TenantId;
 
 use crate::error::Failure;
-use crate::rows::{execute, first};
+use crate::sql::{Connection, execute, first, params};
 use crate::tenants::{check_tenant, no_tenant};
 use crate::{Quota, Store, StoreError};
 
@@ -61,7 +60,7 @@ fn read_quota(connection: &Connection, tenant: TenantId) -> Result<Quota, Failur
         [tenant.0],
         |row| {
             let limit = |index| -> Result<Option<u64>, Failure> {
-                Ok(row.get::<_, Option<i64>>(index)?.map(i64::unsigned_abs))
+                Ok(row.get::<Option<i64>>(index)?.map(i64::unsigned_abs))
             };
             Ok(Quota {
                 pages_max: limit(0)?,
@@ -111,5 +110,5 @@ pub(crate) fn discount_source(connection: &Connection, tenant: TenantId) -> Resu
 /// How many more live pages a tenant may have; `None`: any number.
 pub(crate) fn page_room(connection: &Connection, tenant: TenantId) -> Result<Option<i64>, Failure> {
     let sql = "SELECT pages_max - pages_live FROM tenants WHERE id = ?1";
-    first(connection, sql, [tenant.0], |row| Ok(row.get(0)?))?.ok_or_else(|| no_tenant(tenant))
+    first(connection, sql, [tenant.0], |row| row.get(0))?.ok_or_else(|| no_tenant(tenant))
 }

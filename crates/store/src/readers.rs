@@ -2,11 +2,10 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Connection;
-
-use crate::connection::{Location, open_reader};
 use crate::error::Failure;
+use crate::location::Location;
 use crate::options::StoreOptions;
+use crate::sql::Connection;
 
 pub(crate) struct Readers {
     location: Location,
@@ -37,13 +36,13 @@ impl Readers {
     /// database even when it asks several times. Waits for a free connection.
     pub(crate) fn read<T>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, Failure>,
+        mut read: impl FnMut(&Connection) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let lease = self.check_out()?;
         let connection = lease.connection();
-        let transaction = connection.unchecked_transaction()?;
-        let value = read(&transaction)?;
-        transaction.commit()?;
+        connection.begin_reading()?;
+        let value = read(connection)?;
+        connection.run_batch("COMMIT")?;
         Ok(value)
     }
 
@@ -64,7 +63,7 @@ impl Readers {
                     connection: None,
                 };
                 // On failure the lease gives the place back.
-                lease.connection = Some(open_reader(&self.location, &self.options)?);
+                lease.connection = Some(self.location.open_reader(&self.options)?);
                 return Ok(lease);
             }
             pool = self
@@ -95,11 +94,13 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
+        // A transaction that could not be ended must not be passed on.
+        let connection = self.connection.take();
+        let connection = connection.filter(Connection::roll_back);
         let mut pool = self.readers.pool();
-        match self.connection.take() {
-            // A transaction that could not be ended must not be passed on.
-            Some(connection) if connection.is_autocommit() => pool.idle.push(connection),
-            _ => pool.opened -= 1,
+        match connection {
+            Some(connection) => pool.idle.push(connection),
+            None => pool.opened -= 1,
         }
         drop(pool);
         self.readers.returned.notify_one();

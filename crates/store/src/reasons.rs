@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
 use types::CrawlId;
 
 use crate::codec;
 use crate::error::Failure;
-use crate::rows::{execute, first};
+use crate::sql::{Connection, execute, first, params};
 
 const EXAMPLES_MAX: usize = 5;
 
@@ -33,7 +32,7 @@ impl Reasons {
                 "SELECT examples FROM crawl_reasons
                  WHERE crawl_id = ?1 AND class = ?2 AND reason = ?3",
                 params![crawl.0, class, reason],
-                |row| Ok(row.get(0)?),
+                |row| row.get(0),
             )?;
             let mut examples = match stored {
                 Some(json) => codec::decode_strings(&json)?,

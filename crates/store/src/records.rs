@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
 use types::{
     Availability, PageId, Record, RecordKind, Salary, SalaryPeriod, SourceId, TenantId, Timestamp,
 };
@@ -16,7 +14,8 @@ use crate::codec;
 use crate::error::Failure;
 use crate::model::{NO_AMOUNT, NO_DATE, NO_PRICE};
 use crate::pages::page_by_id;
-use crate::rows::{as_i64, collect, execute, first, time};
+use crate::rows::{as_i64, time};
+use crate::sql::{Connection, Row, Value, collect, execute, first, params};
 use crate::{
     Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, RecordSort, Store, StoreError,
 };
@@ -42,7 +41,7 @@ impl Store {
                 ));
             }
             let (sql, parameters) = list(filter, sort, cursor, limit);
-            let found = collect(connection, &sql, params_from_iter(parameters), |row| {
+            let found = collect(connection, &sql, &parameters, |row| {
                 Ok((PageId(row.get(0)?), record(row, 1)?))
             })?;
             let mut rows = Vec::with_capacity(found.len());
@@ -450,14 +449,13 @@ fn count(
     let sql = format!("SELECT {columns} FROM records{}", conditions.sql);
     let mut tallies: Vec<Tally> = facets.iter().map(|_| Tally::default()).collect();
     let mut total = 0;
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(&conditions.parameters))?;
-    while let Some(row) = rows.next()? {
+    connection.for_each(&sql, &conditions.parameters, |row| {
         total += 1;
         for (place, (facet, tally)) in facets.iter().zip(&mut tallies).enumerate() {
             tally.add(*facet, row, place)?;
         }
-    }
+        Ok(())
+    })?;
     let counts = facets.iter().zip(tallies);
     let counts = counts.map(|(facet, tally)| tally.counts(*facet, values_max));
     Ok((total, counts.collect::<Result<_, _>>()?))
@@ -489,12 +487,10 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, facet: Facet, row: &Row<'_>, place: usize) -> Result<(), Failure> {
-        use rusqlite::types::ValueRef;
-        match row.get_ref(place)? {
+        use crate::sql::ValueRef;
+        match row.value(place)? {
             ValueRef::Integer(number) => add_one(&mut self.numbers, &number),
             ValueRef::Text(text) => {
-                let text = std::str::from_utf8(text)
-                    .map_err(|_| Failure::corrupt("a stored text is no UTF-8"))?;
                 if facet == Facet::Skill {
                     for skill in codec::decode_strings(text)? {
                         add_one(&mut self.texts, skill.as_str());

@@ -1,14 +1,13 @@
 //! Removing a source, with or without its pages.
 
-use rusqlite::{Connection, params};
 use types::{SourceId, TenantId, Timestamp};
 
 use crate::batch::delete_pages;
 use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
 use crate::quotas::discount_source;
-use crate::rows::{collect, execute, first};
 use crate::sources::{no_source, read_source};
+use crate::sql::{Connection, collect, execute, first, params};
 use crate::{Store, StoreError};
 
 impl Store {

@@ -1,6 +1,5 @@
 //! Rows to structs, in one place.
 
-use rusqlite::{Connection, Row};
 use types::{
     Chunk, ChunkId, ContentHash, CrawlId, PageId, SourceId, TenantId, TextHash, Timestamp,
 };
@@ -11,41 +10,9 @@ use crate::model::{
     ChunkRow, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, EmbedState, FrontierKind, PageRow,
     PageStatus,
 };
+use crate::sql::Row;
 
-/// Runs a cached query and converts its rows.
-pub(crate) fn collect<T>(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl rusqlite::Params,
-    convert: impl FnMut(&Row<'_>) -> Result<T, Failure>,
-) -> Result<Vec<T>, Failure> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_and_then(parameters, convert)?;
-    rows.collect()
-}
-
-/// The first row, if any.
-pub(crate) fn first<T>(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl rusqlite::Params,
-    mut convert: impl FnMut(&Row<'_>) -> Result<T, Failure>,
-) -> Result<Option<T>, Failure> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters)?;
-    rows.next()?.map(&mut convert).transpose()
-}
-
-/// Runs a cached statement; the number of rows it changed.
-pub(crate) fn execute(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl rusqlite::Params,
-) -> Result<usize, Failure> {
-    Ok(connection.prepare_cached(sql)?.execute(parameters)?)
-}
-
-/// A limit or count as SQLite takes it.
+/// A limit or count as the database takes it.
 pub(crate) fn as_i64(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -56,7 +23,7 @@ pub(crate) fn count(row: &Row<'_>, index: usize) -> Result<u64, Failure> {
 }
 
 pub(crate) fn small(row: &Row<'_>, index: usize) -> Result<u32, Failure> {
-    Ok(row.get(index)?)
+    row.get(index)
 }
 
 fn offset(row: &Row<'_>, index: usize) -> Result<usize, Failure> {
@@ -66,7 +33,7 @@ fn offset(row: &Row<'_>, index: usize) -> Result<usize, Failure> {
 }
 
 pub(crate) fn hash_16(row: &Row<'_>, index: usize) -> Result<[u8; 16], Failure> {
-    Ok(row.get(index)?)
+    row.get(index)
 }
 
 pub(crate) fn time(row: &Row<'_>, index: usize) -> Result<Option<Timestamp>, Failure> {
@@ -167,7 +134,7 @@ pub(crate) fn chunk_row(row: &Row<'_>) -> Result<ChunkRow, Failure> {
     let embed_state = match row.get(6)? {
         0i64 => EmbedState::Pending,
         1 => EmbedState::Done,
-        2 => EmbedState::Failed(row.get::<_, Option<String>>(13)?.unwrap_or_default()),
+        2 => EmbedState::Failed(row.get::<Option<String>>(13)?.unwrap_or_default()),
         other => return Err(Failure::corrupt(format!("unknown embed state {other}"))),
     };
     Ok(ChunkRow {
@@ -178,18 +145,14 @@ pub(crate) fn chunk_row(row: &Row<'_>) -> Result<ChunkRow, Failure> {
             range: offset(row, 3)?..offset(row, 4)?,
             tldr: row.get(12)?,
             section: row.get(9)?,
-            heading_path: codec::decode_strings(row.get_ref(10)?.as_str().map_err(not_text)?)?,
-            keywords: codec::decode_strings(row.get_ref(11)?.as_str().map_err(not_text)?)?,
+            heading_path: codec::decode_strings(row.text(10)?)?,
+            keywords: codec::decode_strings(row.text(11)?)?,
             language: row.get(8)?,
             tokens: small(row, 5)?,
             hash: TextHash(hash_16(row, 7)?),
         },
         embed_state,
     })
-}
-
-fn not_text(_: rusqlite::types::FromSqlError) -> Failure {
-    Failure::corrupt("a text column holds something else")
 }
 
 macro_rules! select_crawls {

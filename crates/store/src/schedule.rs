@@ -1,14 +1,14 @@
 //! When sources are due, and how their crawls turned out.
 
-use rusqlite::{Connection, params};
 use types::{SourceId, TenantId, Timestamp};
 
 use crate::error::Failure;
 use crate::frontier::cut;
 use crate::model::EventType;
 use crate::outbox::{self, SourceTroubled};
-use crate::rows::{as_i64, execute, first};
+use crate::rows::as_i64;
 use crate::sources::{as_ms, present_source, select_sources, source_rows};
+use crate::sql::{Connection, execute, first, params};
 use crate::tasks;
 use crate::{Enqueued, NewTask, SourceOutcome, SourceRow, Store, StoreError};
 
@@ -46,7 +46,7 @@ impl Store {
             if rows == 0 {
                 return Ok(None);
             }
-            Ok(tasks::enqueue(connection, &[task], now)?.pop())
+            Ok(tasks::enqueue(connection, std::slice::from_ref(&task), now)?.pop())
         })
     }
 
@@ -94,7 +94,7 @@ impl Store {
                     )?,
                 };
                 let sql = "SELECT failures_in_a_row FROM sources WHERE id = ?1";
-                let failures = first(connection, sql, [id.0], |row| Ok(row.get(0)?))?;
+                let failures = first(connection, sql, [id.0], |row| row.get(0))?;
                 let failures = failures.unwrap_or(0);
                 if let SourceOutcome::Failed { why, flag: true } = &outcome
                     && let Some((tenant, name, None)) = was

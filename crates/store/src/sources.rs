@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, params};
 use types::{SourceId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
 use crate::quotas::admit_source;
-use crate::rows::{as_i64, collect, count, crawl_row, execute, first, select_crawls, small, time};
+use crate::rows::{as_i64, count, crawl_row, select_crawls, small, time};
+use crate::sql::{Connection, Parameters, Row, collect, execute, first, insert, params};
 use crate::tenants::check_tenant;
 use crate::{
     IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow, SourceSchedule, Store,
@@ -44,7 +44,7 @@ impl Store {
             let seeds = Seeds::new(connection, &source)?;
             match seeds.find(connection)? {
                 Some(known) if known.removed => {
-                    revive(connection, known.id, &seeds, &source.into())?;
+                    revive(connection, known.id, &seeds, &source.clone().into())?;
                     Ok(known.id)
                 }
                 Some(known) => {
@@ -55,7 +55,7 @@ impl Store {
                     )?;
                     Ok(known.id)
                 }
-                None => insert(connection, &seeds, &source.into(), now),
+                None => insert_source(connection, &seeds, &source.clone().into(), now),
             }
         })
     }
@@ -83,7 +83,7 @@ impl Store {
                     Ok(known.id)
                 }
                 Some(known) => Ok(known.id),
-                None => insert(connection, &seeds, &spec, now),
+                None => insert_source(connection, &seeds, &spec, now),
             }
         })
     }
@@ -105,7 +105,7 @@ impl Store {
                     Ok(known.id)
                 }
                 Some(known) => Err(taken(known.id)),
-                None => insert(connection, &seeds, &spec, now),
+                None => insert_source(connection, &seeds, &spec, now),
             }
         })
     }
@@ -113,7 +113,7 @@ impl Store {
     /// Changes a source; all of it as it is then.
     pub fn edit_source(&self, id: SourceId, edit: SourceEdit) -> Result<SourceRow, StoreError> {
         self.write("edit the source", move |connection| {
-            edit_source(connection, id, edit)
+            edit_source(connection, id, edit.clone())
         })
     }
 
@@ -225,7 +225,7 @@ pub(crate) fn no_source(id: SourceId) -> Failure {
 pub(crate) fn source_rows(
     connection: &Connection,
     sql: &str,
-    parameters: impl rusqlite::Params,
+    parameters: impl Parameters,
 ) -> Result<Vec<SourceRow>, Failure> {
     let mut sources = collect(connection, sql, parameters, source_row)?;
     for source in &mut sources {
@@ -302,20 +302,20 @@ impl Seeds {
     }
 }
 
-fn insert(
+fn insert_source(
     connection: &Connection,
     seeds: &Seeds,
     spec: &NewSourceSpec,
     now: Timestamp,
 ) -> Result<SourceId, Failure> {
     // It begins as a removed one; `revive` counts it.
-    execute(
+    let id = insert(
         connection,
         "INSERT INTO sources (tenant_id, name, seeds, seeds_hash, policy, created_at, removed_at)
          VALUES (?1, '', ?2, ?3, '', ?4, ?4)",
         params![seeds.tenant.0, seeds.json, seeds.hash, now.0],
     )?;
-    let id = SourceId(connection.last_insert_rowid());
+    let id = SourceId(id);
     revive(connection, id, seeds, spec)?;
     Ok(id)
 }

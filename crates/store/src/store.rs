@@ -4,25 +4,17 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use rusqlite::Connection;
 use types::{Clock, Timestamp};
 
-use crate::connection::{Location, open_reader, open_writer};
 use crate::error::{Failure, StoreError, StoreErrorKind};
-use crate::instances::{self, Instance};
-use crate::lock::{DirectoryLock, WriteTurns, io_error};
-use crate::migrate;
+use crate::location::Location;
 use crate::options::{Access, StoreOptions};
 use crate::readers::Readers;
+use crate::sql::Connection;
+use crate::sqlite::{self, Database, WriteTurns};
 use crate::watch::{Bell, Watcher};
 use crate::writer::{WriteStats, Writer};
-
-/// How long emptying the log waits for readers, while nobody else can write.
-const CHECKPOINT_WAIT: Duration = Duration::from_secs(1);
-
-const DATABASE_FILE: &str = "gleaner.db";
 
 /// Handle on one data directory; clones share it. The last one to go finishes
 /// what is queued, closes the database and releases the directory.
@@ -41,16 +33,17 @@ struct Inner {
     clock: Arc<dyn Clock>,
     location: Location,
     instance: String,
-    _held: Option<(Instance, DirectoryLock)>,
+    _held: Option<sqlite::Held>,
 }
 
-/// What a writing store is made of, besides its connection.
+/// What a writing store is made of.
 struct Parts {
+    connection: Connection,
     location: Location,
     instance: String,
     /// `None` in memory, where nobody else can write.
     turns: Option<WriteTurns>,
-    held: Option<(Instance, DirectoryLock)>,
+    held: Option<sqlite::Held>,
 }
 
 impl Store {
@@ -73,22 +66,16 @@ impl Store {
     pub fn open_memory(clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        let location = Location::Memory(format!("gleaner-{}-{number}", std::process::id()));
+        let database = Database::Memory(format!("gleaner-{}-{number}", std::process::id()));
         let options = StoreOptions::default();
-        let prepare = || -> Result<Connection, Failure> {
-            let mut connection = open_writer(&location, &options)?;
-            migrate::migrate(&mut connection, clock.now())?;
-            Ok(connection)
-        };
-        let connection =
-            prepare().map_err(|f| f.into_store_error("open the database", "memory"))?;
         let parts = Parts {
-            location,
-            instance: instances::new_name(),
+            connection: sqlite::open_memory(&database, &options, clock.now())?,
+            location: Location::Sqlite(database),
+            instance: sqlite::new_name(),
             turns: None,
             held: None,
         };
-        Store::start(connection, parts, &options, clock)
+        Store::start(parts, &options, clock)
     }
 
     /// Empties the write-ahead log into the database and lets go of this
@@ -102,19 +89,8 @@ impl Store {
 
     /// Empties the write-ahead log into the database file.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.write_alone("checkpoint", |connection| {
-            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-            let patience: i64 =
-                connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
-            connection.busy_timeout(CHECKPOINT_WAIT)?;
-            let busy: rusqlite::Result<i64> = connection.query_row(sql, [], |row| row.get(0));
-            connection.busy_timeout(Duration::from_millis(patience.unsigned_abs()))?;
-            let busy = busy?;
-            if busy != 0 {
-                // A reader still looks at an older state; the log stays until next time.
-                tracing::debug!("a reader kept the write-ahead log from being emptied");
-            }
-            Ok(())
+        self.write_alone("checkpoint", |connection| match connection {
+            Connection::Sqlite(connection) => sqlite::checkpoint(connection),
         })
     }
 
@@ -124,43 +100,25 @@ impl Store {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|e| io_error(e, dir, "create the data directory"))?;
-        let location = Location::File(dir.join(DATABASE_FILE));
-        let turns = WriteTurns::open(dir)?;
-        // One process after the other: the second of two that find nothing
-        // opens what the first has made.
-        let turn = turns.take()?;
-        let lock = DirectoryLock::acquire(dir, alone, &turn)?;
-        let prepare = || -> Result<Connection, Failure> {
-            let mut connection = open_writer(&location, options)?;
-            if !migrate::is_newest(&connection)? {
-                lock.alone_for(&turn, || migrate::migrate(&mut connection, clock.now()))?;
-            }
-            Ok(connection)
-        };
-        let connection =
-            prepare().map_err(|f| f.into_store_error("open the database", &location.describe()))?;
-        let instance = instances::new_name();
-        let held = Instance::register(dir, &instance)?;
-        drop(turn);
+        let opened = sqlite::open_directory(dir, alone, options, clock.now())?;
         let parts = Parts {
-            location,
-            instance,
-            turns: Some(turns),
-            held: Some((held, lock)),
+            connection: opened.connection,
+            location: Location::Sqlite(opened.database),
+            instance: opened.instance,
+            turns: Some(opened.turns),
+            held: Some(opened.held),
         };
-        Store::start(connection, parts, options, clock)
+        Store::start(parts, options, clock)
     }
 
     fn start(
-        connection: Connection,
         parts: Parts,
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         let bell = Arc::new(Bell::default());
         let writer = Writer::start(
-            connection,
+            parts.connection,
             parts.turns,
             bell.clone(),
             options.writer_queue_max,
@@ -185,24 +143,7 @@ impl Store {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
-        let file = dir.join(DATABASE_FILE);
-        let location = Location::File(file.clone());
-        if !file
-            .try_exists()
-            .map_err(|e| io_error(e, &file, "look for the database"))?
-        {
-            return Err(StoreError::new(
-                StoreErrorKind::NotFound,
-                format!(
-                    "no database in {}; crawl something first or name another data directory",
-                    dir.display()
-                ),
-            ));
-        }
-        let place = location.describe();
-        open_reader(&location, options)
-            .and_then(|connection| migrate::check_readable(&connection))
-            .map_err(|f| f.into_store_error("open the database", &place))?;
+        let location = Location::Sqlite(sqlite::check_directory(dir, options)?);
         Ok(Store {
             inner: Arc::new(Inner {
                 readers: Readers::new(location.clone(), options.clone()),
@@ -211,7 +152,7 @@ impl Store {
                 bell: Arc::new(Bell::default()),
                 clock,
                 location,
-                instance: instances::new_name(),
+                instance: sqlite::new_name(),
                 _held: None,
             }),
         })
@@ -223,14 +164,6 @@ impl Store {
 
     pub(crate) fn location(&self) -> &Location {
         &self.inner.location
-    }
-
-    /// `None` in memory.
-    pub(crate) fn directory(&self) -> Option<&Path> {
-        match self.location() {
-            Location::File(path) => path.parent(),
-            Location::Memory(_) => None,
-        }
     }
 
     pub(crate) fn instance_name(&self) -> &str {
@@ -252,7 +185,7 @@ impl Store {
     pub(crate) fn read<T>(
         &self,
         name: &'static str,
-        read: impl FnOnce(&Connection) -> Result<T, Failure>,
+        read: impl FnMut(&Connection) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
         self.inner
             .readers
@@ -263,7 +196,7 @@ impl Store {
     pub(crate) fn write<T: Send + 'static>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer(name)?.write(name, false, work)
     }
@@ -271,7 +204,7 @@ impl Store {
     fn write_alone<T: Send + 'static>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer(name)?.write(name, true, work)
     }

@@ -1,11 +1,11 @@
 //! Owners of rows. What belongs to one tenant is for every other one simply
 //! not there (invariant T1).
 
-use rusqlite::{Connection, Row, params};
 use types::{TenantId, Timestamp};
 
 use crate::error::Failure;
-use crate::rows::{collect, count, execute, first};
+use crate::rows::count;
+use crate::sql::{Connection, Row, collect, execute, first, params};
 use crate::{Store, StoreError, TenantRow, TenantStats};
 
 const NAME_CHARS_MAX: usize = 64;
@@ -97,7 +97,7 @@ impl Store {
     pub fn tenant_version(&self, id: TenantId) -> Result<i64, StoreError> {
         self.read("read the tenant's version", |connection| {
             let sql = "SELECT data_version FROM tenants WHERE id = ?1";
-            first(connection, sql, [id.0], |row| Ok(row.get(0)?))?.ok_or_else(|| no_tenant(id))
+            first(connection, sql, [id.0], |row| row.get(0))?.ok_or_else(|| no_tenant(id))
         })
     }
 

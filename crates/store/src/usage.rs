@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
 use types::TenantId;
 
 use crate::error::Failure;
-use crate::rows::{collect, count, execute};
+use crate::rows::count;
+use crate::sql::{collect, execute, params};
 use crate::tenants::check_tenant;
 use crate::{Day, Store, StoreError, UsageDelta, UsageMetric, UsageRow};
 

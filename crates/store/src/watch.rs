@@ -4,12 +4,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use rusqlite::Connection;
-
-use crate::connection::open_reader;
 use crate::error::Failure;
 use crate::options::StoreOptions;
-use crate::rows::first;
+use crate::sql::Connection;
 use crate::{Store, StoreError};
 
 type Listener = Arc<dyn Fn() + Send + Sync>;
@@ -123,19 +120,12 @@ impl Watcher {
                         mmap_mb: 0,
                         ..StoreOptions::default()
                     };
-                    open_reader(store.location(), &options)?
+                    store.location().open_reader(&options)?
                 }
             };
-            let version: Option<i64> =
-                first(
-                    &connection,
-                    "PRAGMA data_version",
-                    [],
-                    |row| Ok(row.get(0)?),
-                )?;
+            let version = connection.data_version()?;
             *slot = Some(connection);
-            let version = version.ok_or_else(|| Failure::bug("no data version"))?;
-            Ok(version.cast_unsigned())
+            Ok(version)
         };
         read().map_err(|f| f.into_store_error("look for commits", &store.location().describe()))
     }

@@ -6,7 +6,7 @@
 //! and one failing operation takes nobody else with it.
 //!
 //! Other processes write to the same database. Each group waits for its turn
-//! ([`crate::lock`]), and nothing read before it is relied on after it.
+//! ([`crate::sqlite`]), and nothing read before it is relied on after it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rusqlite::Connection;
 
 use crate::error::{Failure, StoreError, StoreErrorKind};
-use crate::lock::{Turn, WriteTurns};
+use crate::sql::Connection;
+use crate::sqlite::{Turn, WriteTurns};
 use crate::watch::Bell;
 
 /// Rows after which a group commits although more operations wait: about a
@@ -114,7 +114,7 @@ impl Writer {
         &self,
         name: &'static str,
         alone: bool,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = bounded(1);
         let operation = Box::new(Typed {
@@ -250,8 +250,9 @@ impl Groups {
         // The last connection empties and removes the log: not while another
         // process is about to write.
         let turn = self.turns.as_ref().map(WriteTurns::take);
-        if let Err((_, error)) = self.connection.close() {
-            tracing::warn!(%error, "failed to close the database at {}", self.place);
+        if let Err(failure) = self.connection.close() {
+            let error = failure.into_store_error("close the database", &self.place);
+            tracing::warn!(%error, "failed to close the database");
         }
         drop(turn);
     }
@@ -271,7 +272,7 @@ impl Groups {
         let (connection, place) = (&self.connection, self.place.as_str());
         let mut held_back = None;
         let mut group: Vec<Box<dyn Operation>> = Vec::new();
-        let rows_before = connection.total_changes();
+        let rows_before = connection.rows_changed();
         let mut next = Some(first);
         while let Some(mut operation) = next.take() {
             match run_in_group(connection, operation.as_mut(), group.is_empty(), place) {
@@ -281,11 +282,11 @@ impl Groups {
                     let error = error.into_store_error("write a group", place);
                     operation.answer(Err(&error));
                     answer_all(group, Err(&error));
-                    roll_back(connection);
+                    connection.roll_back();
                     return None;
                 }
             }
-            let rows = connection.total_changes().saturating_sub(rows_before);
+            let rows = connection.rows_changed().saturating_sub(rows_before);
             if rows >= GROUP_ROWS_MAX || group.len() >= GROUP_OPERATIONS_MAX {
                 break;
             }
@@ -298,13 +299,13 @@ impl Groups {
                 Err(_) => break,
             }
         }
-        if connection.is_autocommit() {
+        if !connection.is_in_transaction() {
             // The only operation failed and rolled everything back.
             drop(turn);
             answer_all(group, Ok(()));
             return held_back;
         }
-        match connection.execute_batch("COMMIT") {
+        match connection.run_batch("COMMIT") {
             Ok(()) => {
                 self.totals.commits.fetch_add(1, Ordering::Relaxed);
                 let operations = group.len() as u64;
@@ -313,15 +314,15 @@ impl Groups {
                     .fetch_add(operations, Ordering::Relaxed);
                 drop(turn);
                 // Or whoever looks for work in vain at each bell would ring it.
-                if connection.total_changes() != rows_before {
+                if connection.rows_changed() != rows_before {
                     self.bell.ring();
                 }
                 answer_all(group, Ok(()));
             }
             Err(error) => {
-                roll_back(connection);
+                connection.roll_back();
                 drop(turn);
-                let error = Failure::from(error).into_store_error("commit", place);
+                let error = error.into_store_error("commit", place);
                 // Every caller hears of it.
                 tracing::debug!(%error, operations = group.len(), "failed to commit");
                 answer_all(group, Err(&error));
@@ -342,26 +343,26 @@ fn run_in_group(
     is_first: bool,
     place: &str,
 ) -> Result<(), Failure> {
-    if connection.is_autocommit() {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
+    if !connection.is_in_transaction() {
+        connection.begin_writing()?;
     }
     if is_first {
         if !operation.run(connection, place) {
-            roll_back(connection);
+            connection.roll_back();
         }
         return Ok(());
     }
-    connection.execute_batch("SAVEPOINT operation")?;
+    connection.run_batch("SAVEPOINT operation")?;
     if operation.run(connection, place) {
-        connection.execute_batch("RELEASE operation")?;
-    } else if connection.is_autocommit() {
+        connection.run_batch("RELEASE operation")?;
+    } else if !connection.is_in_transaction() {
         // A full disk or a read error makes SQLite drop the whole transaction.
         let error = operation.failure().unwrap_or_else(|| {
             StoreError::new(StoreErrorKind::Bug, "the transaction ended by itself")
         });
         return Err(Failure::Store(error));
     } else {
-        connection.execute_batch("ROLLBACK TO operation; RELEASE operation")?;
+        connection.run_batch("ROLLBACK TO operation; RELEASE operation")?;
     }
     Ok(())
 }
@@ -369,13 +370,5 @@ fn run_in_group(
 fn answer_all(group: Vec<Box<dyn Operation>>, committed: Result<(), &StoreError>) {
     for operation in group {
         operation.answer(committed);
-    }
-}
-
-fn roll_back(connection: &Connection) {
-    if !connection.is_autocommit()
-        && let Err(error) = connection.execute_batch("ROLLBACK")
-    {
-        tracing::error!(%error, "failed to roll back");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
 use types::{Change, CrawlId, FailReason, SkipReason, Timestamp, UrlOutcome};
 
 use super::prepare::{PreparedResult, PreparedVisit};
@@ -14,22 +13,21 @@ use crate::model::{BatchReport, CrawlControl, CrawlCounts, FrontierKind, NewTask
 use crate::outbox::Outbox;
 use crate::quotas::page_room;
 use crate::reasons::Reasons;
-use crate::rows::{
-    crawl_control, crawl_counts, crawl_status, execute, first, kind_code, kind_from_code,
-};
+use crate::rows::{crawl_control, crawl_counts, crawl_status, kind_code, kind_from_code};
+use crate::sql::{Connection, execute, first, params};
 use crate::tasks;
 
 pub(crate) fn apply(
     connection: &Connection,
     crawl: CrawlId,
-    visits: Vec<PreparedVisit>,
+    visits: &[PreparedVisit],
     follow_ups: &[NewTask],
     now: Timestamp,
 ) -> Result<BatchReport, Failure> {
     let mut session = Session::new(connection, open_crawl(connection, crawl)?, now)?;
     let mut log = CrawlLog::default();
     let mut queue = Queue::new(session.crawl, now);
-    for visit in &visits {
+    for visit in visits {
         log.visit(&mut session, &mut queue, visit)?;
     }
     let queued = queue.save_counts(connection)?;

@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use rusqlite::params;
-
 use super::apply::Session;
 use super::prepare::PreparedChunk;
 use crate::counters::{DONE, FAILED, PENDING, embed_state_index};
 use crate::error::Failure;
-use crate::rows::{collect, execute, small};
+use crate::rows::small;
+use crate::sql::{collect, execute, params};
 
 struct StoredChunk {
     id: i64,
@@ -115,7 +114,7 @@ impl Session<'_> {
             self.connection,
             "SELECT id FROM chunks WHERE page_id = ?1",
             [from],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )?;
         for id in &ids {
             execute(

@@ -4,7 +4,6 @@
 //! that the page is gone and is shown to nobody else. Found again, it becomes
 //! a page of version 1.
 
-use rusqlite::{Connection, params};
 use types::{CrawlId, SourceId, TenantId, Timestamp};
 
 use super::apply::Session;
@@ -15,7 +14,7 @@ use crate::error::Failure;
 use crate::model::EventType;
 use crate::notes::delete_notes;
 use crate::records::delete_record;
-use crate::rows::{collect, execute, first};
+use crate::sql::{Connection, collect, execute, first, insert, params};
 
 /// Pages deleted by one write.
 const PAGES_PER_STEP: usize = 200;
@@ -85,7 +84,7 @@ impl Session<'_> {
             if self.outbox.wants(EventType::PageRemoved) {
                 let sql = "SELECT url FROM pages WHERE id = ?1";
                 let url: Option<String> =
-                    first(self.connection, sql, [stored.id], |row| Ok(row.get(0)?))?;
+                    first(self.connection, sql, [stored.id], |row| row.get(0))?;
                 self.tell_removed(stored.id, &url.unwrap_or_default())?;
             }
             *self.source_pages.entry(stored.source_id).or_default() -= 1;
@@ -95,7 +94,7 @@ impl Session<'_> {
             self.connection,
             "SELECT content_id FROM page_versions WHERE page_id = ?1",
             [stored.id],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )?;
         rows += contents.len();
         contents.push(stored.content_id);
@@ -136,12 +135,12 @@ impl Session<'_> {
             self.connection,
             "SELECT id FROM contents WHERE tenant_id = ?1 AND content_hash = ?2",
             params![tenant, hash],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )?;
         if let Some(id) = known {
             return Ok((id, hash));
         }
-        execute(
+        let id = insert(
             self.connection,
             "INSERT INTO contents
                (tenant_id, content_hash, body_hash, holder_page_id, text_bytes, body)
@@ -153,6 +152,6 @@ impl Session<'_> {
                 codec::encode_content("", "", &[])
             ],
         )?;
-        Ok((self.connection.last_insert_rowid(), hash))
+        Ok((id, hash))
     }
 }

@@ -51,7 +51,7 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|failure| failure.into_store_error("prepare the batch", "memory"))?;
         self.write("save the batch", move |connection| {
-            apply::apply(connection, crawl, visits, &follow_ups, now)
+            apply::apply(connection, crawl, &visits, &follow_ups, now)
         })
     }
 

@@ -6,14 +6,13 @@
 //! its place; the others keep their link until their own next visit. That
 //! keeps the cost of every visit bounded, whatever the size of the family.
 
-use rusqlite::params;
 use types::simhash_distance;
 
 use super::apply::Session;
 use super::page::StoredPage;
 use super::prepare::PreparedPage;
 use crate::error::Failure;
-use crate::rows::{collect, execute, first};
+use crate::sql::{collect, execute, first, params};
 
 /// Measured on two releases of one documentation set (Boost 1.74 and 1.81):
 /// three bits link 71 % of the edited pages that share nine tenths of their
@@ -102,7 +101,7 @@ impl Session<'_> {
             [page_id],
             |row| {
                 let simhash: i64 = row.get(1)?;
-                Ok((row.get::<_, i64>(0)?, simhash.cast_unsigned()))
+                Ok((row.get::<i64>(0)?, simhash.cast_unsigned()))
             },
         )?;
         let Some((follower, simhash)) = follower else {
@@ -129,7 +128,7 @@ impl Session<'_> {
                 |row| {
                     let other: i64 = row.get(1)?;
                     let distance = simhash_distance(simhash, other.cast_unsigned());
-                    Ok((distance, row.get::<_, i64>(0)?))
+                    Ok((distance, row.get::<i64>(0)?))
                 },
             )?;
             for candidate in candidates {

@@ -1,6 +1,5 @@
 //! Storing, touching and removing one page.
 
-use rusqlite::{Row, params};
 use types::{Change, SourceId, Timestamp};
 
 use super::apply::Session;
@@ -10,7 +9,8 @@ use crate::error::Failure;
 use crate::model::EventType;
 use crate::outbox::{PageChanged, PageRemoved, rfc3339, title};
 use crate::records::{delete_record, insert_record, save_record};
-use crate::rows::{as_i64, collect, execute, first, small};
+use crate::rows::{as_i64, small};
+use crate::sql::{Row, collect, execute, first, insert, params};
 
 /// A page row as far as its next visit depends on it.
 #[derive(Debug)]
@@ -362,7 +362,7 @@ impl Session<'_> {
         )?;
         let text_bytes = as_i64(page.text_bytes);
         let Some((id, body_hash, holder)) = known else {
-            execute(
+            let id = insert(
                 self.connection,
                 "INSERT INTO contents
                    (tenant_id, content_hash, body_hash, holder_page_id, text_bytes, body)
@@ -377,7 +377,7 @@ impl Session<'_> {
                 ],
             )?;
             return Ok(Content {
-                id: self.connection.last_insert_rowid(),
+                id,
                 is_holder: true,
             });
         };
@@ -403,7 +403,7 @@ impl Session<'_> {
             self.connection,
             "SELECT holder_page_id FROM contents WHERE id = ?1",
             [stored.content_id],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )?;
         if holder.flatten() != Some(stored.id) {
             return Ok(());
@@ -416,7 +416,7 @@ impl Session<'_> {
             [stored.content_id, stored.id],
             |row| {
                 let simhash: i64 = row.get(1)?;
-                Ok((row.get::<_, i64>(0)?, simhash.cast_unsigned()))
+                Ok((row.get::<i64>(0)?, simhash.cast_unsigned()))
             },
         )?;
         self.set_holder(stored.content_id, heir.map(|(id, _)| id))?;

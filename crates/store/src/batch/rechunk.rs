@@ -1,6 +1,5 @@
 //! New chunks for pages whose content stayed the same.
 
-use rusqlite::params;
 use types::{CrawlId, SourceId, TenantId};
 
 use super::apply::Session;
@@ -8,7 +7,8 @@ use super::prepare::{PreparedChunk, prepare_chunk};
 use crate::crawls::OpenCrawl;
 use crate::error::Failure;
 use crate::model::{NewTask, RechunkReport, Rechunked};
-use crate::rows::{as_i64, execute, first};
+use crate::rows::as_i64;
+use crate::sql::{execute, first, params};
 use crate::tasks;
 use crate::{Store, StoreError};
 
@@ -82,7 +82,7 @@ impl Store {
     pub fn chunk_settings(&self) -> Result<Option<String>, StoreError> {
         self.read("read the chunk settings", |connection| {
             let sql = "SELECT value FROM meta WHERE key = 'chunk_settings'";
-            first(connection, sql, [], |row| Ok(row.get(0)?))
+            first(connection, sql, [], |row| row.get(0))
         })
     }
 

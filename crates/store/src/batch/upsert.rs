@@ -1,6 +1,5 @@
 //! Pages that come from elsewhere than a crawl.
 
-use rusqlite::Connection;
 use types::{CrawlId, SourceId, TenantId, Timestamp};
 
 use super::apply::Session;
@@ -9,6 +8,7 @@ use crate::crawls::OpenCrawl;
 use crate::error::Failure;
 use crate::model::{NewTask, PageUpsert, UpsertOutcome};
 use crate::sources::present_source;
+use crate::sql::Connection;
 use crate::tasks;
 
 pub(crate) struct PreparedUpsert {

@@ -9,13 +9,13 @@
 
 mod statement;
 
-use rusqlite::{Connection, params_from_iter, types::Value};
 use types::PageId;
 
 use crate::error::Failure;
 use crate::model::{SortKey, SortValue};
 use crate::pages::page_by_id;
-use crate::rows::{collect, first, page_row};
+use crate::rows::page_row;
+use crate::sql::{Connection, Value, collect, first};
 use crate::{PageFilter, PageRow, PageSort, PageStatus, Store, StoreError};
 
 /// Pages that are sorted rather than found in order. To find 50 among 100,000
@@ -50,7 +50,6 @@ fn list(connection: &Connection, filter: &PageFilter) -> Result<Vec<PageRow>, Fa
         let statements = statements(filter, way, &section, left);
         let mut found: Vec<PageRow> = Vec::new();
         for (sql, parameters) in &statements {
-            let parameters = params_from_iter(parameters);
             match way {
                 Way::Walk { .. } => {
                     found.extend(collect(connection, sql, parameters, page_row)?);
@@ -125,9 +124,7 @@ pub(crate) enum Narrow {
 fn choose(connection: &Connection, filter: &PageFilter) -> Result<Way, Failure> {
     for narrow in candidates(filter) {
         let (sql, parameters) = statement::probe(filter, narrow, FEW + 1);
-        let found: Option<i64> = first(connection, &sql, params_from_iter(parameters), |row| {
-            Ok(row.get(0)?)
-        })?;
+        let found: Option<i64> = first(connection, &sql, &parameters, |row| row.get(0))?;
         let is_few = found
             .and_then(|found| usize::try_from(found).ok())
             .is_some_and(|found| found <= FEW);

@@ -5,11 +5,10 @@
 //! anything but a check of rows found: from starting at the wrong one of
 //! two lower bounds, or from sorting what the index has in order already.
 
-use rusqlite::types::Value;
-
 use super::{Narrow, Place, Section, Way};
 use crate::model::{SortKey, SortValue, TITLE_CHARS};
 use crate::rows::{as_i64, page_columns};
+use crate::sql::Value;
 use crate::{PageFilter, PageSort, PageStatus};
 
 /// A statement in the making.

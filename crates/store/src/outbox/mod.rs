@@ -13,7 +13,6 @@ pub(crate) use retention::{NTH, OLDEST};
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
 use serde::Serialize;
 use types::{Priority, SourceId, TenantId, Timestamp};
 
@@ -24,7 +23,8 @@ pub(crate) use payload::{
 
 use crate::error::Failure;
 use crate::model::{EventType, EventTypes, NewTask};
-use crate::rows::{as_i64, collect, execute, first};
+use crate::rows::as_i64;
+use crate::sql::{Connection, collect, first, insert, params};
 use crate::tasks;
 
 /// Kind of the task that sends what waits. The store queues it with the
@@ -56,9 +56,7 @@ struct NewEvent {
 
 impl Outbox {
     pub(crate) fn open(connection: &Connection, tenant: TenantId) -> Result<Outbox, Failure> {
-        let wanted = collect(connection, WANTED, [tenant.0], |row| {
-            Ok(row.get::<_, i64>(0)?)
-        })?;
+        let wanted = collect(connection, WANTED, [tenant.0], |row| row.get::<i64>(0))?;
         let wanted = wanted
             .into_iter()
             .fold(EventTypes::default(), EventTypes::and);
@@ -97,8 +95,9 @@ impl Outbox {
         if self.events.is_empty() {
             return Ok(());
         }
+        let mut last = 0;
         for event in &self.events {
-            execute(
+            last = insert(
                 connection,
                 "INSERT INTO events (tenant_id, type, source_id, created_at, payload)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -111,7 +110,6 @@ impl Outbox {
                 ],
             )?;
         }
-        let last = connection.last_insert_rowid();
         let kept = first(
             connection,
             "INSERT INTO outboxes (tenant_id, events, last_event) VALUES (?1, ?2, ?3)
@@ -119,7 +117,7 @@ impl Outbox {
              SET events = events + excluded.events, last_event = excluded.last_event
              RETURNING events",
             params![self.tenant.0, as_i64(self.events.len()), last],
-            |row| Ok(row.get::<_, i64>(0)?),
+            |row| row.get::<i64>(0),
         )?;
         retention::make_room(connection, self.tenant, kept.unwrap_or(0), now)?;
         let may_wait = self.events.iter().all(|event| event.kind.is_of_a_page());

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
 use types::{TenantId, Timestamp};
 
 use crate::error::Failure;
 use crate::model::OutboxReport;
-use crate::rows::{as_i64, collect, execute, first};
+use crate::rows::as_i64;
+use crate::sql::{Connection, collect, execute, first, params};
 use crate::webhooks::{ACTIVE_OF_TENANT, count_up, held, let_next_go, prune_finished};
 use crate::{Store, StoreError};
 
@@ -34,7 +34,7 @@ impl Store {
             for tenant in tenants {
                 let parameters = params![tenant.0, DROPPED_AT_ONCE, before.0];
                 let old = first(connection, OLDEST, parameters, |row| {
-                    Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, i64>(1)?))
+                    Ok((row.get::<Option<i64>>(0)?, row.get::<i64>(1)?))
                 })?;
                 if let Some((Some(last), events)) = old {
                     drop_events(connection, tenant, last, OLD, now)?;
@@ -81,9 +81,7 @@ fn make_room_below(
         return Ok(());
     }
     let excess = kept - events_max + DROPPED_AT_ONCE.min(events_max / 2);
-    let last = first(connection, NTH, [tenant.0, excess - 1], |row| {
-        Ok(row.get(0)?)
-    })?;
+    let last = first(connection, NTH, [tenant.0, excess - 1], |row| row.get(0))?;
     match last {
         Some(last) => drop_events(connection, tenant, last, FULL, now),
         None => Err(Failure::bug("the outbox has fewer events than it counts")),
@@ -109,7 +107,7 @@ fn drop_events(
             connection,
             MISSED,
             params![tenant.0, cursor, last, webhook.events.bits()],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)),
+            |row| Ok((row.get::<i64>(0)?, row.get::<Option<i64>>(1)?)),
         )?;
         if let Some((missed, types)) = missed.filter(|(missed, _)| *missed > 0) {
             execute(
@@ -141,7 +139,7 @@ fn drop_events(
            AND state = 0 AND first_event <= ?2
          RETURNING webhook_id, source_id",
         params![tenant.0, last, now.0, why],
-        |row| Ok((types::WebhookId(row.get(0)?), row.get::<_, i64>(1)?)),
+        |row| Ok((types::WebhookId(row.get(0)?), row.get::<i64>(1)?)),
     )?;
     for (webhook, source) in lost {
         count_up(connection, webhook, -1, 0, 1)?;
@@ -191,7 +189,7 @@ mod tests {
             let written = store.write("write", move |connection| {
                 tell(connection, TENANT, EventType::PageAdded, None, now, || "x")?;
                 let sql = "SELECT events FROM outboxes WHERE tenant_id = ?1";
-                let kept = first(connection, sql, [TENANT.0], |row| Ok(row.get(0)?))?;
+                let kept = first(connection, sql, [TENANT.0], |row| row.get(0))?;
                 make_room_below(connection, TENANT, kept.unwrap_or(0), 10, now)
             });
             written.unwrap();
@@ -245,7 +243,7 @@ mod tests {
         let kept = store.read("count", |connection| {
             let sql = "SELECT count(*), max(events) FROM events, outboxes";
             first(connection, sql, [], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+                Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
             })
         });
         assert_eq!(kept.unwrap(), Some((6, 6)));

@@ -1,6 +1,5 @@
 //! Giving tasks to workers.
 
-use rusqlite::{Connection, params};
 use types::{TaskState, TenantId, Timestamp};
 
 use super::check_owner;
@@ -8,7 +7,7 @@ use super::fair::{OpenKinds, Turns, WEIGHT_MAX, is_at_its_cap};
 use super::step::{read_held, run, set_lease};
 use super::tally::Tally;
 use crate::error::Failure;
-use crate::rows::{collect, execute, first};
+use crate::sql::{Connection, collect, execute, first, params};
 use crate::tenants::check_tenant;
 use crate::{Claim, ClaimedTask, KindLimit, Store, StoreError};
 

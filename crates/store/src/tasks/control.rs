@@ -1,6 +1,5 @@
 //! What people do to tasks and queues.
 
-use rusqlite::{Connection, params};
 use types::{TaskId, TaskState, TenantId, Timestamp};
 
 use super::enqueue::PENDING_KEY;
@@ -8,7 +7,7 @@ use super::step::{End, Held, Wait, end, put_back, read_held};
 use super::tally::Tally;
 use super::{KIND_BYTES_MAX, no_task};
 use crate::error::Failure;
-use crate::rows::{collect, execute, first};
+use crate::sql::{Connection, collect, execute, first, params};
 use crate::{Cancelled, PausedQueue, Store, StoreError};
 
 impl Store {
@@ -69,7 +68,7 @@ impl Store {
         let kind = stored_kind(kind, "resume the queue")?;
         self.write("resume the queue", move |connection| {
             let sql = "DELETE FROM paused_queues WHERE kind = ?1";
-            Ok(execute(connection, sql, [kind])? == 1)
+            Ok(execute(connection, sql, [&kind])? == 1)
         })
     }
 

@@ -1,6 +1,5 @@
 //! New tasks.
 
-use rusqlite::{Connection, params};
 use types::{TaskId, TaskState, TenantId, Timestamp};
 
 use super::step::{read_held, run, set_lease};
@@ -9,7 +8,7 @@ use super::{
     JSON_BYTES_MAX, KEY_BYTES_MAX, KIND_BYTES_MAX, check_owner, state_code, state_from_code,
 };
 use crate::error::Failure;
-use crate::rows::{execute, first};
+use crate::sql::{Connection, execute, first, insert, params};
 use crate::tenants::check_tenant;
 use crate::{EnqueueRunning, Enqueued, NewTask, Store, StoreError};
 
@@ -153,7 +152,7 @@ fn enqueue_one(
     } else {
         TaskState::Scheduled
     };
-    execute(
+    let id = insert(
         connection,
         "INSERT INTO tasks (tenant_id, state, rank, run_at, epoch, attempt, attempts_max,
            timeout_ms, rescues, rescue_completed, cancel_requested, enqueued_at, parent_id, kind,
@@ -173,7 +172,7 @@ fn enqueue_one(
             task.payload
         ],
     )?;
-    let id = TaskId(connection.last_insert_rowid());
+    let id = TaskId(id);
     tally.enqueued(task.tenant, &task.kind, state);
     Ok(Enqueued { id, created: true })
 }

@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use rusqlite::{Connection, params};
 use types::{TaskId, TenantId};
 
 use crate::KindLimit;
 use crate::error::Failure;
-use crate::rows::{as_i64, collect, count, execute, first, small};
+use crate::rows::{as_i64, count, small};
+use crate::sql::{Connection, collect, execute, first, params};
 
 use super::tally::ALL_TENANTS;
 
@@ -43,7 +43,7 @@ impl OpenKinds {
     /// Of `limits` those that are neither paused nor at their limit.
     pub(super) fn read(connection: &Connection, limits: &[KindLimit]) -> Result<Self, Failure> {
         let sql = "SELECT kind FROM paused_queues";
-        let paused: Vec<String> = collect(connection, sql, [], |row| Ok(row.get(0)?))?;
+        let paused: Vec<String> = collect(connection, sql, [], |row| row.get(0))?;
         if paused.iter().any(String::is_empty) {
             return Ok(OpenKinds(Vec::new()));
         }
@@ -94,7 +94,7 @@ fn running(connection: &Connection, kind: &str) -> Result<u64, Failure> {
 pub(super) fn is_at_its_cap(connection: &Connection, tenant: TenantId) -> Result<bool, Failure> {
     let sql = "SELECT running_max > 0 AND running >= running_max FROM tenant_shares
                WHERE tenant_id = ?1";
-    let capped = first(connection, sql, [tenant.0], |row| Ok(row.get(0)?))?;
+    let capped = first(connection, sql, [tenant.0], |row| row.get(0))?;
     Ok(capped.unwrap_or(false))
 }
 
@@ -194,7 +194,7 @@ impl<'c> Turns<'c> {
             let parameters = params![last.0, last.1, as_i64(TENANTS_READ)];
             let read = collect(self.connection, TURNS, parameters, |row| {
                 let share = Share {
-                    weight: row.get::<_, i64>(2)?.max(1),
+                    weight: row.get::<i64>(2)?.max(1),
                     running: count(row, 3)?,
                     running_max: u64::from(small(row, 4)?),
                     queues: None,

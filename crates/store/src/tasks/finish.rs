@@ -1,6 +1,5 @@
 //! What workers tell of the tasks they run.
 
-use rusqlite::{Connection, params};
 use types::{Progress, TaskId, TaskState, Timestamp};
 
 use super::step::{End, Held, Wait, end, put_back, read_held};
@@ -8,7 +7,7 @@ use super::tally::Tally;
 use super::{JSON_BYTES_MAX, enqueue};
 use crate::error::Failure;
 use crate::frontier::cut;
-use crate::rows::{collect, execute};
+use crate::sql::{Connection, collect, execute, params};
 use crate::tenants::check_tenant;
 use crate::{Finish, Finished, Signal, Store, StoreError, TaskEnd, TaskRef};
 

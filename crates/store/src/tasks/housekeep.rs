@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
 use types::{TaskId, TaskState, TenantId, Timestamp};
 
 use super::step::{End, Held, Wait, end, held, put_back, select_held};
 use super::tally::Tally;
 use super::{state_code, state_from_code};
 use crate::error::Failure;
-use crate::rows::{as_i64, collect, execute, first};
+use crate::rows::as_i64;
+use crate::sql::{Connection, collect, execute, first, params};
 use crate::{HousekeepReport, RescueReport, Retention, Store, StoreError};
 
 /// Workers that a task may take with it before it is left alone.
@@ -31,7 +31,7 @@ impl Store {
         self.write("rescue tasks", move |connection| {
             if expired {
                 let sql = "SELECT owner FROM task_leases WHERE lease_until <= ?1";
-                owners.extend(collect(connection, sql, [now.0], |row| Ok(row.get(0)?))?);
+                owners.extend(collect(connection, sql, [now.0], |row| row.get(0))?);
             }
             owners.sort();
             owners.dedup();
@@ -73,7 +73,7 @@ impl Store {
     /// Owners of running tasks, alive or not.
     pub fn running_owners(&self) -> Result<Vec<String>, StoreError> {
         self.read("list owners of running tasks", |connection| {
-            collect(connection, OWNERS, [], |row| Ok(row.get(0)?))
+            collect(connection, OWNERS, [], |row| row.get(0))
         })
     }
 
@@ -166,7 +166,7 @@ fn rescue(
                FROM task_progress WHERE task_id = ?1) AS done
          WHERE id = ?1 RETURNING rescues",
         [task.id.0],
-        |row| Ok(row.get(0)?),
+        |row| row.get(0),
     )?;
     if rescues >= Some(RESCUES_MAX) {
         let error = "its worker died five times while running it, and it got no further in between";
@@ -221,7 +221,8 @@ mod tests {
         let store = Store::open_memory(clock.clone()).unwrap();
         let leases = || -> i64 {
             let sql = "SELECT count(*) FROM task_leases";
-            let count = |c: &Connection| Ok(c.query_row(sql, [], |row| row.get(0))?);
+            let count =
+                |c: &Connection| Ok(first(c, sql, [], |row| row.get(0))?.unwrap_or_default());
             store.read("count leases", count).unwrap()
         };
         let task = NewTask {

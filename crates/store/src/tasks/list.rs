@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, params};
 use types::{TaskId, TaskState, TenantId, Timestamp};
 
 use super::step::{priority, progress};
 use super::{no_task, state_code, state_from_code};
 use crate::error::Failure;
-use crate::rows::{as_i64, collect, count, first, small};
+use crate::rows::{as_i64, count, small};
+use crate::sql::{Connection, Row, collect, first, params};
 use crate::{Store, StoreError, TaskFilter, TaskRow};
 
 /// Payloads and results of a page of them stay far below the usual body limit
@@ -60,7 +60,7 @@ fn newest(
         Some(kind) => vec![kind.clone()],
         None => {
             let sql = "SELECT kind FROM task_counts WHERE tenant_id = ?1";
-            collect(connection, sql, [tenant.0], |row| Ok(row.get(0)?))?
+            collect(connection, sql, [tenant.0], |row| row.get(0))?
         }
     };
     let before = before(filter);
@@ -69,7 +69,7 @@ fn newest(
         for state in wanted(filter) {
             let parameters = params![tenant.0, kind, state_code(state), before, as_i64(limit)];
             ids.extend(collect(connection, LISTED, parameters, |row| {
-                Ok(row.get::<_, i64>(0)?)
+                row.get::<i64>(0)
             })?);
         }
     }
@@ -93,7 +93,7 @@ fn children(
         filter.kind,
         as_i64(filter.limit.min(LISTED_MAX))
     ];
-    collect(connection, CHILDREN, parameters, |row| Ok(row.get(0)?))
+    collect(connection, CHILDREN, parameters, |row| row.get(0))
 }
 
 fn wanted(filter: &TaskFilter) -> impl Iterator<Item = TaskState> {
@@ -124,7 +124,7 @@ fn read_task(connection: &Connection, id: TaskId) -> Result<Option<TaskRow>, Fai
 
 fn task_row(row: &Row<'_>) -> Result<TaskRow, Failure> {
     let time = |index| -> Result<Option<Timestamp>, Failure> {
-        Ok(row.get::<_, Option<i64>>(index)?.map(Timestamp))
+        Ok(row.get::<Option<i64>>(index)?.map(Timestamp))
     };
     let parent: Option<i64> = row.get(14)?;
     Ok(TaskRow {

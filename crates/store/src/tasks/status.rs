@@ -1,11 +1,11 @@
 //! The queue in numbers.
 
-use rusqlite::{Connection, params};
 use types::{TenantId, Timestamp};
 
 use super::tally::ALL_TENANTS;
 use crate::error::Failure;
-use crate::rows::{collect, count, first};
+use crate::rows::count;
+use crate::sql::{Connection, collect, first, params};
 use crate::{EverCount, QueueCount, Store, StoreError};
 
 impl Store {
@@ -38,7 +38,7 @@ impl Store {
                 Some(tenant) => vec![tenant.0],
                 None => {
                     let sql = "SELECT tenant_id FROM tenant_shares WHERE queued > 0";
-                    collect(connection, sql, [], |row| Ok(row.get(0)?))?
+                    collect(connection, sql, [], |row| row.get(0))?
                 }
             };
             for kind in kinds.iter_mut().filter(|kind| kind.queued > 0) {

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, params};
 use types::{Priority, Progress, TaskId, TaskState, TenantId, Timestamp};
 
 use super::enqueue::PENDING_KEY;
@@ -13,7 +12,8 @@ use crate::ClaimedTask;
 use crate::error::Failure;
 use crate::model::EventType;
 use crate::outbox::{self, SEND_EVENTS, TaskFailed};
-use crate::rows::{count, execute, first, small};
+use crate::rows::{count, small};
+use crate::sql::{Connection, Row, execute, first, params};
 
 /// What the steps need to know of a task.
 #[derive(Clone, Debug)]

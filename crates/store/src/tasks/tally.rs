@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
 use types::{TaskState, TenantId};
 
 use crate::error::Failure;
-use crate::rows::execute;
+use crate::sql::{Connection, execute, params};
 
 const STATES: usize = TaskState::ALL.len();
 /// `task_counts` keeps the total of all tenants under this id.

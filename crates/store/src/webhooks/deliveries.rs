@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, params};
 use types::{DeliveryId, TenantId, Timestamp, WebhookId};
 
 use super::gather::Content;
 use super::{count_up, of_tenant, send_soon, source_of};
 use crate::error::Failure;
 use crate::model::{DeliveryFilter, DeliveryRow, DeliveryState, EventTypes};
-use crate::rows::{as_i64, collect, execute, first, small, time};
+use crate::rows::{as_i64, small, time};
+use crate::sql::{Connection, Row, collect, execute, first, params};
 use crate::{Store, StoreError};
 
 const LISTED_MAX: usize = 500;

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Row, params};
 use types::{TenantId, Timestamp};
 
 use super::{HELD, Held, count_up, held, last_event, source_of};
 use crate::error::Failure;
 use crate::model::{EventType, EventTypes, OutgoingEvent};
-use crate::rows::{as_i64, collect, execute, first, small};
+use crate::rows::{as_i64, small};
+use crate::sql::{Connection, Row, collect, execute, first, params};
 
 /// Events of one message.
 pub const DELIVERY_EVENTS_MAX: usize = 100;

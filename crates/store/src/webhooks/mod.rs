@@ -10,14 +10,14 @@ mod deliveries;
 mod gather;
 mod sending;
 
-use rusqlite::{Connection, Row, params};
 use types::{SourceId, TenantId, Timestamp, WebhookId};
 
 use crate::error::Failure;
 use crate::model::{
     DeliveryCounts, EventTypes, NewWebhook, WebhookEdit, WebhookRow, WebhookSecret,
 };
-use crate::rows::{collect, count, execute, first, small, time};
+use crate::rows::{count, small, time};
+use crate::sql::{Connection, Row, collect, execute, first, insert, params};
 use crate::tenants::check_tenant;
 use crate::{Store, StoreError, outbox};
 
@@ -61,7 +61,7 @@ impl Store {
                     "a tenant has at most {WEBHOOKS_MAX} webhooks; remove one first"
                 )));
             }
-            execute(
+            let id = insert(
                 connection,
                 "INSERT INTO webhooks (tenant_id, url, description, events, active, secret,
                    created_at, updated_at, event_cursor, not_before, failures_in_a_row, pending,
@@ -77,7 +77,7 @@ impl Store {
                     last_event(connection, webhook.tenant)?
                 ],
             )?;
-            let id = WebhookId(connection.last_insert_rowid());
+            let id = WebhookId(id);
             of_tenant(connection, webhook.tenant, id)
         })
     }
@@ -264,7 +264,7 @@ pub(crate) fn count_up(
 
 fn last_event(connection: &Connection, tenant: TenantId) -> Result<i64, Failure> {
     let sql = "SELECT last_event FROM outboxes WHERE tenant_id = ?1";
-    Ok(first(connection, sql, [tenant.0], |row| Ok(row.get(0)?))?.unwrap_or(0))
+    Ok(first(connection, sql, [tenant.0], |row| row.get(0))?.unwrap_or(0))
 }
 
 fn webhooks_of(connection: &Connection, tenant: TenantId) -> Result<Vec<WebhookRow>, Failure> {

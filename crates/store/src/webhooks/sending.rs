@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
 use types::{DeliveryId, TenantId, Timestamp, WebhookId};
 
 use super::gather::{Content, put_together};
@@ -13,7 +12,8 @@ use crate::model::{
     DeliveryAttempt, DeliveryState, DeliveryVerdict, Endpoint, OutgoingDelivery, WebhookAtWork,
     WebhookSecret,
 };
-use crate::rows::{as_i64, collect, execute, first, small};
+use crate::rows::{as_i64, small};
+use crate::sql::{Connection, collect, execute, first, params};
 use crate::{Store, StoreError};
 
 /// Rounds of putting events together in one write, when all that was found waits behind others.
@@ -47,7 +47,7 @@ impl Store {
             if first(connection, AT_WORK, [now.0], |_| Ok(()))?.is_some() {
                 return Ok(Some(now));
             }
-            let at = first(connection, NEXT_AT, [], |row| Ok(row.get(0)?))?;
+            let at = first(connection, NEXT_AT, [], |row| row.get(0))?;
             Ok(at.flatten().map(Timestamp))
         })
     }
@@ -227,7 +227,7 @@ fn record(
             attempt.error.as_deref().map(cut),
             response
         ],
-        |row| Ok((WebhookId(row.get(0)?), row.get::<_, i64>(1)?)),
+        |row| Ok((WebhookId(row.get(0)?), row.get::<i64>(1)?)),
     )?;
     let Some((webhook, source)) = noted else {
         return Ok(None);
@@ -392,7 +392,7 @@ pub(crate) fn prune_finished(
            SELECT id FROM webhook_deliveries WHERE state > 0 AND finished_at <= ?1 LIMIT ?2)
          RETURNING webhook_id, state",
         [before.0, limit],
-        |row| Ok((WebhookId(row.get(0)?), row.get::<_, i64>(1)?)),
+        |row| Ok((WebhookId(row.get(0)?), row.get::<i64>(1)?)),
     )?;
     for (webhook, state) in &gone {
         let is_dead = i64::from(*state == DeliveryState::Dead as i64);

@@ -26,24 +26,24 @@ const PAGE_BYTES: i64 = 8192;
 
 /// Where the database lives.
 #[derive(Clone, Debug)]
-pub(crate) enum Location {
+pub(crate) enum Database {
     File(PathBuf),
     /// A named in-memory database, shared by the connections of this process.
     Memory(String),
 }
 
-impl Location {
+impl Database {
     pub(crate) fn describe(&self) -> String {
         match self {
-            Location::File(path) => path.display().to_string(),
-            Location::Memory(_) => "memory".to_owned(),
+            Database::File(path) => path.display().to_string(),
+            Database::Memory(_) => "memory".to_owned(),
         }
     }
 
     fn open(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
         match self {
-            Location::File(path) => Connection::open_with_flags(path, flags),
-            Location::Memory(name) => Connection::open_with_flags(
+            Database::File(path) => Connection::open_with_flags(path, flags),
+            Database::Memory(name) => Connection::open_with_flags(
                 Path::new(&format!("file:/{name}?vfs=memdb")),
                 flags | OpenFlags::SQLITE_OPEN_URI,
             ),
@@ -52,10 +52,10 @@ impl Location {
 }
 
 pub(crate) fn open_writer(
-    location: &Location,
+    database: &Database,
     options: &StoreOptions,
 ) -> Result<Connection, Failure> {
-    let connection = location.open(
+    let connection = database.open(
         OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -63,7 +63,7 @@ pub(crate) fn open_writer(
     connection.busy_timeout(options.busy_wait)?;
     // Takes effect on a new file only, and must come before the first table.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-    if matches!(location, Location::File(_)) {
+    if matches!(database, Database::File(_)) {
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         if !mode.eq_ignore_ascii_case("wal") {
@@ -90,11 +90,11 @@ pub(crate) fn open_writer(
 }
 
 pub(crate) fn open_reader(
-    location: &Location,
+    database: &Database,
     options: &StoreOptions,
 ) -> Result<Connection, Failure> {
     let connection =
-        location.open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        database.open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(READER_BUSY_WAIT)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;

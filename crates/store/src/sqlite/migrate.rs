@@ -15,37 +15,37 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
         name: "base",
-        sql: include_str!("../migrations/0001_base.sql"),
+        sql: include_str!("../../migrations/sqlite/0001_base.sql"),
     },
     Migration {
         version: 2,
         name: "tasks",
-        sql: include_str!("../migrations/0002_tasks.sql"),
+        sql: include_str!("../../migrations/sqlite/0002_tasks.sql"),
     },
     Migration {
         version: 3,
         name: "sources",
-        sql: include_str!("../migrations/0003_sources.sql"),
+        sql: include_str!("../../migrations/sqlite/0003_sources.sql"),
     },
     Migration {
         version: 4,
         name: "service",
-        sql: include_str!("../migrations/0004_service.sql"),
+        sql: include_str!("../../migrations/sqlite/0004_service.sql"),
     },
     Migration {
         version: 5,
         name: "records",
-        sql: include_str!("../migrations/0005_records.sql"),
+        sql: include_str!("../../migrations/sqlite/0005_records.sql"),
     },
     Migration {
         version: 6,
         name: "webhooks",
-        sql: include_str!("../migrations/0006_webhooks.sql"),
+        sql: include_str!("../../migrations/sqlite/0006_webhooks.sql"),
     },
     Migration {
         version: 7,
         name: "breakers",
-        sql: include_str!("../migrations/0007_breakers.sql"),
+        sql: include_str!("../../migrations/sqlite/0007_breakers.sql"),
     },
 ];
 

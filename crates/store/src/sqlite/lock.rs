@@ -5,7 +5,7 @@
 //! | `lock` | shared, for life | every store that may write |
 //! | | exclusively | a store that wants to be the only one, or changes the schema |
 //! | `turn.lock`, then `write.lock` | for one group of writes | the store whose turn it is |
-//! | `instances/…` | exclusively, for life | the store of that name, see [`crate::instances`] |
+//! | `instances/…` | exclusively, for life | the store of that name, see [`super::instances`] |
 //!
 //! All are locks of open files (`flock`), so the system releases those of a
 //! process that dies, however it dies.
@@ -13,8 +13,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
+use super::instances;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::instances;
 
 /// The right to use a directory for writing. Taken and changed only during
 /// one's [`Turn`], so that two processes never do it at the same time.
