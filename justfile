@@ -11,9 +11,9 @@ check:
 test *args:
     ./test {{args}}
 
-# The tests of one crate, e.g. `just t frontier`
+# The tests of one crate, e.g. `just t frontier`, with the services that some talk to
 t crate *args:
-    cargo test -p gleaner-{{crate}} {{args}}
+    scripts/services run -- cargo test -p gleaner-{{crate}} {{args}}
 
 # Formatting and lints, warnings denied
 lint:

@@ -1,10 +1,12 @@
-//! Support for tests that need a web to crawl; a dev-dependency, never shipped.
+//! Support for tests that need a web to crawl, or services to talk to; a
+//! dev-dependency, never shipped.
 //!
 //! [`FakeWeb`] is an HTTP/1.1 server on a loopback port whose answers are
 //! scripted byte by byte, so that a test can also make it misbehave: stall, cut
 //! a body short, lie about lengths, send garbage. It logs every request with
 //! its order and time. [`WebSpec`] generates a site from a seed, with links,
-//! tables, code and duplicates, always the same for the same seed.
+//! tables, code and duplicates, always the same for the same seed. [`services`]
+//! are real PostgreSQL, Redis and NATS servers.
 //!
 //! It deliberately uses no HTTP library: a well-behaved one would refuse to
 //! send most of what the tests are about. It speaks no TLS and no HTTP/2, and
@@ -15,6 +17,8 @@ mod connection;
 mod fake_web;
 mod reply;
 mod site;
+
+pub mod services;
 
 pub use fake_web::{FakeWeb, RequestInfo};
 pub use reply::{Gate, Reply, gzip};

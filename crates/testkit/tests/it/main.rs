@@ -1,5 +1,7 @@
 //! The fake web and the site generator, through their public face.
 
+mod services;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
