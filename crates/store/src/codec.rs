@@ -91,6 +91,11 @@ fn with_unpacked<T>(
     })
 }
 
+/// Of a migration. Line ends are not part of it: a checkout may change them.
+pub(crate) fn schema_checksum(sql: &str) -> String {
+    blake3::hash(sql.replace("\r\n", "\n").as_bytes()).to_hex()[..32].to_owned()
+}
+
 /// First 16 bytes of BLAKE3.
 pub(crate) fn hash_16(bytes: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];

@@ -196,7 +196,8 @@ fn set_model(connection: &Connection, model: &EmbeddingModel) -> Result<ModelCha
     for (key, value) in pairs {
         execute(
             connection,
-            "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
+            "INSERT INTO meta (key, value) VALUES (?1, ?2)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [key, value.as_str()],
         )?;
     }
@@ -386,8 +387,8 @@ fn cache(
 ) -> Result<(), Failure> {
     execute(
         connection,
-        "INSERT OR IGNORE INTO vector_cache (model, text_hash, created_at, scale, codes)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO vector_cache (model, text_hash, created_at, scale, codes)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
         params![
             model,
             hash.0,

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::postgres;
+
 /// What the caller can do about a [`StoreError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,6 +25,9 @@ pub enum StoreErrorKind {
     Conflict,
     /// The tenant has all that it may have: free some, or raise its limit.
     QuotaExceeded,
+    /// The database server does not answer, or is too busy: nothing was
+    /// written, try again later.
+    Unavailable,
     /// Reading or writing failed below the database.
     Io,
     /// A fault of this program.
@@ -90,6 +95,7 @@ impl StdError for StoreError {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Sqlite(rusqlite::Error),
+    Postgres(tokio_postgres::Error),
     Store(StoreError),
 }
 
@@ -117,6 +123,10 @@ impl Failure {
     pub(crate) fn into_store_error(self, what: &str, place: &str) -> StoreError {
         match self {
             Failure::Store(error) => error.prefixed(what),
+            Failure::Postgres(error) => {
+                let (kind, advice) = postgres::meaning(&error);
+                StoreError::new(kind, format!("{what} in {place}{advice}")).caused_by(error)
+            }
             Failure::Sqlite(error) => {
                 let kind = kind_of(&error);
                 if let StoreErrorKind::Locked { .. } = kind {
@@ -149,6 +159,12 @@ impl Failure {
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Failure {
         Failure::Sqlite(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        Failure::Postgres(error)
     }
 }
 

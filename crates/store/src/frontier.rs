@@ -220,9 +220,10 @@ impl Queue {
         let host_id = self.host_id(connection, &new.host)?;
         let rows = execute(
             connection,
-            "INSERT OR IGNORE INTO frontier
+            "INSERT INTO frontier
                (tenant_id, crawl_id, host_id, state, kind, depth, attempt, not_before, url_hash, url)
-             VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8)",
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8)
+             ON CONFLICT DO NOTHING",
             params![
                 self.crawl.tenant.0,
                 self.crawl.id.0,

@@ -70,7 +70,8 @@ impl Store {
                 connection,
                 "INSERT INTO hosts (key, lease_owner, lease_until) VALUES (?1, ?2, ?3)
                  ON CONFLICT (key) DO UPDATE SET lease_owner = ?2, lease_until = ?3
-                 WHERE lease_owner = ?2 OR lease_until IS NULL OR lease_until <= ?4",
+                 WHERE hosts.lease_owner = ?2 OR hosts.lease_until IS NULL
+                   OR hosts.lease_until <= ?4",
                 params![host.as_str(), owner, until.0, now.0],
             )?;
             if rows == 1 {

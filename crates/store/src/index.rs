@@ -124,7 +124,7 @@ impl Store {
 
 pub(crate) const PAGES_CHANGED: &str = "
     SELECT id, change_seq, status FROM pages
-    WHERE change_seq > ?1 AND (?2 IS NULL OR tenant_id = ?2)
+    WHERE change_seq > ?1 AND (CAST(?2 AS BIGINT) IS NULL OR tenant_id = ?2)
     ORDER BY change_seq LIMIT ?3";
 
 /// Two statements for each page: everything but the chunks comes in one row.

@@ -1,8 +1,6 @@
 //! Names of open stores, by which anyone can tell whether they still live.
 
 use crate::Store;
-use crate::location::Location;
-use crate::sqlite;
 
 impl Store {
     /// The name of this open store, unlike that of any other in any process:
@@ -19,8 +17,13 @@ impl Store {
     /// instance name at all is lost, too.
     pub fn lost_owners(&self, candidates: &[String]) -> Vec<String> {
         let own = self.writes().then(|| self.instance_name());
-        let others = match self.location() {
-            Location::Sqlite(database) => sqlite::LivingInstances::in_directory(database),
+        let others = match self.location().living() {
+            Ok(others) => others,
+            // Nobody is given up while nobody can be asked.
+            Err(failure) => {
+                tracing::debug!(?failure, "cannot tell which stores live");
+                return Vec::new();
+            }
         };
         let is_lost = |owner: &&String| {
             let name = owner.split(':').next().unwrap_or_default();

@@ -46,6 +46,7 @@ mod webhooks;
 mod codec;
 mod counters;
 mod location;
+mod postgres;
 mod readers;
 mod rows;
 mod sql;

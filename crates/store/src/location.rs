@@ -2,18 +2,21 @@
 
 use crate::error::Failure;
 use crate::options::StoreOptions;
-use crate::sql::Connection;
+use crate::postgres::{self, Server};
+use crate::sql::{Connection, first};
 use crate::sqlite::{self, Database};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Location {
     Sqlite(Database),
+    Postgres(Server),
 }
 
 impl Location {
     pub(crate) fn describe(&self) -> String {
         match self {
             Location::Sqlite(database) => database.describe(),
+            Location::Postgres(server) => server.describe(),
         }
     }
 
@@ -23,6 +26,11 @@ impl Location {
             (Location::Sqlite(database), Connection::Sqlite(connection)) => {
                 sqlite::disk_bytes(connection, database)
             }
+            _ => {
+                let sql = "SELECT pg_database_size(current_database())";
+                let bytes = first(connection, sql, [], |row| row.get(0))?;
+                Ok(bytes.unwrap_or(0))
+            }
         }
     }
 
@@ -31,6 +39,38 @@ impl Location {
             Location::Sqlite(database) => {
                 sqlite::open_reader(database, options).map(Connection::Sqlite)
             }
+            Location::Postgres(server) => server.connect().map(Connection::Postgres),
+        }
+    }
+
+    /// The names of stores that are open for writing somewhere.
+    pub(crate) fn living(&self) -> Result<Living, Failure> {
+        match self {
+            Location::Sqlite(database) => Ok(Living::Here(sqlite::LivingInstances::in_directory(
+                database,
+            ))),
+            Location::Postgres(server) => {
+                let names = server.connect().and_then(|c| postgres::living(&c))?;
+                Ok(Living::Anywhere(names))
+            }
+        }
+    }
+}
+
+/// Stores that are open for writing.
+#[derive(Debug)]
+pub(crate) enum Living {
+    /// In this machine's directory.
+    Here(sqlite::LivingInstances),
+    /// By name, on any machine.
+    Anywhere(Vec<String>),
+}
+
+impl Living {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Living::Here(instances) => instances.has(name),
+            Living::Anywhere(names) => names.iter().any(|living| living == name),
         }
     }
 }

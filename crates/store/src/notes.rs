@@ -151,9 +151,12 @@ fn is_at_most(text: &str, chars_max: usize) -> bool {
 fn save(connection: &Connection, tenant: TenantId, notes: &PageNotes) -> Result<(), Failure> {
     execute(
         connection,
-        "INSERT OR REPLACE INTO page_notes
+        "INSERT INTO page_notes
            (page_id, tenant_id, favorite, applied, updated_at, status, tags, notes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (page_id) DO UPDATE SET favorite = excluded.favorite,
+           applied = excluded.applied, updated_at = excluded.updated_at,
+           status = excluded.status, tags = excluded.tags, notes = excluded.notes",
         params![
             notes.page.0,
             tenant.0,

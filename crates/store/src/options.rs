@@ -41,6 +41,12 @@ pub struct StoreOptions {
     pub busy_wait: Duration,
     /// Size limit of the database file; 0 means none.
     pub database_mb_max: u32,
+    /// Whether statements are prepared on a server, which halves what it costs
+    /// to run them. Off for a pooler that cannot tell sessions apart
+    /// (PgBouncer before 1.21).
+    pub prepared_statements: bool,
+    /// How long a write waits for a server that does not answer.
+    pub server_wait: Duration,
 }
 
 impl Default for StoreOptions {
@@ -53,6 +59,8 @@ impl Default for StoreOptions {
             writer_queue_max: 64,
             busy_wait: Duration::from_secs(60),
             database_mb_max: 0,
+            prepared_statements: true,
+            server_wait: Duration::from_secs(60),
         }
     }
 }

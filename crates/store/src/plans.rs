@@ -14,7 +14,9 @@ mod lists;
 
 /// The plan, one step per line, as SQLite explains it.
 fn plan(connection: &Connection, sql: &str) -> String {
-    let Connection::Sqlite(connection) = connection;
+    let Connection::Sqlite(connection) = connection else {
+        panic!("plans are SQLite's")
+    };
     let mut statement = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
         .unwrap();

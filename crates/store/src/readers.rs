@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::error::Failure;
 use crate::location::Location;
 use crate::options::StoreOptions;
+use crate::postgres::Fault;
 use crate::sql::Connection;
 
 pub(crate) struct Readers {
@@ -17,6 +18,13 @@ pub(crate) struct Readers {
 struct Pool {
     idle: Vec<Connection>,
     opened: usize,
+}
+
+impl Pool {
+    fn forget_idle(&mut self) {
+        self.opened -= self.idle.len();
+        self.idle.clear();
+    }
 }
 
 impl Readers {
@@ -33,17 +41,28 @@ impl Readers {
     }
 
     /// Runs `read` in one read transaction, so that it sees one state of the
-    /// database even when it asks several times. Waits for a free connection.
+    /// database even when it asks several times. Waits for a free connection,
+    /// and reads once more when the one it got turns out to be dead.
     pub(crate) fn read<T>(
         &self,
         mut read: impl FnMut(&Connection) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let lease = self.check_out()?;
-        let connection = lease.connection();
-        connection.begin_reading()?;
-        let value = read(connection)?;
-        connection.run_batch("COMMIT")?;
-        Ok(value)
+        loop {
+            let lease = self.check_out()?;
+            let connection = lease.connection();
+            let value = connection.begin_reading().and_then(|()| read(connection));
+            let value = value.and_then(|value| {
+                connection.commit(false)?;
+                Ok(value)
+            });
+            let was_kept = lease.was_kept;
+            if value.is_err() && connection.fault() == Some(Fault::Lost) && was_kept {
+                // Its neighbours died with it.
+                self.pool().forget_idle();
+                continue;
+            }
+            return value;
+        }
     }
 
     fn check_out(&self) -> Result<Lease<'_>, Failure> {
@@ -53,6 +72,7 @@ impl Readers {
                 return Ok(Lease {
                     readers: self,
                     connection: Some(connection),
+                    was_kept: true,
                 });
             }
             if pool.opened < self.options.readers.max(1) {
@@ -61,6 +81,7 @@ impl Readers {
                 let mut lease = Lease {
                     readers: self,
                     connection: None,
+                    was_kept: false,
                 };
                 // On failure the lease gives the place back.
                 lease.connection = Some(self.location.open_reader(&self.options)?);
@@ -82,6 +103,8 @@ impl Readers {
 struct Lease<'a> {
     readers: &'a Readers,
     connection: Option<Connection>,
+    /// It may have died while nobody looked.
+    was_kept: bool,
 }
 
 impl Lease<'_> {
@@ -96,7 +119,8 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         // A transaction that could not be ended must not be passed on.
         let connection = self.connection.take();
-        let connection = connection.filter(Connection::roll_back);
+        let connection =
+            connection.filter(|connection| connection.roll_back() && connection.fault().is_none());
         let mut pool = self.readers.pool();
         match connection {
             Some(connection) => pool.idle.push(connection),

@@ -45,7 +45,7 @@ impl Reasons {
                 "INSERT INTO crawl_reasons (crawl_id, class, reason, count, examples)
                  VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (crawl_id, class, reason)
-                 DO UPDATE SET count = count + excluded.count, examples = excluded.examples",
+                 DO UPDATE SET count = crawl_reasons.count + excluded.count, examples = excluded.examples",
                 params![
                     crawl.0,
                     class,

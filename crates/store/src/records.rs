@@ -288,17 +288,18 @@ impl Conditions {
             ("employment_type", &filter.employment_type),
             ("author", &filter.author),
         ] {
-            conditions.add(&format!("{column} COLLATE NOCASE = "), wanted.clone());
+            let wanted = wanted.clone().map(|wanted| (wanted, ")"));
+            conditions.add(&format!("lower({column}) = lower("), wanted);
         }
         conditions.add(
-            "ifnull(currency, salary_currency) COLLATE NOCASE = ",
-            filter.currency.clone(),
+            "lower(ifnull(currency, salary_currency)) = lower(",
+            filter.currency.clone().map(|currency| (currency, ")")),
         );
         let part = filter.location.as_ref().map(|part| like_part(part));
         conditions.add("location LIKE ", part.map(|part| (part, " ESCAPE '\\'")));
-        let skill = filter.skill.clone().map(|skill| (skill, ")"));
+        let skill = filter.skill.clone().map(|skill| (skill, "))"));
         conditions.add(
-            "EXISTS (SELECT 1 FROM json_each(skills) s WHERE s.value COLLATE NOCASE = ",
+            "EXISTS (SELECT 1 FROM json_each(skills) s WHERE lower(s.value) = lower(",
             skill,
         );
         for (noted, wanted) in [("favorite", filter.favorite), ("applied", filter.applied)] {

@@ -203,7 +203,7 @@ pub(crate) const SOURCES_WITH: &str = select_sources!(
 
 pub(crate) const SOURCE_NAMES: &str = "
     SELECT id, name FROM sources
-    WHERE id IN (SELECT value FROM json_each(?1)) AND tenant_id = ?2 AND removed_at IS NULL";
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND tenant_id = ?2 AND removed_at IS NULL";
 
 /// The tenant of a source that was not removed.
 pub(crate) fn present_source(connection: &Connection, id: SourceId) -> Result<TenantId, Failure> {

@@ -10,6 +10,7 @@ use types::{Clock, Timestamp};
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::location::Location;
 use crate::options::{Access, StoreOptions};
+use crate::postgres::{self, Heartbeat, Server};
 use crate::readers::Readers;
 use crate::sql::Connection;
 use crate::sqlite::{self, Database, WriteTurns};
@@ -33,7 +34,13 @@ struct Inner {
     clock: Arc<dyn Clock>,
     location: Location,
     instance: String,
-    _held: Option<sqlite::Held>,
+    _held: Option<Held>,
+}
+
+/// What says to others that a store is open for writing.
+enum Held {
+    Directory { _locks: sqlite::Held },
+    Heartbeat { _beats: Heartbeat },
 }
 
 /// What a writing store is made of.
@@ -43,7 +50,7 @@ struct Parts {
     instance: String,
     /// `None` in memory, where nobody else can write.
     turns: Option<WriteTurns>,
-    held: Option<sqlite::Held>,
+    held: Option<Held>,
 }
 
 impl Store {
@@ -59,6 +66,42 @@ impl Store {
             Access::Write => Store::open_for_writing(dir, false, options, clock),
             Access::WriteAlone => Store::open_for_writing(dir, true, options, clock),
             Access::Read => Store::open_for_reading(dir, options, clock),
+        }
+    }
+
+    /// Opens a database on a PostgreSQL server, directly or through a pooler
+    /// in transaction mode: `postgres://user:password@host:5432/database`. For
+    /// writing it is migrated to the newest version. [`Access::WriteAlone`] is
+    /// refused: a server is for many.
+    pub fn open_server(
+        url: &str,
+        access: Access,
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Store, StoreError> {
+        let server = Server::new(url, options.prepared_statements)?;
+        match access {
+            Access::Read => {
+                postgres::check(&server)?;
+                Ok(Store::reading(Location::Postgres(server), options, clock))
+            }
+            Access::Write => {
+                let instance = sqlite::new_name();
+                let connection = postgres::open(&server, &instance, clock.now())?;
+                let heartbeat = postgres::register(&server, &instance)?;
+                let parts = Parts {
+                    connection: Connection::Postgres(connection),
+                    location: Location::Postgres(server),
+                    instance,
+                    turns: None,
+                    held: Some(Held::Heartbeat { _beats: heartbeat }),
+                };
+                Store::start(parts, options, clock)
+            }
+            Access::WriteAlone => Err(StoreError::new(
+                StoreErrorKind::Conflict,
+                "a database on a server cannot be taken for one process alone",
+            )),
         }
     }
 
@@ -91,6 +134,8 @@ impl Store {
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         self.write_alone("checkpoint", |connection| match connection {
             Connection::Sqlite(connection) => sqlite::checkpoint(connection),
+            // The server sees to its log itself.
+            Connection::Postgres(_) => Ok(()),
         })
     }
 
@@ -106,7 +151,9 @@ impl Store {
             location: Location::Sqlite(opened.database),
             instance: opened.instance,
             turns: Some(opened.turns),
-            held: Some(opened.held),
+            held: Some(Held::Directory {
+                _locks: opened.held,
+            }),
         };
         Store::start(parts, options, clock)
     }
@@ -121,8 +168,8 @@ impl Store {
             parts.connection,
             parts.turns,
             bell.clone(),
-            options.writer_queue_max,
-            parts.location.describe(),
+            parts.location.clone(),
+            options,
         )?;
         Ok(Store {
             inner: Arc::new(Inner {
@@ -144,7 +191,11 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         let location = Location::Sqlite(sqlite::check_directory(dir, options)?);
-        Ok(Store {
+        Ok(Store::reading(location, options, clock))
+    }
+
+    fn reading(location: Location, options: &StoreOptions, clock: Arc<dyn Clock>) -> Store {
+        Store {
             inner: Arc::new(Inner {
                 readers: Readers::new(location.clone(), options.clone()),
                 watcher: Watcher::default(),
@@ -155,7 +206,7 @@ impl Store {
                 instance: sqlite::new_name(),
                 _held: None,
             }),
-        })
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

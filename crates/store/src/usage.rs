@@ -36,7 +36,8 @@ impl Store {
                     connection,
                     "INSERT INTO usage (tenant_id, day, metric, amount) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (tenant_id, day, metric) DO UPDATE
-                     SET amount = amount + min(excluded.amount, 9223372036854775807 - amount)",
+                     SET amount = usage.amount
+                       + min(excluded.amount, 9223372036854775807 - usage.amount)",
                     params![tenant.0, day.0, metric, amount],
                 )?;
             }

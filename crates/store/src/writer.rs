@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::error::{Failure, StoreError, StoreErrorKind};
+use crate::location::Location;
+use crate::options::StoreOptions;
+use crate::postgres::Fault;
 use crate::sql::Connection;
 use crate::sqlite::{Turn, WriteTurns};
 use crate::watch::Bell;
@@ -74,7 +77,7 @@ trait Operation: Send {
 struct Typed<T, F> {
     name: &'static str,
     alone: bool,
-    work: Option<F>,
+    work: F,
     result: Option<Result<T, StoreError>>,
     reply: Sender<Result<T, StoreError>>,
 }
@@ -84,16 +87,17 @@ impl Writer {
         connection: Connection,
         turns: Option<WriteTurns>,
         bell: Arc<Bell>,
-        queue_max: usize,
-        place: String,
+        location: Location,
+        options: &StoreOptions,
     ) -> Result<Writer, StoreError> {
-        let (operations, waiting) = bounded(queue_max.max(1));
+        let (operations, waiting) = bounded(options.writer_queue_max.max(1));
         let totals: Arc<Totals> = Arc::default();
         let groups = Groups {
             connection,
             turns,
             bell,
-            place,
+            location,
+            options: options.clone(),
             totals: totals.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -120,7 +124,7 @@ impl Writer {
         let operation = Box::new(Typed {
             name,
             alone,
-            work: Some(work),
+            work,
             result: None,
             reply,
         });
@@ -164,13 +168,11 @@ impl Drop for Writer {
 
 impl<T: Send, F> Operation for Typed<T, F>
 where
-    F: FnOnce(&Connection) -> Result<T, Failure> + Send,
+    F: FnMut(&Connection) -> Result<T, Failure> + Send,
 {
     fn run(&mut self, connection: &Connection, place: &str) -> bool {
-        let Some(work) = self.work.take() else {
-            return false;
-        };
         let name = self.name;
+        let work = &mut self.work;
         // A fault in one operation must not take down everyone's writer; the
         // savepoint undoes whatever it had done.
         let result = match catch_unwind(AssertUnwindSafe(|| work(connection))) {
@@ -212,117 +214,115 @@ where
 /// What the writer's thread works with.
 struct Groups {
     connection: Connection,
-    /// `None` in memory.
+    /// `None` where the database itself orders who writes.
     turns: Option<WriteTurns>,
     bell: Arc<Bell>,
-    place: String,
+    location: Location,
+    options: StoreOptions,
     totals: Arc<Totals>,
 }
 
+type Group = Vec<Box<dyn Operation>>;
+
+/// How the group's transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// `true`: rows were changed.
+    Committed(bool),
+    /// The only operation failed and rolled everything back.
+    Empty,
+}
+
 impl Groups {
-    fn write_all(self, waiting: &Receiver<Box<dyn Operation>>) {
+    fn write_all(mut self, waiting: &Receiver<Box<dyn Operation>>) {
         let mut held_back = None;
         loop {
             let Some(first) = held_back.take().or_else(|| waiting.recv().ok()) else {
                 break;
             };
-            let start = Instant::now();
-            let turn = self.take_turn();
-            add_since(&self.totals.lock_wait_ns, start);
-            let turn = match turn {
-                Ok(turn) => turn,
-                Err(error) => {
-                    first.answer(Err(&error));
-                    continue;
-                }
-            };
             if first.runs_alone() {
-                let mut alone = first;
-                alone.run(&self.connection, &self.place);
-                drop(turn);
-                alone.answer(Ok(()));
+                self.run_alone(first);
                 continue;
             }
-            let start = Instant::now();
-            held_back = self.write_group(turn, first, waiting);
-            add_since(&self.totals.busy_ns, start);
+            held_back = self.write_group(first, waiting);
         }
         // The last connection empties and removes the log: not while another
         // process is about to write.
         let turn = self.turns.as_ref().map(WriteTurns::take);
         if let Err(failure) = self.connection.close() {
-            let error = failure.into_store_error("close the database", &self.place);
+            let error = failure.into_store_error("close the database", &self.location.describe());
             tracing::warn!(%error, "failed to close the database");
         }
         drop(turn);
     }
 
+    fn run_alone(&self, mut operation: Box<dyn Operation>) {
+        match self.take_turn() {
+            Ok(turn) => {
+                operation.run(&self.connection, &self.location.describe());
+                drop(turn);
+                operation.answer(Ok(()));
+            }
+            Err(error) => operation.answer(Err(&error)),
+        }
+    }
+
     fn take_turn(&self) -> Result<Option<Turn<'_>>, StoreError> {
-        self.turns.as_ref().map(WriteTurns::take).transpose()
+        let start = Instant::now();
+        let turn = self.turns.as_ref().map(WriteTurns::take).transpose();
+        add_since(&self.totals.lock_wait_ns, start);
+        turn
     }
 
     /// Writes `first` and what waits behind it. Returns an operation that was
     /// taken from the queue but must run alone.
     fn write_group(
-        &self,
-        turn: Option<Turn<'_>>,
+        &mut self,
         first: Box<dyn Operation>,
         waiting: &Receiver<Box<dyn Operation>>,
     ) -> Option<Box<dyn Operation>> {
-        let (connection, place) = (&self.connection, self.place.as_str());
+        let mut group: Group = vec![first];
         let mut held_back = None;
-        let mut group: Vec<Box<dyn Operation>> = Vec::new();
-        let rows_before = connection.rows_changed();
-        let mut next = Some(first);
-        while let Some(mut operation) = next.take() {
-            match run_in_group(connection, operation.as_mut(), group.is_empty(), place) {
-                Ok(()) => group.push(operation),
-                Err(error) => {
-                    // The transaction is lost, and with it all that ran before.
-                    let error = error.into_store_error("write a group", place);
-                    operation.answer(Err(&error));
-                    answer_all(group, Err(&error));
-                    connection.roll_back();
-                    return None;
-                }
+        let begun = Instant::now();
+        let mut attempts = 0;
+        let ended = loop {
+            // Only at first: who comes later is not made to wait for a server
+            // that went away.
+            let more = (attempts == 0).then_some((waiting, &mut held_back));
+            let error = match self.try_group(&mut group, more) {
+                Ok(ended) => break Ok(ended),
+                Err(failure) => failure,
+            };
+            let Some(fault) = self.connection.fault() else {
+                break Err(error);
+            };
+            attempts += 1;
+            if begun.elapsed() >= self.options.server_wait {
+                break Err(error);
             }
-            let rows = connection.rows_changed().saturating_sub(rows_before);
-            if rows >= GROUP_ROWS_MAX || group.len() >= GROUP_OPERATIONS_MAX {
-                break;
+            tracing::warn!(?fault, attempts, "a write is run again");
+            match self.recover(fault, attempts, begun) {
+                Ok(true) => break Ok(Ended::Committed(true)),
+                Ok(false) => {}
+                Err(error) => break Err(error),
             }
-            match waiting.try_recv() {
-                Ok(operation) if operation.runs_alone() => {
-                    held_back = Some(operation);
-                    break;
-                }
-                Ok(operation) => next = Some(operation),
-                Err(_) => break,
-            }
-        }
-        if !connection.is_in_transaction() {
-            // The only operation failed and rolled everything back.
-            drop(turn);
-            answer_all(group, Ok(()));
-            return held_back;
-        }
-        match connection.run_batch("COMMIT") {
-            Ok(()) => {
-                self.totals.commits.fetch_add(1, Ordering::Relaxed);
-                let operations = group.len() as u64;
-                self.totals
-                    .operations
-                    .fetch_add(operations, Ordering::Relaxed);
-                drop(turn);
-                // Or whoever looks for work in vain at each bell would ring it.
-                if connection.rows_changed() != rows_before {
-                    self.bell.ring();
+        };
+        match ended {
+            Ok(ended) => {
+                if let Ended::Committed(has_changed) = ended {
+                    self.totals.commits.fetch_add(1, Ordering::Relaxed);
+                    let operations = group.len() as u64;
+                    let total = &self.totals.operations;
+                    total.fetch_add(operations, Ordering::Relaxed);
+                    // Or whoever looks for work in vain at each bell would ring it.
+                    if has_changed {
+                        self.bell.ring();
+                    }
                 }
                 answer_all(group, Ok(()));
             }
-            Err(error) => {
-                connection.roll_back();
-                drop(turn);
-                let error = error.into_store_error("commit", place);
+            Err(failure) => {
+                let error = failure.into_store_error("write", &self.location.describe());
                 // Every caller hears of it.
                 tracing::debug!(%error, operations = group.len(), "failed to commit");
                 answer_all(group, Err(&error));
@@ -330,6 +330,106 @@ impl Groups {
         }
         held_back
     }
+
+    /// Runs the group, and what waits behind it, in one transaction. An error
+    /// means that nothing of it was committed, unless the connection was lost.
+    fn try_group(
+        &self,
+        group: &mut Group,
+        mut more: Option<(
+            &Receiver<Box<dyn Operation>>,
+            &mut Option<Box<dyn Operation>>,
+        )>,
+    ) -> Result<Ended, Failure> {
+        let connection = &self.connection;
+        let place = self.location.describe();
+        let turn = self.take_turn()?;
+        let rows_before = connection.rows_changed();
+        let start = Instant::now();
+        connection.begin_writing()?;
+        if self.turns.is_none() {
+            add_since(&self.totals.lock_wait_ns, start);
+        }
+        let start = Instant::now();
+        let mut at = 0;
+        while let Some(operation) = group.get_mut(at) {
+            // Its transaction is gone, and with it all that ran before.
+            let ran = run_in_group(connection, operation.as_mut(), at == 0, &place);
+            if let Err(failure) = ran {
+                connection.roll_back();
+                return Err(failure);
+            }
+            at += 1;
+            let rows = connection.rows_changed().saturating_sub(rows_before);
+            let is_full = rows >= GROUP_ROWS_MAX || group.len() >= GROUP_OPERATIONS_MAX;
+            if at < group.len() || is_full {
+                continue;
+            }
+            let Some((waiting, held_back)) = &mut more else {
+                continue;
+            };
+            match waiting.try_recv() {
+                Ok(operation) if operation.runs_alone() => {
+                    **held_back = Some(operation);
+                    break;
+                }
+                Ok(operation) => group.push(operation),
+                Err(_) => break,
+            }
+        }
+        if !connection.is_in_transaction() {
+            add_since(&self.totals.busy_ns, start);
+            return Ok(Ended::Empty);
+        }
+        let has_changed = connection.rows_changed() != rows_before;
+        let committed = connection.commit(has_changed);
+        add_since(&self.totals.busy_ns, start);
+        if let Err(failure) = committed {
+            connection.roll_back();
+            return Err(failure);
+        }
+        drop(turn);
+        Ok(Ended::Committed(has_changed))
+    }
+
+    /// Makes the connection good for another attempt. True when it turns out
+    /// that the last one was committed after all.
+    fn recover(&mut self, fault: Fault, attempts: u32, begun: Instant) -> Result<bool, Failure> {
+        std::thread::sleep(pause(attempts));
+        if fault == Fault::Undone && self.connection.roll_back() {
+            return Ok(false);
+        }
+        let (mark, in_doubt) = match &self.connection {
+            Connection::Postgres(lost) => (lost.mark(), lost.is_in_doubt()),
+            Connection::Sqlite(_) => (None, false),
+        };
+        loop {
+            let found = self.location.open_reader(&self.options);
+            let found = found.and_then(|connection| {
+                let carried_out = match &connection {
+                    Connection::Postgres(new) => new.take_over(mark.clone(), in_doubt)?,
+                    Connection::Sqlite(_) => false,
+                };
+                Ok((connection, carried_out))
+            });
+            match found {
+                Ok((connection, carried_out)) => {
+                    self.connection = connection;
+                    return Ok(carried_out);
+                }
+                Err(failure) if begun.elapsed() >= self.options.server_wait => return Err(failure),
+                Err(failure) => {
+                    tracing::debug!(?failure, "the database server is not back yet");
+                    std::thread::sleep(pause(attempts + 1));
+                }
+            }
+        }
+    }
+}
+
+/// Before the nth attempt: 50 ms, doubled up to a second.
+fn pause(attempts: u32) -> Duration {
+    Duration::from_millis(50 << attempts.saturating_sub(1).min(4)).min(Duration::from_secs(1))
 }
 
 /// Runs one operation; its own failure is undone here and is no error. An
@@ -346,28 +446,34 @@ fn run_in_group(
     if !connection.is_in_transaction() {
         connection.begin_writing()?;
     }
-    if is_first {
-        if !operation.run(connection, place) {
-            connection.roll_back();
-        }
-        return Ok(());
+    if !is_first {
+        connection.set_savepoint()?;
     }
-    connection.run_batch("SAVEPOINT operation")?;
-    if operation.run(connection, place) {
-        connection.run_batch("RELEASE operation")?;
-    } else if !connection.is_in_transaction() {
-        // A full disk or a read error makes SQLite drop the whole transaction.
+    let is_done = operation.run(connection, place);
+    if is_done {
+        return if is_first {
+            Ok(())
+        } else {
+            connection.keep_operation()
+        };
+    }
+    // The server may take the whole group when it is run again; a full disk or
+    // a read error makes SQLite drop the whole transaction.
+    let is_gone = !is_first && !connection.is_in_transaction();
+    if is_gone || connection.fault().is_some() {
         let error = operation.failure().unwrap_or_else(|| {
             StoreError::new(StoreErrorKind::Bug, "the transaction ended by itself")
         });
         return Err(Failure::Store(error));
-    } else {
-        connection.run_batch("ROLLBACK TO operation; RELEASE operation")?;
     }
-    Ok(())
+    if is_first {
+        connection.roll_back();
+        return Ok(());
+    }
+    connection.undo_operation()
 }
 
-fn answer_all(group: Vec<Box<dyn Operation>>, committed: Result<(), &StoreError>) {
+fn answer_all(group: Group, committed: Result<(), &StoreError>) {
     for operation in group {
         operation.answer(committed);
     }

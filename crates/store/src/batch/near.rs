@@ -72,8 +72,9 @@ impl Session<'_> {
         for band in bands(simhash) {
             execute(
                 self.connection,
-                "INSERT OR REPLACE INTO simhash_bands (tenant_id, band, page_id, simhash)
-                 VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO simhash_bands (tenant_id, band, page_id, simhash)
+                 VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (tenant_id, band, page_id) DO UPDATE SET simhash = excluded.simhash",
                 params![self.crawl.tenant.0, band, page_id, simhash.cast_signed()],
             )?;
         }

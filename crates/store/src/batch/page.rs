@@ -452,7 +452,8 @@ impl Session<'_> {
     fn save_details(&self, page_id: i64, page: &PreparedPage) -> Result<(), Failure> {
         execute(
             self.connection,
-            "INSERT OR REPLACE INTO page_details (page_id, facts, links) VALUES (?1, ?2, ?3)",
+            "INSERT INTO page_details (page_id, facts, links) VALUES (?1, ?2, ?3)
+             ON CONFLICT (page_id) DO UPDATE SET facts = excluded.facts, links = excluded.links",
             params![page_id, page.facts, page.links],
         )?;
         Ok(())

@@ -91,7 +91,8 @@ impl Store {
         self.write("save the chunk settings", move |connection| {
             execute(
                 connection,
-                "INSERT OR REPLACE INTO meta (key, value) VALUES ('chunk_settings', ?1)",
+                "INSERT INTO meta (key, value) VALUES ('chunk_settings', ?1)
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 [&settings],
             )?;
             Ok(())

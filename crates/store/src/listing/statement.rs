@@ -49,7 +49,7 @@ pub(super) fn probe(filter: &PageFilter, narrow: Narrow, limit: usize) -> (Strin
     query.push(" WHERE ");
     push_narrow(&mut query, filter, narrow);
     query.bind(" LIMIT", as_i64(limit));
-    query.push(")");
+    query.push(") AS found");
     query.done()
 }
 

@@ -114,7 +114,7 @@ impl Outbox {
             connection,
             "INSERT INTO outboxes (tenant_id, events, last_event) VALUES (?1, ?2, ?3)
              ON CONFLICT (tenant_id) DO UPDATE
-             SET events = events + excluded.events, last_event = excluded.last_event
+             SET events = outboxes.events + excluded.events, last_event = excluded.last_event
              RETURNING events",
             params![self.tenant.0, as_i64(self.events.len()), last],
             |row| row.get::<i64>(0),

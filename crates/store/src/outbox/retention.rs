@@ -157,7 +157,7 @@ const MISSED: &str = "
     SELECT count(*), coalesce(max(type & 1), 0) | coalesce(max(type & 2), 0)
       | coalesce(max(type & 4), 0) | coalesce(max(type & 8), 0) | coalesce(max(type & 16), 0)
       | coalesce(max(type & 32), 0) | coalesce(max(type & 64), 0)
-    FROM events WHERE tenant_id = ?1 AND id > ?2 AND id <= ?3 AND type & ?4";
+    FROM events WHERE tenant_id = ?1 AND id > ?2 AND id <= ?3 AND type & ?4 <> 0";
 
 #[cfg(test)]
 mod tests {

@@ -2,16 +2,19 @@
 
 use super::{ValueRef, sqlite};
 use crate::error::Failure;
+use crate::postgres;
 
 /// One row of a query.
 pub(crate) enum Row<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r tokio_postgres::Row),
 }
 
 impl Row<'_> {
     pub(crate) fn value(&self, index: usize) -> Result<ValueRef<'_>, Failure> {
         match self {
             Row::Sqlite(row) => sqlite::value(row, index),
+            Row::Postgres(row) => postgres::value(row, index),
         }
     }
 

@@ -1,8 +1,8 @@
 //! SQL as every operation speaks it, whatever engine runs it.
 //!
 //! Statements are written once, in what SQLite and PostgreSQL share, with `?1`
-//! for parameters; [`postgres`] rewrites the few words that differ. Values are
-//! the five that both engines store the same way: null, 64-bit integers (a
+//! for parameters; [`crate::postgres`] rewrites the few words that differ.
+//! Values are the five that both store the same way: null, 64-bit integers (a
 //! truth is 0 or 1), doubles, texts and bytes.
 
 mod from_row;
@@ -10,6 +10,7 @@ mod sqlite;
 mod value;
 
 use crate::error::Failure;
+use crate::postgres::{self, Fault};
 
 pub(crate) use from_row::Row;
 pub(crate) use value::{Parameters, ToSql, Value, ValueRef, params};
@@ -18,6 +19,7 @@ pub(crate) use value::{Parameters, ToSql, Value, ValueRef, params};
 #[derive(Debug)]
 pub(crate) enum Connection {
     Sqlite(rusqlite::Connection),
+    Postgres(postgres::Connection),
 }
 
 impl Connection {
@@ -31,6 +33,7 @@ impl Connection {
         let values = parameters.values();
         match self {
             Connection::Sqlite(connection) => sqlite::for_each(connection, sql, &values, each),
+            Connection::Postgres(connection) => connection.for_each(sql, &values, each),
         }
     }
 
@@ -43,6 +46,7 @@ impl Connection {
         let values = parameters.values();
         match self {
             Connection::Sqlite(connection) => sqlite::first(connection, sql, &values, convert),
+            Connection::Postgres(connection) => connection.first(sql, &values, convert),
         }
     }
 
@@ -50,6 +54,7 @@ impl Connection {
         let values = parameters.values();
         match self {
             Connection::Sqlite(connection) => sqlite::execute(connection, sql, &values),
+            Connection::Postgres(connection) => connection.execute(sql, &values),
         }
     }
 
@@ -60,33 +65,31 @@ impl Connection {
                 sqlite::execute(connection, sql, &values)?;
                 Ok(connection.last_insert_rowid())
             }
-        }
-    }
-
-    /// Statements without parameters or rows.
-    pub(crate) fn run_batch(&self, sql: &str) -> Result<(), Failure> {
-        match self {
-            Connection::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
-        }
-    }
-
-    pub(crate) fn is_in_transaction(&self) -> bool {
-        match self {
-            Connection::Sqlite(connection) => !connection.is_autocommit(),
+            Connection::Postgres(connection) => connection.insert(sql, &values),
         }
     }
 
     /// Begins a transaction that sees one state of the database.
     pub(crate) fn begin_reading(&self) -> Result<(), Failure> {
         match self {
-            Connection::Sqlite(_) => self.run_batch("BEGIN"),
+            Connection::Sqlite(connection) => Ok(connection.execute_batch("BEGIN")?),
+            Connection::Postgres(connection) => connection.begin_reading(),
         }
     }
 
     /// Begins a transaction that nobody else's writes come between.
     pub(crate) fn begin_writing(&self) -> Result<(), Failure> {
         match self {
-            Connection::Sqlite(_) => self.run_batch("BEGIN IMMEDIATE"),
+            Connection::Sqlite(connection) => Ok(connection.execute_batch("BEGIN IMMEDIATE")?),
+            Connection::Postgres(connection) => connection.begin_writing(),
+        }
+    }
+
+    /// Ends the transaction for good. `has_changed`: others want to know.
+    pub(crate) fn commit(&self, has_changed: bool) -> Result<(), Failure> {
+        match self {
+            Connection::Sqlite(connection) => Ok(connection.execute_batch("COMMIT")?),
+            Connection::Postgres(connection) => connection.commit(has_changed),
         }
     }
 
@@ -95,18 +98,66 @@ impl Connection {
         if !self.is_in_transaction() {
             return true;
         }
-        let failed = self.run_batch("ROLLBACK").err();
-        if let Some(failure) = &failed {
+        let undone = match self {
+            Connection::Sqlite(connection) => {
+                connection.execute_batch("ROLLBACK").map_err(Failure::from)
+            }
+            Connection::Postgres(connection) => connection.roll_back(),
+        };
+        if let Err(failure) = &undone
+            && self.fault().is_none()
+        {
             tracing::error!(?failure, "failed to roll back");
         }
-        failed.is_none()
+        undone.is_ok()
+    }
+
+    /// Where [`Connection::undo_operation`] goes back to.
+    pub(crate) fn set_savepoint(&self) -> Result<(), Failure> {
+        match self {
+            Connection::Sqlite(connection) => Ok(connection.execute_batch("SAVEPOINT operation")?),
+            Connection::Postgres(connection) => connection.set_savepoint(),
+        }
+    }
+
+    pub(crate) fn keep_operation(&self) -> Result<(), Failure> {
+        match self {
+            Connection::Sqlite(connection) => Ok(connection.execute_batch("RELEASE operation")?),
+            Connection::Postgres(connection) => connection.keep_operation(),
+        }
+    }
+
+    pub(crate) fn undo_operation(&self) -> Result<(), Failure> {
+        match self {
+            Connection::Sqlite(connection) => {
+                Ok(connection.execute_batch("ROLLBACK TO operation; RELEASE operation")?)
+            }
+            Connection::Postgres(connection) => connection.undo_operation(),
+        }
+    }
+
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        match self {
+            Connection::Sqlite(connection) => !connection.is_autocommit(),
+            Connection::Postgres(connection) => connection.is_in_transaction(),
+        }
+    }
+
+    /// Whether what failed may succeed when it is run again, and why.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match self {
+            Connection::Sqlite(_) => None,
+            Connection::Postgres(connection) => connection.fault(),
+        }
     }
 
     /// A number that is another after somebody else has written.
     pub(crate) fn data_version(&self) -> Result<u64, Failure> {
-        let version: Option<i64> = match self {
-            Connection::Sqlite(_) => first(self, "PRAGMA data_version", [], |row| row.get(0))?,
+        let sql = match self {
+            Connection::Sqlite(_) => "PRAGMA data_version",
+            Connection::Postgres(_) => "SELECT version FROM commits",
         };
+        let version: Option<i64> = first(self, sql, [], |row| row.get(0))?;
         let version = version.ok_or_else(|| Failure::bug("no data version"))?;
         Ok(version.cast_unsigned())
     }
@@ -115,12 +166,15 @@ impl Connection {
     pub(crate) fn rows_changed(&self) -> u64 {
         match self {
             Connection::Sqlite(connection) => connection.total_changes(),
+            Connection::Postgres(connection) => connection.rows_changed(),
         }
     }
 
     pub(crate) fn close(self) -> Result<(), Failure> {
         match self {
             Connection::Sqlite(connection) => connection.close().map_err(|(_, error)| error.into()),
+            // The server is told when the last handle goes.
+            Connection::Postgres(_) => Ok(()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use types::Timestamp;
 
+use crate::codec::schema_checksum;
 use crate::error::{Failure, StoreError, StoreErrorKind};
 
 struct Migration {
@@ -66,7 +67,7 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
         transaction.execute_batch(migration.sql)?;
         transaction.execute(
             "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4)",
-            params![migration.version, migration.name, checksum(migration.sql), now.0],
+            params![migration.version, migration.name, schema_checksum(migration.sql), now.0],
         )?;
         if migration.version == 1 {
             transaction.execute(
@@ -145,7 +146,7 @@ fn inspect(connection: &Connection) -> Result<u32, Failure> {
                 |row| row.get(0),
             )
             .optional()?;
-        if stored.as_deref() != Some(checksum(migration.sql).as_str()) {
+        if stored.as_deref() != Some(schema_checksum(migration.sql).as_str()) {
             return Err(Failure::corrupt(format!(
                 "migration {} ({}) was applied in a form this program does not know; use the program that made the database",
                 migration.version, migration.name
@@ -153,9 +154,4 @@ fn inspect(connection: &Connection) -> Result<u32, Failure> {
         }
     }
     Ok(found)
-}
-
-/// Line ends are not part of a migration: a checkout may change them.
-fn checksum(sql: &str) -> String {
-    blake3::hash(sql.replace("\r\n", "\n").as_bytes()).to_hex()[..32].to_owned()
 }

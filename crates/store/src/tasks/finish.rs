@@ -189,7 +189,7 @@ fn update_progress(
         connection,
         "INSERT INTO task_progress (task_id, seq, completed, total, errors, current)
          VALUES (?1, 1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (task_id) DO UPDATE SET seq = seq + 1, completed = excluded.completed,
+         ON CONFLICT (task_id) DO UPDATE SET seq = task_progress.seq + 1, completed = excluded.completed,
            total = excluded.total, errors = excluded.errors, current = excluded.current",
         params![
             run.id.0,

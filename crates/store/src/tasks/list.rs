@@ -45,8 +45,8 @@ pub(crate) const LISTED: &str = "
 /// Walks the children of one task, which are as many as it was given.
 pub(crate) const CHILDREN: &str = "
     SELECT id FROM tasks
-    WHERE parent_id = ?1 AND id < ?2 AND tenant_id = ?3 AND (?4 >> state) & 1
-      AND (?5 IS NULL OR kind = ?5)
+    WHERE parent_id = ?1 AND id < ?2 AND tenant_id = ?3 AND (CAST(?4 AS BIGINT) >> CAST(state AS INTEGER)) & 1 = 1
+      AND (CAST(?5 AS TEXT) IS NULL OR kind = ?5)
     ORDER BY id DESC LIMIT ?6";
 
 /// Merges the newest of each kind and state: a handful of index ranges.

@@ -72,7 +72,8 @@ impl Tally {
                 "INSERT INTO tenant_shares (tenant_id, weight, running_max, pass, queued, running)
                  VALUES (?1, 1, 0, 0, ?2, ?3)
                  ON CONFLICT (tenant_id) DO UPDATE
-                 SET queued = queued + excluded.queued, running = running + excluded.running",
+                 SET queued = tenant_shares.queued + excluded.queued,
+                   running = tenant_shares.running + excluded.running",
                 params![tenant, queued, running],
             )?;
         }
@@ -123,14 +124,14 @@ fn save_counts(
            cancelled, dead, enqueued_ever, succeeded_ever, failed_ever, cancelled_ever, dead_ever)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (tenant_id, kind) DO UPDATE SET
-           scheduled = scheduled + excluded.scheduled, queued = queued + excluded.queued,
-           running = running + excluded.running, succeeded = succeeded + excluded.succeeded,
-           failed = failed + excluded.failed, cancelled = cancelled + excluded.cancelled,
-           dead = dead + excluded.dead, enqueued_ever = enqueued_ever + excluded.enqueued_ever,
-           succeeded_ever = succeeded_ever + excluded.succeeded_ever,
-           failed_ever = failed_ever + excluded.failed_ever,
-           cancelled_ever = cancelled_ever + excluded.cancelled_ever,
-           dead_ever = dead_ever + excluded.dead_ever",
+           scheduled = task_counts.scheduled + excluded.scheduled, queued = task_counts.queued + excluded.queued,
+           running = task_counts.running + excluded.running, succeeded = task_counts.succeeded + excluded.succeeded,
+           failed = task_counts.failed + excluded.failed, cancelled = task_counts.cancelled + excluded.cancelled,
+           dead = task_counts.dead + excluded.dead, enqueued_ever = task_counts.enqueued_ever + excluded.enqueued_ever,
+           succeeded_ever = task_counts.succeeded_ever + excluded.succeeded_ever,
+           failed_ever = task_counts.failed_ever + excluded.failed_ever,
+           cancelled_ever = task_counts.cancelled_ever + excluded.cancelled_ever,
+           dead_ever = task_counts.dead_ever + excluded.dead_ever",
         params![
             tenant,
             kind,

@@ -18,11 +18,11 @@ const GATHERED: usize = 400;
 /// Events behind a webhook's place; all that it needs is in the index.
 pub(crate) const BEHIND: &str = "
     SELECT id, type, source_id FROM events
-    WHERE tenant_id = ?1 AND id > ?2 AND type & ?3 ORDER BY id LIMIT ?4";
+    WHERE tenant_id = ?1 AND id > ?2 AND type & ?3 <> 0 ORDER BY id LIMIT ?4";
 
 pub(crate) const EVENTS: &str = "
     SELECT id, type, source_id, created_at, payload FROM events
-    WHERE tenant_id = ?1 AND id BETWEEN ?2 AND ?3 AND type & ?4 AND source_id = ?5
+    WHERE tenant_id = ?1 AND id BETWEEN ?2 AND ?3 AND type & ?4 <> 0 AND source_id = ?5
     ORDER BY id LIMIT ?6";
 
 /// Which events a delivery has.
@@ -115,9 +115,9 @@ pub(super) fn put_together(
             connection,
             "INSERT INTO webhook_deliveries (webhook_id, tenant_id, source_id, state, types,
                first_event, last_event, event_count, attempts, created_at, next_at)
-             SELECT ?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, 0, ?8, iif(EXISTS (
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, 0, ?8, iif(EXISTS (
                SELECT 1 FROM webhook_deliveries
-               WHERE webhook_id = ?1 AND source_id = ?3 AND state = 0), NULL, ?8)",
+               WHERE webhook_id = ?1 AND source_id = ?3 AND state = 0), NULL, CAST(?8 AS BIGINT)))",
             params![
                 webhook.id.0,
                 webhook.tenant.0,

@@ -1,0 +1,69 @@
+//! The engine of many machines: a database on a PostgreSQL server, directly or
+//! through a pooler in transaction mode.
+//!
+//! # Who may write when
+//! Writing transactions take turns, all processes on all machines: the first
+//! thing each does is to take one advisory lock, which ends with it. So change
+//! numbers become visible in their order, every operation sees what it decides
+//! on unchanged until it commits, and there is no second lock to wait for while
+//! holding the first, hence no deadlock. What is lost by it is small: each
+//! process commits what waits as one group, and more writing at a time takes
+//! more shards. Reading transactions see one state of the database and wait
+//! for nobody. The heartbeats of stores are outside of the turns and touch one
+//! row each.
+//!
+//! # What a lost connection means
+//! A group whose connection is lost, or which the server undid, is run again on
+//! a new one. Each commit leaves a mark of its store; when the answer to one was
+//! lost, the mark tells whether it was carried out.
+//!
+//! Nothing here is tied to a session: no `LISTEN`, no session locks or settings.
+
+mod connection;
+mod driver;
+mod error;
+mod instances;
+mod migrate;
+mod server;
+mod translate;
+mod value;
+
+use types::Timestamp;
+
+use crate::error::{Failure, StoreError};
+
+use connection::Mark;
+
+pub(crate) use connection::Connection;
+pub(crate) use error::{Fault, meaning};
+pub(crate) use instances::{Heartbeat, living};
+pub(crate) use server::Server;
+pub(crate) use value::value;
+
+/// Connects for writing to a database, which is brought to the newest version.
+pub(crate) fn open(
+    server: &Server,
+    instance: &str,
+    now: Timestamp,
+) -> Result<Connection, StoreError> {
+    let connect = || {
+        let connection = server.connect()?;
+        migrate::migrate(&connection, now)?;
+        connection.take_over(Some(Mark::first(instance)), false)?;
+        Ok(connection)
+    };
+    connect().map_err(|f: Failure| f.into_store_error("open the database", &server.describe()))
+}
+
+/// Fails unless the database can be read.
+pub(crate) fn check(server: &Server) -> Result<(), StoreError> {
+    server
+        .connect()
+        .and_then(|connection| migrate::check(&connection))
+        .map_err(|f| f.into_store_error("open the database", &server.describe()))
+}
+
+/// Makes `name` known as a store that lives.
+pub(crate) fn register(server: &Server, name: &str) -> Result<Heartbeat, StoreError> {
+    Heartbeat::start(server, name)
+}

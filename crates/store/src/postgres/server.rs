@@ -1,0 +1,109 @@
+//! Which server, and how to reach it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::Host;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::connection::Connection;
+use super::driver::{connections, wait};
+use crate::error::{Failure, StoreError, StoreErrorKind};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that vanished without a word is noticed after about a minute.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+
+/// A database on a server; clones share its settings.
+#[derive(Clone)]
+pub(crate) struct Server {
+    inner: Arc<Settings>,
+}
+
+struct Settings {
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+    prepares: bool,
+    description: String,
+}
+
+impl Server {
+    /// `url` as libpq takes it: `postgres://user:password@host:port/database?sslmode=require`.
+    pub(crate) fn new(url: &str, prepares: bool) -> Result<Server, StoreError> {
+        let mut config = tokio_postgres::Config::from_str(url).map_err(|error| {
+            // Without the URL: it may hold a password.
+            let message = "the database URL is not understood; it looks like \
+                           postgres://user:password@host:5432/database";
+            StoreError::new(StoreErrorKind::Conflict, message).caused_by(error)
+        })?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        config.keepalives_idle(KEEPALIVE_IDLE);
+        if config.get_application_name().is_none() {
+            config.application_name("gleaner");
+        }
+        let description = describe(&config);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| StoreError::new(StoreErrorKind::Bug, "set up TLS").caused_by(error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Server {
+            inner: Arc::new(Settings {
+                config,
+                tls: MakeRustlsConnect::new(tls),
+                prepares,
+                description,
+            }),
+        })
+    }
+
+    /// Host, port and database; never the password.
+    pub(crate) fn describe(&self) -> String {
+        self.inner.description.clone()
+    }
+
+    pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        let runtime = connections()?;
+        let settings = self.inner.clone();
+        let connecting = runtime.spawn(async move {
+            let (client, connection) = settings.config.connect(settings.tls.clone()).await?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a database connection ended");
+                }
+            });
+            Ok::<_, tokio_postgres::Error>(client)
+        });
+        let client = wait(connecting)
+            .map_err(|_| Failure::bug("the database thread has stopped"))?
+            .map_err(Failure::Postgres)?;
+        Ok(Connection::new(client, self.inner.prepares))
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server")
+            .field(&self.inner.description)
+            .finish()
+    }
+}
+
+fn describe(config: &tokio_postgres::Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "localhost".to_owned(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().or(config.get_user()).unwrap_or("");
+    format!("PostgreSQL at {host}:{port}/{database}")
+}
