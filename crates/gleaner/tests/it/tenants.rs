@@ -395,10 +395,18 @@ fn answers_are_kept_until_the_data_is_another() {
         stats["areas"]["search"]["memory"]["hits"].as_u64() >= Some(1),
         "{stats}"
     );
-    let cleared = server
-        .ask("POST", "/api/v2/cache/clear", &[], None)
-        .is(200)
-        .json();
+    let clear = "/api/v2/cache/clear";
+    let other_area = json!({"area": "pages"});
+    assert_eq!(server.post(clear, &other_area).is(200).json()["removed"], 0);
+    for wrong in [
+        json!([]),
+        json!({"area": "vectors"}),
+        json!({"areas": "pages"}),
+    ] {
+        let refused = server.post(clear, &wrong).is(422);
+        assert_eq!(refused.error(), "invalid_request");
+    }
+    let cleared = server.ask("POST", clear, &[], None).is(200).json();
     assert!(cleared["removed"].as_u64() >= Some(1), "{cleared}");
     assert_eq!(server.get(search).is(200).headers["x-cache"], "miss");
     // What the disk has is there after a restart.

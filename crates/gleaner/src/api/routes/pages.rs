@@ -11,7 +11,7 @@ use types::{PageId, SourceId, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
-use crate::api::cached;
+use crate::api::cached::{self, Area};
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
@@ -173,7 +173,7 @@ pub async fn list(
         let tenant = filter.tenant;
         // All that the answer depends on.
         let name = format!("{} {filter:?}", store.tenant_version(tenant)?);
-        cached::answer(api, "pages", tenant, &name, || {
+        cached::answer(api, Area::Pages, tenant, &name, || {
             let rows = store.pages(&filter)?;
             let ids: Vec<PageId> = rows.iter().map(|page| page.id).collect();
             let notes = store.page_notes(tenant, &ids)?;
@@ -199,8 +199,8 @@ pub struct NotesInput {
     /// Such as `interview`; empty: none.
     #[schema(max_length = 64)]
     pub status: Option<String>,
-    /// At most 16 KiB.
-    #[schema(max_length = 4096)]
+    /// At most 16 KiB of UTF-8.
+    #[schema(max_length = 16384)]
     pub notes: Option<String>,
     /// Replaces all tags.
     #[schema(max_items = 32)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use store::Scopes;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::cached;
+use crate::api::cached::{self, Area};
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Query};
@@ -196,7 +196,7 @@ async fn search(api: Api, caller: Caller, input: SearchInput) -> Result<Response
         };
         // All that the answer depends on.
         let name = format!("{state} {request:?}");
-        cached::answer(api, "search", caller.tenant, &name, searched)
+        cached::answer(api, Area::Search, caller.tenant, &name, searched)
     })
     .await
 }
