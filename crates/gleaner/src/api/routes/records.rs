@@ -32,7 +32,7 @@ pub async fn list(
         cached::answer(api, Area::Records, tenant, &name, || {
             let found = records::list(store, &list)?;
             let notes = store.page_notes(tenant, &records::page_ids(&found.rows))?;
-            Ok(found.view(&notes))
+            Ok(found.view(&notes, &list.fields))
         })
     })
     .await
