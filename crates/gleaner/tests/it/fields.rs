@@ -104,7 +104,7 @@ fn a_kept_answer_is_never_one_with_other_fields() {
         let path = format!("/api/v2/{path}");
         let asked = ["", "&fields=url", "&fields=url,title", "&fields=title,url"];
         let ask = |fields: &str| server.get(&format!("{path}{fields}")).is(200);
-        let first = asked.map(|fields| ask(fields));
+        let first = asked.map(&ask);
         for (answer, fields) in first.iter().zip(asked) {
             assert_eq!(answer.headers["x-cache"], "miss", "{path}{fields}");
             let again = ask(fields);
