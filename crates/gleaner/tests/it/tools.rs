@@ -57,7 +57,7 @@ fn fuzz(server: &Running, dir: &Path, checks: &[&str], chosen: &[&str]) -> usize
         .args(["run", &format!("http://{}/openapi.json", server.address)])
         .args(["--phases", "examples,coverage,fuzzing"])
         .args(["--checks", &checks.join(",")])
-        .args(["--max-examples", "100", "--generation-deterministic"])
+        .args(["--max-examples", "60", "--generation-deterministic"])
         .args(["--suppress-health-check", "too_slow"])
         .args(["--request-timeout", "60"])
         .args(["--warnings", "off", "--no-color"])
