@@ -224,6 +224,13 @@ struct Groups {
 
 type Group = Vec<Box<dyn Operation>>;
 
+/// What may join a group.
+struct Behind<'w> {
+    waiting: &'w Receiver<Box<dyn Operation>>,
+    /// Taken from the queue, but must run alone.
+    held_back: &'w mut Option<Box<dyn Operation>>,
+}
+
 /// How the group's transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
@@ -288,7 +295,10 @@ impl Groups {
         let ended = loop {
             // Only at first: who comes later is not made to wait for a server
             // that went away.
-            let more = (attempts == 0).then_some((waiting, &mut held_back));
+            let more = (attempts == 0).then_some(Behind {
+                waiting,
+                held_back: &mut held_back,
+            });
             let error = match self.try_group(&mut group, more) {
                 Ok(ended) => break Ok(ended),
                 Err(failure) => failure,
@@ -333,14 +343,7 @@ impl Groups {
 
     /// Runs the group, and what waits behind it, in one transaction. An error
     /// means that nothing of it was committed, unless the connection was lost.
-    fn try_group(
-        &self,
-        group: &mut Group,
-        mut more: Option<(
-            &Receiver<Box<dyn Operation>>,
-            &mut Option<Box<dyn Operation>>,
-        )>,
-    ) -> Result<Ended, Failure> {
+    fn try_group(&self, group: &mut Group, mut more: Option<Behind<'_>>) -> Result<Ended, Failure> {
         let connection = &self.connection;
         let place = self.location.describe();
         let turn = self.take_turn()?;
@@ -365,12 +368,12 @@ impl Groups {
             if at < group.len() || is_full {
                 continue;
             }
-            let Some((waiting, held_back)) = &mut more else {
+            let Some(behind) = &mut more else {
                 continue;
             };
-            match waiting.try_recv() {
+            match behind.waiting.try_recv() {
                 Ok(operation) if operation.runs_alone() => {
-                    **held_back = Some(operation);
+                    *behind.held_back = Some(operation);
                     break;
                 }
                 Ok(operation) => group.push(operation),
@@ -395,7 +398,7 @@ impl Groups {
     /// Makes the connection good for another attempt. True when it turns out
     /// that the last one was committed after all.
     fn recover(&mut self, fault: Fault, attempts: u32, begun: Instant) -> Result<bool, Failure> {
-        std::thread::sleep(pause(attempts));
+        rest(attempts);
         if fault == Fault::Undone && self.connection.roll_back() {
             return Ok(false);
         }
@@ -420,16 +423,17 @@ impl Groups {
                 Err(failure) if begun.elapsed() >= self.options.server_wait => return Err(failure),
                 Err(failure) => {
                     tracing::debug!(?failure, "the database server is not back yet");
-                    std::thread::sleep(pause(attempts + 1));
+                    rest(attempts + 1);
                 }
             }
         }
     }
 }
 
-/// Before the nth attempt: 50 ms, doubled up to a second.
-fn pause(attempts: u32) -> Duration {
-    Duration::from_millis(50 << attempts.saturating_sub(1).min(4)).min(Duration::from_secs(1))
+/// Waits before the nth attempt: 50 ms, doubled up to 800.
+fn rest(attempts: u32) {
+    let pause = Duration::from_millis(50 << attempts.saturating_sub(1).min(4));
+    let _ = crossbeam_channel::never::<()>().recv_timeout(pause);
 }
 
 /// Runs one operation; its own failure is undone here and is no error. An

@@ -14,7 +14,7 @@ use super::error::{ApiError, Code};
 use super::limits;
 use super::state::{ASKING, Api};
 use crate::keys::ApiKey;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -30,7 +30,9 @@ pub async fn know_caller(
         Some(key) => by_key(&api, limits::peer(&request), key).await?,
         None => owner(&api, &request)?,
     };
-    let spent = limits::spend(&api, caller, request.uri().path()).await?;
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or(request.uri().path(), MatchedPath::as_str);
+    let spent = limits::spend(&api, caller, request.method(), route).await?;
     request.extensions_mut().insert(caller);
     let now = api.services.app.clock.now();
     if api.keys.count(caller.tenant, caller.key, now) {

@@ -10,8 +10,9 @@ use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use guard::CacheKey;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use types::TenantId;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::state::Api;
@@ -19,17 +20,36 @@ use super::state::Api;
 /// Says whether an answer was kept: `hit` or `miss`.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
+/// What an answer is of; each is counted, and can be cleared, by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Area {
+    Pages,
+    Records,
+    Search,
+}
+
+impl Area {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Area::Pages => "pages",
+            Area::Records => "records",
+            Area::Search => "search",
+        }
+    }
+}
+
 /// The kept answer of this name, or a new one. The name says all that the
 /// answer depends on, so an entry is never wrong, only no longer asked for.
 pub fn answer<T: Serialize>(
     api: &Api,
-    area: &'static str,
+    area: Area,
     tenant: TenantId,
     name: &str,
     make: impl FnOnce() -> Result<T>,
 ) -> Result<Response, ApiError> {
     let ttl = Duration::from_secs(api.services.app.config.api.cache_ttl_s);
-    let key = CacheKey::new(area, tenant.0.unsigned_abs(), name);
+    let key = CacheKey::new(area.as_str(), tenant.0.unsigned_abs(), name);
     if let Some(kept) = api.cache.get(&key) {
         return Ok(as_json(kept, "hit"));
     }

@@ -281,6 +281,12 @@ impl From<anyhow::Error> for ApiError {
     }
 }
 
+impl From<UsageError> for ApiError {
+    fn from(UsageError(message): UsageError) -> ApiError {
+        ApiError::invalid(message)
+    }
+}
+
 impl ApiError {
     /// What an error of the operations means to the caller.
     pub fn of(error: &anyhow::Error) -> ApiError {

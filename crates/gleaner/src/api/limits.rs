@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use guard::{Decision, Quota};
 use types::TenantId;
 
@@ -23,7 +23,12 @@ const GUESSES: Quota = Quota {
 };
 
 /// Counts a request against its key. The owner on loopback is not limited.
-pub async fn spend(api: &Api, caller: Caller, path: &str) -> Result<Option<Decision>, ApiError> {
+pub async fn spend(
+    api: &Api,
+    caller: Caller,
+    method: &Method,
+    route: &str,
+) -> Result<Option<Decision>, ApiError> {
     let Some(key) = caller.key else {
         return Ok(None);
     };
@@ -31,7 +36,7 @@ pub async fn spend(api: &Api, caller: Caller, path: &str) -> Result<Option<Decis
         return Ok(None);
     };
     let now = api.services.app.clock.now();
-    let cost = cost(path).min(quota.burst);
+    let cost = cost(method, route).min(quota.burst);
     let decision = api.limiter.check(key.0.to_le_bytes(), quota, cost, now);
     if decision.allowed {
         return Ok(Some(decision));
@@ -96,12 +101,39 @@ async fn quota(api: &Api, tenant: TenantId) -> Result<Option<Quota>, ApiError> {
     Ok((limits.rate_requests > 0).then(|| Quota::new(limits.rate_requests, per)))
 }
 
-/// Requests that stand for many.
-fn cost(path: &str) -> u32 {
-    match path {
-        "/api/v2/scrape/batch" => 5,
-        _ => 1,
-    }
+/// Requests that stand for many, by what they make the server do; all others
+/// count once, searches among them. A tenth of the default limit at most, so
+/// that nobody runs into it with a handful of calls.
+const COSTS: [(Method, &str, u32); 8] = [
+    // Reads or writes any number of pages.
+    (Method::POST, "/api/v2/pages/bulk", 10),
+    (Method::GET, "/api/v2/export", 10),
+    // Queues work on many pages.
+    (Method::POST, "/api/v2/scrape/batch", 5),
+    (Method::POST, "/api/v2/sources", 5),
+    (Method::POST, "/api/v2/sources/{id}/crawl", 5),
+    (
+        Method::POST,
+        "/api/v1/web-knowledge/websites/create-and-crawl/",
+        5,
+    ),
+    // What was kept is computed again.
+    (Method::POST, "/api/v2/cache/clear", 5),
+    // Compares with every passage.
+    (Method::GET, "/api/v2/pages/{id}/similar", 2),
+];
+
+/// `route` is the path with the names of its parameters.
+fn cost(method: &Method, route: &str) -> u32 {
+    // HEAD is answered as GET is, without the body.
+    let method = match method {
+        &Method::HEAD => &Method::GET,
+        method => method,
+    };
+    let heavy = COSTS
+        .iter()
+        .find(|(of, path, _)| of == method && *path == route);
+    heavy.map_or(1, |(_, _, cost)| *cost)
 }
 
 /// What is left, in the answer.
@@ -121,4 +153,22 @@ fn seconds_up(time: Duration) -> u64 {
         .div_ceil(1000)
         .try_into()
         .unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heavy_routes_are_routes_and_documented() {
+        let document = crate::api::document_json().expect("a document");
+        let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+        let guide = include_str!("../../../../docs/guides/server.md");
+        for (method, path, cost) in COSTS {
+            let operation = &document["paths"][path][method.as_str().to_lowercase()];
+            assert!(operation.is_object(), "{method} {path}");
+            let row = format!("| `{method} {path}` | {cost} |");
+            assert!(guide.contains(&row), "docs/guides/server.md lacks {row}");
+        }
+    }
 }

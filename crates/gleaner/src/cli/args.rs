@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::data_args::{ExportArgs, ImportArgs, RecordCommand};
+use super::data_args::{ExportArgs, FieldsArg, ImportArgs, PageCommand, RecordCommand};
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
 use super::webhook_args::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -180,6 +180,8 @@ pub struct SearchArgs {
     /// Show how each score came about
     #[arg(long)]
     pub explain: bool,
+    #[command(flatten)]
+    pub fields: FieldsArg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -219,7 +221,7 @@ pub struct ExtractArgs {
 pub enum SourceCommand {
     /// List sources
     #[command(after_help = "Example: gleaner source list")]
-    List,
+    List(FieldsArg),
     /// Show one source with its schedule and its crawls
     #[command(after_help = "Example: gleaner source show 1")]
     Show { id: i64 },
@@ -404,6 +406,8 @@ pub struct TaskListArgs {
     pub before: Option<i64>,
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: usize,
+    #[command(flatten)]
+    pub fields: FieldsArg,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -422,66 +426,6 @@ pub struct TaskScrapeArgs {
     /// high, default or low, with a level from 0 (first) to 9 as in low:3
     #[arg(long, default_value = "default", allow_hyphen_values = true)]
     pub priority: types::Priority,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PageCommand {
-    /// List pages
-    #[command(after_help = "Example: gleaner page list --host example.org --limit 20")]
-    List(PageListArgs),
-    /// Show one page's content and metadata
-    #[command(after_help = "Example: gleaner page show https://example.org/")]
-    Show {
-        /// Page id or URL
-        page: String,
-        #[arg(long, value_enum, default_value_t = ExtractFormat::Markdown)]
-        format: ExtractFormat,
-    },
-    /// List the versions of a page
-    #[command(after_help = "Example: gleaner page versions 42")]
-    Versions {
-        /// Page id or URL
-        page: String,
-    },
-    /// List the pages most like one
-    #[command(after_help = "Example: gleaner page similar 42 --limit 5")]
-    Similar {
-        /// Page id or URL
-        page: String,
-        #[arg(long, value_name = "N", default_value_t = 10)]
-        limit: usize,
-    },
-    /// Show what changed between two versions
-    #[command(after_help = "Example: gleaner page diff 42 --from 1 --to 2")]
-    Diff {
-        /// Page id or URL
-        page: String,
-        /// Older version [default: the one before --to]
-        #[arg(long)]
-        from: Option<i64>,
-        /// Newer version [default: the newest]
-        #[arg(long)]
-        to: Option<i64>,
-    },
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct PageListArgs {
-    #[arg(long, value_name = "ID")]
-    pub source: Option<i64>,
-    #[arg(long, value_name = "NAME")]
-    pub host: Option<String>,
-    /// live or gone
-    #[arg(long, value_name = "STATUS")]
-    pub status: Option<String>,
-    #[arg(long, value_name = "LANG")]
-    pub language: Option<String>,
-    /// Continue after this page id
-    #[arg(long, value_name = "ID")]
-    pub after: Option<i64>,
-    /// At most this many (0: all)
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub limit: usize,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,10 +1,81 @@
-//! Arguments of the commands that take data in and out.
+//! Arguments of the commands that show data, and take it in and out.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
+use super::args::ExtractFormat;
 use crate::operations::records::RecordQuery;
+
+/// Of lists that `--json` shows.
+#[derive(Clone, Debug, Args)]
+pub struct FieldsArg {
+    /// With --json: only these fields, separated by commas [default: all]
+    #[arg(long, value_name = "NAMES", requires = "json")]
+    pub fields: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PageCommand {
+    /// List pages
+    #[command(after_help = "Example: gleaner page list --host example.org --limit 20")]
+    List(PageListArgs),
+    /// Show one page's content and metadata
+    #[command(after_help = "Example: gleaner page show https://example.org/")]
+    Show {
+        /// Page id or URL
+        page: String,
+        #[arg(long, value_enum, default_value_t = ExtractFormat::Markdown)]
+        format: ExtractFormat,
+    },
+    /// List the versions of a page
+    #[command(after_help = "Example: gleaner page versions 42")]
+    Versions {
+        /// Page id or URL
+        page: String,
+    },
+    /// List the pages most like one
+    #[command(after_help = "Example: gleaner page similar 42 --limit 5")]
+    Similar {
+        /// Page id or URL
+        page: String,
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        limit: usize,
+    },
+    /// Show what changed between two versions
+    #[command(after_help = "Example: gleaner page diff 42 --from 1 --to 2")]
+    Diff {
+        /// Page id or URL
+        page: String,
+        /// Older version [default: the one before --to]
+        #[arg(long)]
+        from: Option<i64>,
+        /// Newer version [default: the newest]
+        #[arg(long)]
+        to: Option<i64>,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct PageListArgs {
+    #[arg(long, value_name = "ID")]
+    pub source: Option<i64>,
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// live or gone
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    #[arg(long, value_name = "LANG")]
+    pub language: Option<String>,
+    /// Continue after this page id
+    #[arg(long, value_name = "ID")]
+    pub after: Option<i64>,
+    /// At most this many (0: all)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub limit: usize,
+    #[command(flatten)]
+    pub fields: FieldsArg,
+}
 
 #[derive(Debug, Subcommand)]
 pub enum RecordCommand {

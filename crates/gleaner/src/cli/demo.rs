@@ -12,7 +12,7 @@ use super::output::{Exit, Paint, json_line, line, paragraph, thousands};
 use super::search::{highlight, milliseconds};
 use crate::app::App;
 use crate::site::Site;
-use crate::view::SearchView;
+use crate::view::{Fields, SearchView};
 
 /// The bundled site; see `demo/README.md` for what each page is for.
 #[derive(RustEmbed)]
@@ -92,7 +92,7 @@ pub fn run(app: &App) -> Result<Exit> {
         };
         let response = super::search::search(&app, &request)?;
         if app.json {
-            json_line(&SearchView::new(query, &response))?;
+            json_line(&SearchView::new(query, &response, &Fields::all()))?;
             continue;
         }
         line(format!(

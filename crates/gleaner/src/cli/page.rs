@@ -5,12 +5,12 @@ use search::Searcher;
 use store::{Access, PageContent, PageCursor, PageFilter, PageRow, PageStatus, Store};
 use types::{PageId, SourceId};
 
-use super::args::{ExtractFormat, PageCommand, PageListArgs};
-
+use super::args::ExtractFormat;
+use super::data_args::{PageCommand, PageListArgs};
 use super::output::{Exit, Paint, json_line, line, rfc3339, shorten};
 use crate::app::App;
 use crate::diff;
-use crate::view::{PageFullView, PageView, RecordView, SimilarView, VersionView};
+use crate::view::{Fields, PageFullView, PageView, RecordView, SimilarView, VersionView};
 
 /// Rows read at a time; the list itself has no limit unless asked for.
 const ROWS_PER_READ: usize = 500;
@@ -33,6 +33,7 @@ fn list(app: &App, store: &Store, args: &PageListArgs) -> Result<Exit> {
         Some("gone") => Some(PageStatus::Gone),
         Some(other) => bail!("--status is live or gone, not `{other}`"),
     };
+    let fields = Fields::read(args.fields.fields.as_deref())?;
     let paint = Paint::stdout();
     let mut after = args.after.map(PageId);
     let mut left = if args.limit == 0 {
@@ -56,7 +57,7 @@ fn list(app: &App, store: &Store, args: &PageListArgs) -> Result<Exit> {
         left -= rows.len();
         for row in &rows {
             if app.json {
-                json_line(&PageView::new(row))?;
+                json_line(&fields.of(PageView::new(row)))?;
             } else {
                 line(format!(
                     "{:>6}  {:<4} {:<2}  {}  {}",

@@ -6,17 +6,21 @@ use types::{Record, RecordKind};
 
 use super::data_args::RecordCommand;
 use super::output::{Exit, Paint, json_line, line, shorten, thousands};
-use crate::app::App;
+use crate::app::{App, UsageError};
 use crate::operations::records;
 use crate::view::FacetView;
 
 pub fn run(app: &App, command: &RecordCommand) -> Result<Exit> {
     let RecordCommand::List(query) = command;
     let list = query.read(app.tenant, app.clock.now())?;
+    if !list.fields.is_all() && !app.json {
+        let problem = "--fields chooses what --json shows; give both";
+        return Err(UsageError(problem.to_owned()).into());
+    }
     let store = app.open_store(Access::Read)?;
     let found = records::list(&store, &list)?;
     let notes = store.page_notes(app.tenant, &records::page_ids(&found.rows))?;
-    let view = found.view(&notes);
+    let view = found.view(&notes, &list.fields);
     if app.json {
         json_line(&view)?;
         return Ok(Exit::Ok);

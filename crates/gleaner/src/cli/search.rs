@@ -11,7 +11,7 @@ use super::args::SearchArgs;
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
 use crate::app::App;
 use crate::searching::{parse_mode, read_facets};
-use crate::view::{FacetView, SearchView};
+use crate::view::{FacetView, Fields, SearchView};
 
 pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
     let query = args.query.join(" ");
@@ -27,9 +27,10 @@ pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
         expand: args.expand,
         facets: read_facets(&args.facet)?,
     };
+    let fields = Fields::read(args.fields.fields.as_deref())?;
     let response = search(app, &request)?;
     if app.json {
-        json_line(&SearchView::new(&query, &response))?;
+        json_line(&SearchView::new(&query, &response, &fields))?;
     } else {
         print(app, &request, &response, args.explain)?;
     }

@@ -11,19 +11,20 @@ use super::args::{
     CrawlSettingsArgs, SourceAddArgs, SourceCommand, SourceEditArgs, SourceScheduleArgs,
 };
 use super::crawl_log;
+use super::data_args::FieldsArg;
 use super::output::{Exit, Paint, json_line, line, rfc3339, thousands};
 use super::record_rules;
 use crate::app::{App, UsageError};
 use crate::operations::sources::{self, AddSource, EditSource};
 use crate::pipeline::settings::SourceSettings;
 use crate::services::Services;
-use crate::view::{CrawlView, SourceView};
+use crate::view::{CrawlView, Fields, SourceView};
 
 const CRAWLS_SHOWN: usize = 20;
 
 pub fn run(app: &App, command: &SourceCommand) -> Result<Exit> {
     match command {
-        SourceCommand::List => list(app),
+        SourceCommand::List(args) => list(app, args),
         SourceCommand::Show { id } => show(app, SourceId(*id)),
         SourceCommand::Log { id, crawl } => {
             let store = app.open_store(Access::Read)?;
@@ -45,12 +46,13 @@ fn find(app: &App, store: &Store, id: SourceId) -> Result<SourceRow> {
     sources::find(store, app.tenant, id).context("see `gleaner source list`")
 }
 
-fn list(app: &App) -> Result<Exit> {
+fn list(app: &App, args: &FieldsArg) -> Result<Exit> {
+    let fields = Fields::read(args.fields.as_deref())?;
     let store = app.open_store(Access::Read)?;
     let sources = store.sources(app.tenant)?;
     if app.json {
         for source in &sources {
-            json_line(&SourceView::new(source))?;
+            json_line(&fields.of(SourceView::new(source)))?;
         }
         return Ok(Exit::Ok);
     }

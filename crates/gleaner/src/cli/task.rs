@@ -14,7 +14,7 @@ use super::output::{Exit, Paint, json_line, line, note, rfc3339, shorten, thousa
 use super::stop;
 use crate::app::{App, UsageError};
 use crate::operations;
-use crate::view::{QueueView, TaskView};
+use crate::view::{Fields, QueueView, TaskView};
 
 /// How often a watched task is read: its progress is written as often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -97,6 +97,7 @@ fn list(app: &App, store: &Store, args: &TaskListArgs) -> Result<Exit> {
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
+    let fields = Fields::read(args.fields.fields.as_deref())?;
     let tasks = store.tasks(
         app.tenant,
         &TaskFilter {
@@ -109,7 +110,7 @@ fn list(app: &App, store: &Store, args: &TaskListArgs) -> Result<Exit> {
     )?;
     if app.json {
         for task in &tasks {
-            json_line(&TaskView::new(task))?;
+            json_line(&fields.of(TaskView::new(task)))?;
         }
         return Ok(Exit::Ok);
     }

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::moment;
 use crate::app::UsageError;
-use crate::view::{FacetView, RecordListView, RecordRowView};
+use crate::view::{FacetView, Fields, RecordField, RecordListView, RecordRowView};
 
 /// Values listed of each fact that is counted.
 const FACET_VALUES: usize = 20;
@@ -119,6 +119,10 @@ pub struct RecordQuery {
     #[arg(long, value_name = "N")]
     #[param(minimum = 1, maximum = 500)]
     pub facet_values: Option<usize>,
+    /// Only these fields of each row, separated by commas; all unless given
+    #[arg(long, value_name = "NAMES")]
+    #[param(inline, style = Form, explode = false, value_type = Option<Vec<RecordField>>, max_items = 64)]
+    pub fields: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema, ValueEnum)]
@@ -186,6 +190,7 @@ pub struct ListRecords {
     pub limit: usize,
     pub facets: Vec<Facet>,
     pub facet_values: usize,
+    pub fields: Fields<RecordRowView>,
 }
 
 /// A part of the list.
@@ -233,6 +238,7 @@ impl RecordQuery {
             limit,
             facets,
             facet_values,
+            fields: Fields::read(self.fields.as_deref())?,
         })
     }
 
@@ -299,10 +305,10 @@ impl RecordQuery {
 
 impl FoundRecords {
     /// `notes` are those on the pages of the list that have any.
-    pub fn view(&self, notes: &[PageNotes]) -> RecordListView {
+    pub fn view(&self, notes: &[PageNotes], fields: &Fields<RecordRowView>) -> RecordListView {
         let rows = self.rows.iter().map(|row| {
             let notes = notes.iter().find(|notes| notes.page == row.page.id);
-            RecordRowView::new(row, notes)
+            fields.of(RecordRowView::new(row, notes))
         });
         RecordListView {
             records: rows.collect(),

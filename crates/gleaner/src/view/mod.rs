@@ -3,6 +3,7 @@
 
 mod crawl;
 mod facet;
+mod fields;
 mod notes;
 mod page;
 mod page_line;
@@ -15,11 +16,12 @@ mod webhook;
 
 pub use crawl::{CrawlView, ReasonView};
 pub use facet::FacetView;
+pub use fields::{FieldName, Fields, Selected};
 pub use notes::NotesView;
 pub use page::{PageFullView, PageView, SimilarView, VersionView};
 pub use page_line::{ImportReport, LineError, NotesLine, PageLine};
-pub use record::{RecordListView, RecordRowView, RecordView};
-pub use search::SearchView;
+pub use record::{RecordField, RecordListView, RecordRowView, RecordView};
+pub use search::{HitField, SearchView};
 pub use source::SourceView;
 pub use task::{QueueView, TaskView};
 pub use tenant::{KeyCreated, KeyView, QuotaView, TenantView, UsageView};

@@ -9,7 +9,7 @@ use types::{
 };
 use utoipa::ToSchema;
 
-use super::{FacetView, NotesView, rfc3339};
+use super::{FacetView, FieldName, NotesView, Selected, rfc3339};
 
 /// What a page is about. A fact that the page does not state is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -93,10 +93,14 @@ pub struct RecordRowView {
     pub notes: Option<NotesView>,
 }
 
+// Named, since utoipa composes the schemas of generic types itself.
+type SelectedRecord = Selected<RecordRowView>;
+pub type RecordField = FieldName<RecordRowView>;
+
 /// A part of a list of records.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RecordListView {
-    pub records: Vec<RecordRowView>,
+    pub records: Vec<SelectedRecord>,
     /// For `cursor`, when there may be more.
     pub next: Option<String>,
     /// All that fit; counted when facets are asked for.

@@ -4,7 +4,11 @@ use search::{Hit, SearchResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{FacetView, rfc3339};
+use super::{FacetView, FieldName, Fields, Selected, rfc3339};
+
+// Named, since utoipa composes the schemas of generic types itself.
+type SelectedHit = Selected<HitView>;
+pub type HitField = FieldName<HitView>;
 
 /// An answered search.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -17,7 +21,7 @@ pub struct SearchView {
     pub total: usize,
     /// Share of the passages that have vectors, 0 to 1.
     pub vector_coverage: f32,
-    pub hits: Vec<HitView>,
+    pub hits: Vec<SelectedHit>,
     /// As asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facets: Vec<FacetView>,
@@ -58,14 +62,15 @@ pub struct OtherView {
 }
 
 impl SearchView {
-    pub fn new(query: &str, response: &SearchResponse) -> SearchView {
+    pub fn new(query: &str, response: &SearchResponse, fields: &Fields<HitView>) -> SearchView {
+        let selected = |hit| fields.of(HitView::new(hit));
         SearchView {
             query: query.to_owned(),
             mode: response.mode.name().to_owned(),
             took_ms: (response.took.as_secs_f64() * 1e6).round() / 1000.0,
             total: response.total,
             vector_coverage: response.vector_coverage,
-            hits: response.hits.iter().map(HitView::new).collect(),
+            hits: response.hits.iter().map(selected).collect(),
             facets: response.facets.iter().map(FacetView::from).collect(),
         }
     }

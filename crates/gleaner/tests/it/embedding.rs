@@ -12,7 +12,7 @@ use testkit::{FakeWeb, Reply, RequestInfo};
 use types::{SystemClock, TaskState, TenantId};
 
 use crate::http::Running;
-use crate::support::{Ran, command, gleaner, page, paragraphs, ran};
+use crate::support::{Ran, command, gleaner, page, paragraphs, ran, site};
 
 const DIMS: usize = 4;
 /// No endpoint of these tests can embed it.
@@ -79,19 +79,9 @@ fn inputs(request: &RequestInfo) -> Vec<String> {
         .collect()
 }
 
-fn site(pages: usize, more: &str) -> FakeWeb {
+fn web_with(pages: usize, more: &str) -> FakeWeb {
     let web = FakeWeb::start_blocking();
-    let links: String = (0..pages)
-        .map(|n| format!("<a href=/p{n}>p{n}</a> "))
-        .collect();
-    web.route(
-        "/",
-        page("Start", &format!("{}{links}", paragraphs("beginnings"))),
-    );
-    for n in 0..pages {
-        let body = paragraphs(&format!("topic {n}"));
-        web.route(&format!("/p{n}"), page(&format!("Page {n}"), &body));
-    }
+    site(&web, pages);
     if !more.is_empty() {
         web.route("/p0", page("Another", &paragraphs(more)));
     }
@@ -135,7 +125,7 @@ fn crawl_by_server(dir: &Path, web: &FakeWeb) {
 #[test]
 fn chunks_stay_pending_while_the_endpoint_is_down() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let (web, endpoint) = (site(3, ""), Endpoint::start(false));
+    let (web, endpoint) = (web_with(3, ""), Endpoint::start(false));
     let crawled = endpoint.run(dir.path(), &["crawl", &web.url("/"), "--json"]);
     assert_eq!(crawled.code, 3, "{}", crawled.stderr);
     let told = crawled.json();
@@ -163,7 +153,7 @@ fn chunks_stay_pending_while_the_endpoint_is_down() {
 #[test]
 fn a_server_puts_its_backlog_off_until_the_endpoint_is_back() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let (web, endpoint) = (site(3, ""), Endpoint::start(false));
+    let (web, endpoint) = (web_with(3, ""), Endpoint::start(false));
     let server = endpoint.serve(dir.path());
     crawl_by_server(dir.path(), &web);
     let store = store(dir.path());
@@ -185,7 +175,7 @@ fn a_server_puts_its_backlog_off_until_the_endpoint_is_back() {
 #[test]
 fn a_text_that_no_endpoint_can_take_fails_alone() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let (web, endpoint) = (site(3, POISON), Endpoint::start(true));
+    let (web, endpoint) = (web_with(3, POISON), Endpoint::start(true));
     let crawled = endpoint.run(dir.path(), &["crawl", &web.url("/"), "--json"]);
     assert_eq!(crawled.code, 3, "{}", crawled.stderr);
     let now = vectors(&store(dir.path()));
@@ -196,7 +186,7 @@ fn a_text_that_no_endpoint_can_take_fails_alone() {
 #[test]
 fn a_background_crawl_embeds_by_the_hundred_not_by_the_batch() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let (web, endpoint) = (site(200, ""), Endpoint::start(true));
+    let (web, endpoint) = (web_with(200, ""), Endpoint::start(true));
     let server = endpoint.serve(dir.path());
     let started = Instant::now();
     crawl_by_server(dir.path(), &web);

@@ -9,6 +9,7 @@ mod crawl;
 mod dashboard;
 mod demo;
 mod embedding;
+mod fields;
 mod http;
 mod memory;
 mod receiver;

@@ -4,21 +4,7 @@ use serde_json::{Value, json};
 use testkit::FakeWeb;
 
 use crate::http::Running;
-use crate::support::{gleaner, page, paragraphs};
-
-fn site(web: &FakeWeb, pages: usize) {
-    let links: String = (0..pages)
-        .map(|n| format!("<a href=/p{n}>p{n}</a> "))
-        .collect();
-    web.route(
-        "/",
-        page("Start", &format!("{}{links}", paragraphs("beginnings"))),
-    );
-    for n in 0..pages {
-        let body = paragraphs(&format!("topic {n}"));
-        web.route(&format!("/p{n}"), page(&format!("Page {n}"), &body));
-    }
-}
+use crate::support::{gleaner, site};
 
 /// The task's last state, heard from its stream.
 fn ended(server: &Running, task: &Value) -> Value {

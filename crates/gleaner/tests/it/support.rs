@@ -116,6 +116,21 @@ pub fn paragraphs(words: &str) -> String {
     )
 }
 
+/// A start page with links to so many others, each about a topic of its own.
+pub fn site(web: &FakeWeb, pages: usize) {
+    let links: String = (0..pages)
+        .map(|n| format!("<a href=/p{n}>p{n}</a> "))
+        .collect();
+    web.route(
+        "/",
+        page("Start", &format!("{}{links}", paragraphs("beginnings"))),
+    );
+    for n in 0..pages {
+        let body = paragraphs(&format!("topic {n}"));
+        web.route(&format!("/p{n}"), page(&format!("Page {n}"), &body));
+    }
+}
+
 pub fn paths(web: &FakeWeb) -> Vec<String> {
     web.log()
         .iter()

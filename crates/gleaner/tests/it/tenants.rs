@@ -359,6 +359,34 @@ fn who_asks_too_much_is_told_when_to_come_back() {
 }
 
 #[test]
+fn heavy_requests_count_for_more() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let server = Running::serve(dir.path());
+    let source = json!({"urls": ["https://a.example/"]});
+    let batch = json!({"urls": ["https://a.example/1", "https://a.example/2"]});
+    for (method, path, body, cost) in [
+        ("GET", "/api/v2/stats", None, 1),
+        ("GET", "/api/v2/search?q=x&mode=keyword", None, 1),
+        ("GET", "/api/v2/sources", None, 1),
+        ("POST", "/api/v2/sources", Some(&source), 5),
+        ("POST", "/api/v2/sources/999/crawl", Some(&json!({})), 5),
+        ("POST", "/api/v2/scrape/batch", Some(&batch), 5),
+        ("POST", "/api/v2/pages/bulk", Some(&json!({})), 10),
+        ("GET", "/api/v2/export?format=jsonl", None, 10),
+        ("HEAD", "/api/v2/export", None, 10),
+        ("GET", "/api/v2/pages/999/similar", None, 2),
+    ] {
+        // Whose limit nobody has touched before.
+        let asker = As(&server, key(dir.path(), "default", "write"));
+        let headers = asker.ask(method, path, body).headers;
+        let before: u32 = headers["x-ratelimit-limit"].parse().expect("a number");
+        let after: u32 = headers["x-ratelimit-remaining"].parse().expect("a number");
+        assert_eq!((before, before - after), (100, cost), "{method} {path}");
+    }
+    server.stop();
+}
+
+#[test]
 fn answers_are_kept_until_the_data_is_another() {
     let web = FakeWeb::start_blocking();
     web.route("/", page("Start", &paragraphs("beginnings")));
@@ -395,10 +423,18 @@ fn answers_are_kept_until_the_data_is_another() {
         stats["areas"]["search"]["memory"]["hits"].as_u64() >= Some(1),
         "{stats}"
     );
-    let cleared = server
-        .ask("POST", "/api/v2/cache/clear", &[], None)
-        .is(200)
-        .json();
+    let clear = "/api/v2/cache/clear";
+    let other_area = json!({"area": "pages"});
+    assert_eq!(server.post(clear, &other_area).is(200).json()["removed"], 0);
+    for wrong in [
+        json!([]),
+        json!({"area": "vectors"}),
+        json!({"areas": "pages"}),
+    ] {
+        let refused = server.post(clear, &wrong).is(422);
+        assert_eq!(refused.error(), "invalid_request");
+    }
+    let cleared = server.ask("POST", clear, &[], None).is(200).json();
     assert!(cleared["removed"].as_u64() >= Some(1), "{cleared}");
     assert_eq!(server.get(search).is(200).headers["x-cache"], "miss");
     // What the disk has is there after a restart.

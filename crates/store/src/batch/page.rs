@@ -1,6 +1,6 @@
 //! Storing, touching and removing one page.
 
-use types::{Change, SourceId, Timestamp};
+use types::{Change, PageId, SourceId, Timestamp};
 
 use super::apply::Session;
 use super::prepare::PreparedPage;
@@ -8,7 +8,7 @@ use crate::crawls::OpenCrawl;
 use crate::error::Failure;
 use crate::model::EventType;
 use crate::outbox::{PageChanged, PageRemoved, rfc3339, title};
-use crate::records::{delete_record, insert_record, save_record};
+use crate::records::{delete_record, insert_record, record_of, save_record};
 use crate::rows::{as_i64, small};
 use crate::sql::{Row, collect, execute, first, insert, params};
 
@@ -64,21 +64,24 @@ impl Session<'_> {
             return Ok(Some(Change::Added));
         };
         if stored.is_live && stored.content_hash == page.content_hash {
-            self.refresh_page(&stored, page)?;
+            if self.refresh_page(&stored, page)? {
+                let (id, version) = (stored.id, stored.version);
+                self.tell_changed(EventType::PageUpdated, id, version, url, page, &["record"])?;
+            }
             return Ok(Some(Change::Unchanged));
         }
-        let version = self.replace_page(&stored, page)?;
-        let kind = if stored.is_live {
-            EventType::PageUpdated
-        } else {
-            EventType::PageAdded
+        let (version, has_other_record) = self.replace_page(&stored, page)?;
+        let (kind, changed, change): (_, &[&str], _) = match stored.is_live {
+            false => (EventType::PageAdded, &[], Change::Added),
+            true if has_other_record => (
+                EventType::PageUpdated,
+                &["content", "record"],
+                Change::Updated,
+            ),
+            true => (EventType::PageUpdated, &["content"], Change::Updated),
         };
-        self.tell_changed(kind, stored.id, version, url, page)?;
-        Ok(Some(if stored.is_live {
-            Change::Updated
-        } else {
-            Change::Added
-        }))
+        self.tell_changed(kind, stored.id, version, url, page, changed)?;
+        Ok(Some(change))
     }
 
     /// Notes that the live page under `url` is current; false if there is none.
@@ -134,6 +137,7 @@ impl Session<'_> {
         version: u32,
         url: &str,
         page: &PreparedPage,
+        changed: &[&'static str],
     ) -> Result<(), Failure> {
         if !self.outbox.wants(kind) {
             return Ok(());
@@ -149,6 +153,7 @@ impl Session<'_> {
             version,
             content_hash: blake3::Hash::from(page.content_hash).to_hex().to_string(),
             published_at: page.published_at.map(|at| rfc3339(Timestamp(at))),
+            changed,
         };
         self.outbox.add(kind, Some(source), &event)
     }
@@ -221,11 +226,16 @@ impl Session<'_> {
         self.counters.pages += 1;
         self.counters.pages_live += 1;
         *self.source_pages.entry(self.crawl.source.0).or_default() += 1;
-        self.tell_changed(EventType::PageAdded, id, 1, url, page)
+        self.tell_changed(EventType::PageAdded, id, 1, url, page, &[])
     }
 
-    /// A live page with other content, or one that was gone and is back; its version.
-    fn replace_page(&mut self, stored: &StoredPage, page: &PreparedPage) -> Result<u32, Failure> {
+    /// A live page with other content, or one that was gone and is back: its
+    /// version, and whether somebody is to be told of another record.
+    fn replace_page(
+        &mut self,
+        stored: &StoredPage,
+        page: &PreparedPage,
+    ) -> Result<(u32, bool), Failure> {
         if stored.is_live {
             self.release_content(stored)?;
         }
@@ -249,7 +259,7 @@ impl Session<'_> {
             self.crawl.source.0
         };
         self.save_details(stored.id, page)?;
-        self.save_record(stored.id, source_id, page)?;
+        let has_other_record = self.save_record(stored.id, source_id, page)?;
         self.update_page(stored.id, source_id, version, content, near, page)?;
         // One that was deleted begins anew.
         let was_deleted = stored.version == 0;
@@ -260,12 +270,13 @@ impl Session<'_> {
              WHERE id = ?1",
             params![stored.id, self.now.0, was_deleted],
         )?;
-        Ok(version)
+        Ok((version, has_other_record))
     }
 
     /// A live page with the content it had. What hangs on it may still differ:
-    /// white space, links, dates, or the way it is cut into chunks.
-    fn refresh_page(&mut self, stored: &StoredPage, page: &PreparedPage) -> Result<(), Failure> {
+    /// white space, links, dates, its record, or the way it is cut into chunks.
+    /// Says whether somebody is to be told of another record.
+    fn refresh_page(&mut self, stored: &StoredPage, page: &PreparedPage) -> Result<bool, Failure> {
         let content = self.save_content(page, stored.id)?;
         let chunks_changed = content.is_holder && self.diff_chunks(stored.id, &page.chunks)?;
         let near = self.refreshed_near_duplicate(stored, page, content.is_holder)?;
@@ -273,12 +284,12 @@ impl Session<'_> {
         if meta_changed || stored.links_hash != page.links_hash {
             self.save_details(stored.id, page)?;
         }
-        if meta_changed {
-            self.save_record(stored.id, stored.source_id, page)?;
-        }
+        let has_other_record =
+            meta_changed && self.save_record(stored.id, stored.source_id, page)?;
         if chunks_changed || meta_changed || near != stored.near || stored.simhash != page.simhash {
             let version = stored.version;
-            return self.update_page(stored.id, stored.source_id, version, content, near, page);
+            self.update_page(stored.id, stored.source_id, version, content, near, page)?;
+            return Ok(has_other_record);
         }
         execute(
             self.connection,
@@ -294,7 +305,7 @@ impl Session<'_> {
                 page.links_hash
             ],
         )?;
-        Ok(())
+        Ok(has_other_record)
     }
 
     fn update_page(
@@ -459,15 +470,19 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// True when it was another one; looked up only if somebody wants to know.
     fn save_record(
         &self,
         page_id: i64,
         source_id: i64,
         page: &PreparedPage,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let (tenant, source) = (self.crawl.tenant, SourceId(source_id));
         let record = page.record.as_deref();
-        save_record(self.connection, tenant, source, page_id, record)
+        let is_other = self.outbox.wants(EventType::PageUpdated)
+            && record_of(self.connection, PageId(page_id))?.as_ref() != record;
+        save_record(self.connection, tenant, source, page_id, record)?;
+        Ok(is_other)
     }
 
     fn save_version(

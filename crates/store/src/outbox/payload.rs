@@ -72,7 +72,7 @@ impl CrawlFinished {
     }
 }
 
-/// A page that is new or has another content.
+/// A page that is new, or has another content or record.
 #[derive(Serialize)]
 pub(crate) struct PageChanged<'p> {
     pub(crate) page_id: i64,
@@ -85,6 +85,9 @@ pub(crate) struct PageChanged<'p> {
     pub(crate) version: u32,
     pub(crate) content_hash: String,
     pub(crate) published_at: Option<String>,
+    /// What is another: `content`, `record`; none of a page that is new.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) changed: &'p [&'static str],
 }
 
 #[derive(Serialize)]

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use tokio_postgres::error::SqlState;
+
 use crate::error::StoreErrorKind;
 
 /// Why a transaction may succeed when it is run again.
@@ -16,9 +18,9 @@ pub(crate) enum Fault {
 
 /// What an error says about trying again.
 pub(super) fn fault_of(error: &tokio_postgres::Error) -> Option<Fault> {
-    let Some(code) = error.code().map(|code| code.code()) else {
+    let Some(code) = error.code().map(SqlState::code) else {
         // Not said by the server: the socket, or a value that does not fit.
-        let is_of_the_socket = error.source().is_some_and(|cause| cause.is::<io::Error>());
+        let is_of_the_socket = error.source().is_some_and(<dyn Error>::is::<io::Error>);
         return (error.is_closed() || is_of_the_socket).then_some(Fault::Lost);
     };
     match code {
@@ -37,7 +39,7 @@ pub(super) fn fault_of(error: &tokio_postgres::Error) -> Option<Fault> {
 /// The kind of an error and, for people, what to do about it.
 pub(crate) fn meaning(error: &tokio_postgres::Error) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind as Kind;
-    let Some(code) = error.code().map(|code| code.code()) else {
+    let Some(code) = error.code().map(SqlState::code) else {
         return match fault_of(error) {
             Some(_) => (
                 Kind::Unavailable,

@@ -8,7 +8,7 @@ use store::{
     EventTypes, NewWebhook, OutgoingDelivery, SEND_EVENTS, SourceOutcome, Store, StoreErrorKind,
     TaskFilter, WebhookEdit, WebhookRow, WebhookSecret,
 };
-use types::{FailReason, SourceId, TenantId, Timestamp, WebhookId};
+use types::{FailReason, Record, RecordKind, SourceId, TenantId, Timestamp, WebhookId};
 
 use crate::support::{Site, clock, failed, page, page_url, stored};
 
@@ -98,6 +98,38 @@ fn nothing_is_written_that_nobody_wants() {
     let on = add(&site.store, TenantId::DEFAULT, &[EventType::TaskFailed]);
     site.visit(vec![("a", stored(page("A", &["a third"])))]);
     assert!(next(&site.store, id).is_none() && next(&site.store, on).is_none());
+}
+
+/// A page that says the same of another price is told of as well.
+#[test]
+fn another_record_of_the_same_content_is_told() {
+    let site = Site::new();
+    let id = add(&site.store, TenantId::DEFAULT, &[EventType::PageUpdated]);
+    let visit = |text: &str, price: Option<f64>| {
+        let mut visit = page("A", &[text]);
+        visit.page.record = price.map(|price| {
+            Box::new(Record {
+                price: Some(price),
+                ..Record::new(RecordKind::Product)
+            })
+        });
+        site.visit(vec![("a", stored(visit))]);
+        let Some(sent) = next(&site.store, id) else {
+            return String::new();
+        };
+        end(&site.store, &sent, DeliveryVerdict::Delivered);
+        let [event] = &sent.events[..] else {
+            panic!("{:?}", sent.events)
+        };
+        let data: serde_json::Value = serde_json::from_str(&event.payload).unwrap();
+        data["changed"].to_string()
+    };
+    assert_eq!(visit("one", Some(10.0)), "");
+    assert_eq!(visit("one", Some(10.0)), "");
+    assert_eq!(visit("one", Some(9.0)), r#"["record"]"#);
+    assert_eq!(visit("one", None), r#"["record"]"#);
+    assert_eq!(visit("two", None), r#"["content"]"#);
+    assert_eq!(visit("three", Some(9.0)), r#"["content","record"]"#);
 }
 
 #[test]

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use store::Scopes;
 use utoipa::ToSchema;
 
+use crate::api::cached::Area;
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
+use crate::api::extract::Body;
 use crate::api::state::Api;
-
-const AREAS: [&str; 1] = ["search"];
 
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct CacheTier {
@@ -89,11 +88,11 @@ pub async fn stats(State(api): State<Api>, caller: Caller) -> Result<Json<CacheS
     .await
 }
 
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ClearInput {
-    /// `search`; everything unless given.
-    pub area: Option<String>,
+    /// Everything unless given.
+    pub area: Option<Area>,
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -109,23 +108,13 @@ pub struct Cleared {
 pub async fn clear(
     State(api): State<Api>,
     caller: Caller,
-    body: Bytes,
+    input: Option<Body<ClearInput>>,
 ) -> Result<Json<Cleared>, ApiError> {
     let caller = caller.must(Scopes::WRITE)?;
-    let input: ClearInput = if body.is_empty() {
-        ClearInput::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))?
-    };
-    if let Some(area) = &input.area
-        && !AREAS.contains(&area.as_str())
-    {
-        let message = format!("there is no area `{area}`; there are {}", AREAS.join(", "));
-        return Err(ApiError::invalid(message));
-    }
+    let area = input.and_then(|Body(input)| input.area).map(Area::as_str);
     api.run(move |api| {
         let scope = caller.tenant.0.unsigned_abs();
-        let removed = api.cache.clear(input.area.as_deref(), Some(scope));
+        let removed = api.cache.clear(area, Some(scope));
         Ok(Json(Cleared { removed }))
     })
     .await

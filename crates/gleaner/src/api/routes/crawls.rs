@@ -16,7 +16,7 @@ use crate::api::extract::{Path, Query};
 use crate::api::state::Api;
 use crate::api::stream;
 use crate::operations::{crawls as operations, sources};
-use crate::view::{CrawlView, ReasonView};
+use crate::view::{CrawlView, FieldName, Fields, ReasonView, Selected};
 
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
@@ -32,14 +32,21 @@ pub struct CrawlListParams {
     /// 1 to 500; 50 unless given.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
+    /// Only these fields of each row, separated by commas; all unless given.
+    #[param(inline, style = Form, explode = false, value_type = Option<Vec<CrawlField>>, max_items = 64)]
+    pub fields: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CrawlList {
-    pub crawls: Vec<NamedCrawl>,
+    pub crawls: Vec<SelectedCrawl>,
     /// For `before`, when there may be more.
     pub next: Option<i64>,
 }
+
+// Named, since utoipa composes the schemas of generic types itself.
+type SelectedCrawl = Selected<NamedCrawl>;
+type CrawlField = FieldName<NamedCrawl>;
 
 /// A crawl in a list of crawls of several sources.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -60,6 +67,7 @@ pub async fn list(
 ) -> Result<Json<CrawlList>, ApiError> {
     let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
+    let fields = Fields::<NamedCrawl>::read(params.fields.as_deref())?;
     api.run(move |api| {
         let store = &api.services.store;
         let source = params
@@ -80,7 +88,7 @@ pub async fn list(
         };
         Ok(Json(CrawlList {
             next: last.filter(|_| rows.len() == limit),
-            crawls: rows.iter().map(named).collect(),
+            crawls: rows.iter().map(|crawl| fields.of(named(crawl))).collect(),
         }))
     })
     .await

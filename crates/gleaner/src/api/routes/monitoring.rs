@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -227,13 +229,15 @@ fn route_stats<'a>(seen: impl Iterator<Item = &'a Seen>) -> RouteStats {
     }
 }
 
+const THRESHOLD_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct SlowParams {
-    /// 1000 unless given.
-    #[param(minimum = 0, maximum = 4_294_967_295_u32)]
-    pub threshold_ms: Option<u32>,
+    /// At most a day; 1000 unless given.
+    #[param(minimum = 0, maximum = 86_400_000)]
+    pub threshold_ms: Option<u64>,
     /// 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
@@ -293,7 +297,12 @@ pub async fn slow_requests(
 ) -> Result<Json<SeenList>, ApiError> {
     let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, 100, SHOWN_MAX)?;
-    let least = std::time::Duration::from_millis(params.threshold_ms.unwrap_or(1_000).into());
+    let threshold_ms = params.threshold_ms.unwrap_or(1_000);
+    if threshold_ms > THRESHOLD_MS_MAX {
+        let message = format!("threshold_ms is at most {THRESHOLD_MS_MAX}, not {threshold_ms}");
+        return Err(ApiError::invalid(message));
+    }
+    let least = Duration::from_millis(threshold_ms);
     Ok(SeenView::list(api.recent.of(
         caller.tenant,
         |seen| seen.took >= least,

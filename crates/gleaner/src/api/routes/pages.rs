@@ -11,14 +11,17 @@ use types::{PageId, SourceId, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::limit;
-use crate::api::cached;
+use crate::api::cached::{self, Area};
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, Code, ErrorBody};
 use crate::api::extract::{Body, Path, Query};
 use crate::api::state::Api;
 use crate::diff;
 use crate::operations::moment;
-use crate::view::{NotesView, PageFullView, PageView, RecordView, SimilarView, VersionView};
+use crate::view::{
+    FieldName, Fields, NotesView, PageFullView, PageView, RecordView, Selected, SimilarView,
+    VersionView,
+};
 
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
@@ -67,6 +70,9 @@ pub struct PageListParams {
     /// 1 to 500; 50 unless given.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
+    /// Only these fields of each row, separated by commas; all unless given.
+    #[param(inline, style = Form, explode = false, value_type = Option<Vec<PageField>>, max_items = 64)]
+    pub fields: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -102,10 +108,14 @@ impl From<SortInput> for PageSort {
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PageList {
-    pub pages: Vec<NotedPage>,
+    pub pages: Vec<SelectedPage>,
     /// For `cursor`, when there may be more.
     pub next: Option<String>,
 }
+
+// Named, since utoipa composes the schemas of generic types itself.
+type SelectedPage = Selected<NotedPage>;
+type PageField = FieldName<NotedPage>;
 
 /// A page with what people noted about it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -143,6 +153,7 @@ pub async fn list(
             )));
         }
     }
+    let fields = Fields::<NotedPage>::read(params.fields.as_deref())?;
     let sort = params.sort.map_or(PageSort::Id, PageSort::from);
     let descending = params.descending.unwrap_or(false);
     let cursor = params.cursor.as_deref().map(|text| {
@@ -172,8 +183,8 @@ pub async fn list(
         let store = &api.services.store;
         let tenant = filter.tenant;
         // All that the answer depends on.
-        let name = format!("{} {filter:?}", store.tenant_version(tenant)?);
-        cached::answer(api, "pages", tenant, &name, || {
+        let name = format!("{} {filter:?} {fields:?}", store.tenant_version(tenant)?);
+        cached::answer(api, Area::Pages, tenant, &name, || {
             let rows = store.pages(&filter)?;
             let ids: Vec<PageId> = rows.iter().map(|page| page.id).collect();
             let notes = store.page_notes(tenant, &ids)?;
@@ -184,7 +195,7 @@ pub async fn list(
             let last = rows.last().filter(|_| rows.len() == limit);
             Ok(PageList {
                 next: last.map(|page| PageCursor::behind(page, sort, descending).encode()),
-                pages: rows.iter().map(noted).collect(),
+                pages: rows.iter().map(|page| fields.of(noted(page))).collect(),
             })
         })
     })
@@ -199,8 +210,8 @@ pub struct NotesInput {
     /// Such as `interview`; empty: none.
     #[schema(max_length = 64)]
     pub status: Option<String>,
-    /// At most 16 KiB.
-    #[schema(max_length = 4096)]
+    /// At most 16 KiB of UTF-8.
+    #[schema(max_length = 16384)]
     pub notes: Option<String>,
     /// Replaces all tags.
     #[schema(max_items = 32)]

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use store::Scopes;
 
-use crate::api::cached;
+use crate::api::cached::{self, Area};
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Query;
@@ -29,10 +29,10 @@ pub async fn list(
     api.run(move |api| {
         let store = &api.services.store;
         let name = format!("{:?} {list:?}", store.tenant_version(tenant)?);
-        cached::answer(api, "records", tenant, &name, || {
+        cached::answer(api, Area::Records, tenant, &name, || {
             let found = records::list(store, &list)?;
             let notes = store.page_notes(tenant, &records::page_ids(&found.rows))?;
-            Ok(found.view(&notes))
+            Ok(found.view(&notes, &list.fields))
         })
     })
     .await

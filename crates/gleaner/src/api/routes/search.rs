@@ -8,14 +8,14 @@ use serde::Deserialize;
 use store::Scopes;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::cached;
+use crate::api::cached::{self, Area};
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::{Body, Query};
 use crate::api::state::Api;
 use crate::operations::records::{AvailabilityInput, KindInput};
 use crate::searching::{parse_mode, read_facets};
-use crate::view::SearchView;
+use crate::view::{Fields, HitField, SearchView};
 
 const QUERY_CHARS_MAX: usize = 1_000;
 const LIMIT_MAX: usize = 100;
@@ -83,6 +83,9 @@ pub struct SearchParams {
     /// `lang`, `author`, `category`, `brand`, `company`, `location`, `employment_type`, `remote`,
     /// `availability`, `currency`, `skill`.
     pub facets: Option<String>,
+    /// Only these fields of each hit, separated by commas; all unless given.
+    #[param(inline, style = Form, explode = false, value_type = Option<Vec<HitField>>, max_items = 64)]
+    pub fields: Option<String>,
 }
 
 impl SearchParams {
@@ -144,6 +147,9 @@ pub struct SearchInput {
     #[serde(default)]
     #[schema(example = json!(["kind"]))]
     pub facets: Vec<String>,
+    /// Only these fields of each hit; all unless given.
+    #[schema(inline, value_type = Option<Vec<HitField>>, min_items = 1, max_items = 64)]
+    pub fields: Option<Vec<String>>,
 }
 
 /// Search pages
@@ -167,6 +173,9 @@ pub async fn search_by_query(
             .filter(|name| !name.is_empty())
             .map(str::to_owned)
             .collect(),
+        fields: params
+            .fields
+            .map(|names| names.split(',').map(str::to_owned).collect()),
         filters,
     };
     search(api, caller, input).await
@@ -186,17 +195,21 @@ pub async fn search_by_body(
 async fn search(api: Api, caller: Caller, input: SearchInput) -> Result<Response, ApiError> {
     let caller = caller.must(Scopes::READ)?;
     let request = read(&api, caller, &input)?;
+    let fields = match &input.fields {
+        None => Fields::all(),
+        Some(names) => Fields::choose(names.iter().map(String::as_str))?,
+    };
     api.run(move |api| {
         let searched = || -> anyhow::Result<SearchView> {
             let response = api.searching.search(&request)?;
-            Ok(SearchView::new(&input.query, &response))
+            Ok(SearchView::new(&input.query, &response, &fields))
         };
         let Some(state) = api.searching.state()? else {
             return Ok(Json(searched()?).into_response());
         };
         // All that the answer depends on.
-        let name = format!("{state} {request:?}");
-        cached::answer(api, "search", caller.tenant, &name, searched)
+        let name = format!("{state} {request:?} {fields:?}");
+        cached::answer(api, Area::Search, caller.tenant, &name, searched)
     })
     .await
 }

@@ -17,7 +17,7 @@ use crate::api::extract::{Body, Path, Query, object};
 use crate::api::state::Api;
 use crate::operations::sources::{self as operations, AddSource, EditSource};
 use crate::pipeline::settings::SourceSettings;
-use crate::view::SourceView;
+use crate::view::{FieldName, Fields, Selected, SourceView};
 
 /// A source to crawl now and then.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -90,11 +90,18 @@ pub struct SourceListParams {
     /// 1 to 500; 100 unless given.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
+    /// Only these fields of each row, separated by commas; all unless given.
+    #[param(inline, style = Form, explode = false, value_type = Option<Vec<SourceField>>, max_items = 64)]
+    pub fields: Option<String>,
 }
+
+// Named, since utoipa composes the schemas of generic types itself.
+type SelectedSource = Selected<SourceView>;
+type SourceField = FieldName<SourceView>;
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SourceList {
-    pub sources: Vec<SourceView>,
+    pub sources: Vec<SelectedSource>,
     /// For `after`, when there may be more.
     pub next: Option<i64>,
 }
@@ -109,6 +116,7 @@ pub async fn list(
 ) -> Result<Json<SourceList>, ApiError> {
     let caller = caller.must(Scopes::READ)?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
+    let fields = Fields::<SourceView>::read(params.fields.as_deref())?;
     let after = params.after.map(SourceId);
     let part = params.q.unwrap_or_default().trim().to_owned();
     if part.chars().count() > PART_CHARS_MAX {
@@ -123,9 +131,10 @@ pub async fn list(
             store.sources_with(tenant, &part, after, limit)?
         };
         let last = rows.last().map(|source| source.id.0);
+        let selected = |source| fields.of(SourceView::new(source));
         Ok(Json(SourceList {
             next: last.filter(|_| rows.len() == limit),
-            sources: rows.iter().map(SourceView::new).collect(),
+            sources: rows.iter().map(selected).collect(),
         }))
     })
     .await

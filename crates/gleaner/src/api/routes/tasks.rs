@@ -16,7 +16,7 @@ use crate::api::state::Api;
 use crate::api::stream;
 use crate::operations::tasks::{self as operations, Scrape};
 use crate::tasks::KINDS;
-use crate::view::{QueueView, TaskView};
+use crate::view::{FieldName, Fields, QueueView, Selected, TaskView};
 
 pub const LIST_MAX: usize = 500;
 const LIST_DEFAULT: usize = 50;
@@ -167,11 +167,18 @@ pub struct TaskListParams {
     /// 1 to 500; 50 unless given.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
+    /// Only these fields of each row, separated by commas; all unless given.
+    #[param(inline, style = Form, explode = false, value_type = Option<Vec<TaskField>>, max_items = 64)]
+    pub fields: Option<String>,
 }
+
+// Named, since utoipa composes the schemas of generic types itself.
+type SelectedTask = Selected<TaskView>;
+type TaskField = FieldName<TaskView>;
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TaskList {
-    pub tasks: Vec<TaskView>,
+    pub tasks: Vec<SelectedTask>,
     /// For `before`, when there may be more.
     pub next: Option<i64>,
 }
@@ -195,6 +202,7 @@ pub async fn list(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let limit = limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
+    let fields = Fields::<TaskView>::read(params.fields.as_deref())?;
     let filter = TaskFilter {
         states,
         kind: params.kind,
@@ -207,7 +215,10 @@ pub async fn list(
         let last = rows.last().map(|task| task.id.0);
         Ok(Json(TaskList {
             next: last.filter(|_| rows.len() == limit),
-            tasks: rows.iter().map(TaskView::new).collect(),
+            tasks: rows
+                .iter()
+                .map(|task| fields.of(TaskView::new(task)))
+                .collect(),
         }))
     })
     .await
