@@ -8,15 +8,21 @@
 //! what is stored: keys are opaque, values are bytes. Limits and breakers take
 //! time as an argument, the cache a [`types::Clock`]. Nothing here fails its
 //! caller: a broken disk makes the cache smaller, not the service wrong.
+//! With [`Redis`], several processes limit, break and remember as one; while it
+//! is away each does so by itself. Nothing is kept there alone.
 //! Start at [`RateLimiter::check`], [`Cache::get_or_compute`] and
 //! [`CircuitBreaker::try_acquire`].
 
 mod rate;
 mod rate_shard;
+mod rate_shared;
 
 mod cache;
 
 mod breaker;
+mod breaker_shared;
+
+mod redis_link;
 
 mod sync;
 
@@ -25,3 +31,5 @@ pub use cache::{
     AreaStats, Cache, CacheKey, CacheOptions, CacheStats, DiskState, Stamp, TierStats,
 };
 pub use rate::{Decision, Quota, RateLimiter, RateStats};
+pub use rate_shared::SharedRateLimiter;
+pub use redis_link::{Redis, RedisError, RedisOptions, RedisStatus};

@@ -6,6 +6,8 @@ mod disk;
 mod invalidation;
 mod processes;
 mod rate;
+mod redis;
+mod redis_outage;
 mod single_flight;
 mod warnings;
 

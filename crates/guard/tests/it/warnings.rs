@@ -24,6 +24,12 @@ pub(crate) fn listen() {
     });
 }
 
+/// Warnings with these words.
+pub(crate) fn count(words: &str) -> usize {
+    let all = WARNINGS.lock().expect("no panic");
+    all.iter().filter(|line| line.contains(words)).count()
+}
+
 fn warnings_about(path: &Path) -> Vec<String> {
     let path = path.display().to_string();
     let all = WARNINGS.lock().expect("no panic");

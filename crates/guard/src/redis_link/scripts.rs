@@ -1,0 +1,19 @@
+//! What Redis does in one step for us, in its own language.
+
+/// A script that each new connection makes known to its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    Rate,
+    Breaker,
+}
+
+impl Script {
+    pub(crate) const ALL: [Script; 2] = [Script::Rate, Script::Breaker];
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Script::Rate => include_str!("rate.lua"),
+            Script::Breaker => include_str!("breaker.lua"),
+        }
+    }
+}
