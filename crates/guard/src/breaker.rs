@@ -101,20 +101,22 @@ impl CircuitBreaker {
     /// For this process alone.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, policy: BreakerPolicy) -> CircuitBreaker {
-        CircuitBreaker::shared(name, policy, None)
+        CircuitBreaker::shared(name, "", policy, None)
     }
 
-    /// For all processes that have this name in the same Redis. Each method
-    /// then asks it and holds the thread for as long; at once while it is away.
+    /// For all processes that ask the service of this name at this address and
+    /// have the same Redis. Each method then asks it and holds the thread for
+    /// as long, which is no time at all while it is away.
     #[must_use]
     pub fn shared(
         name: impl Into<Arc<str>>,
+        address: &str,
         policy: BreakerPolicy,
         redis: Option<Redis>,
     ) -> CircuitBreaker {
         let name = name.into();
         CircuitBreaker {
-            shared: redis.map(|redis| SharedBreaker::new(&name, policy, redis)),
+            shared: redis.map(|redis| SharedBreaker::new(&name, address, policy, redis)),
             name,
             policy,
             inner: Mutex::new(Inner {

@@ -40,9 +40,16 @@ pub(crate) enum Outcome {
 }
 
 impl SharedBreaker {
-    pub(crate) fn new(name: &str, policy: BreakerPolicy, redis: Redis) -> SharedBreaker {
+    /// The address is kept as a hash: it may hold a password.
+    pub(crate) fn new(
+        name: &str,
+        address: &str,
+        policy: BreakerPolicy,
+        redis: Redis,
+    ) -> SharedBreaker {
+        let address = blake3::hash(address.as_bytes()).to_hex();
         SharedBreaker {
-            key: redis.key(format_args!("breaker:{name}")),
+            key: redis.key(format_args!("breaker:{name}:{}", &address[..16])),
             redis,
             policy,
             next_call: AtomicU64::new(RandomState::new().build_hasher().finish()),

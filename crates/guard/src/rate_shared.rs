@@ -75,10 +75,11 @@ async fn spend(redis: &Redis, digest: &Digest, quota: Quota, cost: u32) -> Optio
         0
     };
     let name = u128::from_be_bytes(*digest);
+    let key = redis.key(format_args!("rate:{name:032x}"));
     let answer = redis
         .ask(Call::Script {
             script: Script::Rate,
-            keys: vec![redis.key(format_args!("rate:{name:032x}"))],
+            keys: vec![key],
             arguments: [cost_ns, tolerance, i128::from(fits)]
                 .map(|number| number.to_string().into_bytes())
                 .into(),

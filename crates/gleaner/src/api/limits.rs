@@ -32,7 +32,8 @@ pub async fn spend(api: &Api, caller: Caller, path: &str) -> Result<Option<Decis
     };
     let now = api.services.app.clock.now();
     let cost = cost(path).min(quota.burst);
-    let decision = api.limiter.check(key.0.to_le_bytes(), quota, cost, now);
+    let name = key.0.to_le_bytes();
+    let decision = api.limiter.check(name, quota, cost, now).await;
     if decision.allowed {
         return Ok(Some(decision));
     }
@@ -60,13 +61,13 @@ pub fn peer(request: &Request) -> Option<IpAddr> {
 
 /// Counts the look-up of a key that is not known against the address it came
 /// from.
-pub fn spend_on_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
+pub async fn spend_on_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
     let Some(peer) = peer else {
         return Ok(());
     };
     let key = format!("guess {peer}");
     let now = api.services.app.clock.now();
-    let decision = api.limiter.check(key, GUESSES, 1, now);
+    let decision = api.limiter.check(key, GUESSES, 1, now).await;
     if decision.allowed {
         return Ok(());
     }

@@ -297,8 +297,10 @@ impl Known {
         let mut full = lock(&self.status);
         let is_news = full.status.problem.is_none();
         if is_news {
+            let server = full.status.server.as_deref().unwrap_or_default();
             tracing::warn!(
                 problem,
+                server,
                 "Redis is away: until it is back, limits, breakers and cache are this process's own"
             );
         }

@@ -11,7 +11,7 @@ use guard::{
 use proptest::prelude::*;
 use testkit::services;
 
-use crate::at;
+use crate::{at, warnings};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,6 +28,7 @@ pub(crate) fn options(redis: &services::Redis) -> RedisOptions {
 }
 
 pub(crate) fn connect(options: RedisOptions) -> Redis {
+    warnings::listen();
     let redis = Redis::start(options).expect("a sound address");
     assert!(redis.wait_until(true, PATIENCE), "{:?}", redis.status());
     redis
@@ -143,7 +144,7 @@ fn breakers(threshold: u32, open_for: Duration) -> [CircuitBreaker; 2] {
         threshold,
         open_for,
     };
-    two_processes().map(|redis| CircuitBreaker::shared("service", policy, Some(redis)))
+    two_processes().map(|redis| CircuitBreaker::shared("service", "address", policy, Some(redis)))
 }
 
 fn states(breakers: &[CircuitBreaker; 2]) -> [BreakerState; 2] {
@@ -222,6 +223,22 @@ fn processes_racing_for_the_probe_get_one() {
         racing.map(|racer| racer.join().expect("no panic"))
     });
     assert_eq!(got.into_iter().filter(|got| *got).count(), 1, "{got:?}");
+}
+
+#[test]
+fn breakers_of_other_addresses_are_others() {
+    let policy = BreakerPolicy {
+        threshold: 1,
+        open_for: HOUR,
+    };
+    let redis = two_processes();
+    let at_address = |at: usize, address| {
+        CircuitBreaker::shared("service", address, policy, Some(redis[at].clone()))
+    };
+    let (one, same, other) = (at_address(0, "a"), at_address(1, "a"), at_address(1, "b"));
+    one.try_acquire(at(0)).expect("closed").failure(at(0));
+    assert!(same.try_acquire(at(0)).is_err());
+    assert!(other.try_acquire(at(0)).is_ok());
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn breaker(redis: &Redis) -> CircuitBreaker {
         threshold: 1,
         open_for: HOUR,
     };
-    CircuitBreaker::shared("service", policy, Some(redis.clone()))
+    CircuitBreaker::shared("service", "address", policy, Some(redis.clone()))
 }
 
 #[test]
@@ -75,7 +75,6 @@ fn a_killed_master_is_followed_to_the_next_one_and_nobody_gets_more_meanwhile() 
 
 #[test]
 fn a_hanging_server_holds_nobody_up_and_is_taken_back() {
-    warnings::listen();
     let set = ServiceSet::start(&["redis"]);
     let services = set.redis();
     let redis = connect(RedisOptions {
@@ -95,13 +94,15 @@ fn a_hanging_server_holds_nobody_up_and_is_taken_back() {
     // There it was one, or two if the one that nobody waited for was counted.
     let more = [(); 3].map(|()| spend(&limiter, "key", per_hour(3)).allowed);
     assert!(more[0] && !more[2], "{more:?}");
-    assert_eq!(warnings::count("Redis is away"), 1);
+    let server = services.url.trim_start_matches("redis://");
+    assert_eq!(warnings::count(&["Redis is away", server]), 1);
 }
 
 #[test]
 fn a_server_that_is_not_there_yet_is_found_when_it_comes() {
     let set = ServiceSet::start(&["redis"]);
     set.signal("redis-a", "KILL");
+    warnings::listen();
     let redis = Redis::start(options(&set.redis())).expect("a sound address");
     let limiter = SharedRateLimiter::new(10, Some(redis.clone()));
     let breaker = breaker(&redis);

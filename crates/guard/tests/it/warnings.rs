@@ -24,10 +24,11 @@ pub(crate) fn listen() {
     });
 }
 
-/// Warnings with these words.
-pub(crate) fn count(words: &str) -> usize {
+/// Warnings with all of these words.
+pub(crate) fn count(words: &[&str]) -> usize {
     let all = WARNINGS.lock().expect("no panic");
-    all.iter().filter(|line| line.contains(words)).count()
+    let with_all = |line: &&String| words.iter().all(|word| line.contains(word));
+    all.iter().filter(with_all).count()
 }
 
 fn warnings_about(path: &Path) -> Vec<String> {
