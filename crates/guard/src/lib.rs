@@ -22,11 +22,14 @@ mod cache;
 mod breaker;
 mod breaker_shared;
 
+mod bus;
+
 mod redis_link;
 
 mod sync;
 
 pub use breaker::{BreakerPolicy, BreakerSnapshot, BreakerState, CircuitBreaker, Permit, Refused};
+pub use bus::{Bus, Heard, Subscription, TooLong};
 pub use cache::{
     AreaStats, Cache, CacheKey, CacheOptions, CacheStats, DiskState, Stamp, TierStats,
 };

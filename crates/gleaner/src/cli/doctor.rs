@@ -196,7 +196,7 @@ fn redis(app: &App) -> Option<Check> {
     let state = match app.redis() {
         Ok(None) => return None,
         Ok(Some(redis)) => {
-            redis.wait_until(true, REDIS_WAIT_MAX);
+            redis.wait_for(REDIS_WAIT_MAX, |status| status.is_up);
             redis.status()
         }
         Err(error) => return Some(check("redis", State::Failed, format!("{error:#}"))),

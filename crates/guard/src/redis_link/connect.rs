@@ -15,7 +15,6 @@ use super::scripts::Script;
 pub(super) struct Server {
     pub(super) connection: MultiplexedConnection,
     pub(super) address: String,
-    pub(super) run_id: String,
     /// Of the scripts, in the order of [`Script::ALL`].
     pub(super) hashes: Vec<String>,
 }
@@ -53,7 +52,8 @@ pub(super) async fn open(
     let address = info.addr().to_string();
     // As a whole: a server may accept a connection and then say nothing.
     let patience = options.connect_timeout + options.answer_timeout;
-    let opened = tokio::time::timeout(patience, greet(&address, info, config)).await;
+    let greeted = greet(&address, info, config, channel(options));
+    let opened = tokio::time::timeout(patience, greeted).await;
     opened.unwrap_or(Err(ConnectError::Timeout(address)))
 }
 
@@ -61,6 +61,7 @@ async fn greet(
     address: &str,
     info: ConnectionInfo,
     config: AsyncConnectionConfig,
+    channel: String,
 ) -> Result<Server, ConnectError> {
     let failed = |error| ConnectError::Server(address.to_owned(), error);
     let settings = info.redis_settings().clone();
@@ -71,8 +72,9 @@ async fn greet(
         .get_multiplexed_async_connection_with_config(&config)
         .await
         .map_err(failed)?;
+    connection.subscribe(channel).await.map_err(failed)?;
     let mut greeting = redis::pipe();
-    greeting.cmd("ROLE").cmd("INFO").arg("server");
+    greeting.cmd("ROLE");
     for script in Script::ALL {
         greeting.cmd("SCRIPT").arg("LOAD").arg(script.text());
     }
@@ -81,29 +83,25 @@ async fn greet(
         .await
         .map_err(failed)?;
     let hashes: Vec<String> = answers
-        .drain(2..)
+        .drain(1..)
         .filter_map(|hash| redis::from_redis_value(hash).ok())
         .collect();
-    let info: Option<String> = answers
-        .pop()
-        .and_then(|info| redis::from_redis_value(info).ok());
-    let role = answers.pop();
-    if !is_master(role) {
+    if !is_master(answers.pop()) {
         return Err(ConnectError::Replica(address.to_owned()));
     }
-    let run_id = info.as_deref().unwrap_or_default().lines();
-    let run_id = run_id
-        .filter_map(|line| line.strip_prefix("run_id:"))
-        .next();
-    match run_id {
-        Some(run_id) if hashes.len() == Script::ALL.len() => Ok(Server {
-            connection,
-            address: address.to_owned(),
-            run_id: run_id.trim().to_owned(),
-            hashes,
-        }),
-        _ => Err(ConnectError::Protocol(address.to_owned())),
+    if hashes.len() != Script::ALL.len() {
+        return Err(ConnectError::Protocol(address.to_owned()));
     }
+    Ok(Server {
+        connection,
+        address: address.to_owned(),
+        hashes,
+    })
+}
+
+/// The one that all processes of the deployment listen to.
+pub(super) fn channel(options: &RedisOptions) -> String {
+    format!("{}:bus", options.prefix)
 }
 
 fn is_master(role: Option<Value>) -> bool {

@@ -1,13 +1,16 @@
 //! The thread that has the connection: connects, sends, notices, connects again.
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionInfo, RedisError, ServerErrorKind, Value};
+use redis::{ConnectionInfo, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use crate::bus::Topics;
 
 use super::connect::{self, Server};
 use super::{Away, Call, Known, Question, RedisOptions};
@@ -17,6 +20,7 @@ pub(super) struct Link {
     info: ConnectionInfo,
     questions: mpsc::Receiver<Question>,
     known: Arc<Known>,
+    topics: Arc<Topics>,
 }
 
 /// How it went with one connection.
@@ -32,19 +36,23 @@ impl Link {
         info: ConnectionInfo,
         questions: mpsc::Receiver<Question>,
         known: Arc<Known>,
+        topics: Arc<Topics>,
     ) -> Link {
         Link {
             options,
             info,
             questions,
             known,
+            topics,
         }
     }
 
     pub(super) async fn run(mut self) {
         let mut pause = self.options.retry_after;
         loop {
-            let config = connect::limited(&self.options);
+            let topics = Arc::clone(&self.topics);
+            let config = connect::limited(&self.options)
+                .set_push_sender(move |push| Ok::<_, Infallible>(hear(&topics, push)));
             let opened = connect::open(&self.options, &self.info, config);
             let opened = tokio::select! {
                 opened = opened => opened,
@@ -53,7 +61,9 @@ impl Link {
             let problem = match opened {
                 Ok(server) => {
                     pause = self.options.retry_after;
-                    self.known.up(&server.address, &server.run_id);
+                    if self.known.up(&server.address) {
+                        self.topics.missed();
+                    }
                     match self.serve(server).await {
                         End::Closed => return,
                         End::Lost(problem) => problem,
@@ -86,7 +96,8 @@ impl Link {
                         return End::Closed;
                     };
                     let connection = server.connection.clone();
-                    tokio::spawn(answer(question, connection, Arc::clone(&hashes), lost.clone()));
+                    let channel = connect::channel(&self.options);
+                    tokio::spawn(answer(question, connection, channel, Arc::clone(&hashes), lost.clone()));
                 }
                 _ = look.tick() => {
                     // Also finds a dead server that nobody asks anything.
@@ -101,6 +112,15 @@ impl Link {
                 }
             }
         }
+    }
+}
+
+/// What the server sends unasked: messages, among others.
+fn hear(topics: &Topics, push: PushInfo) {
+    if push.kind == PushKind::Message
+        && let Some(Value::BulkString(message)) = push.data.last()
+    {
+        topics.heard(message);
     }
 }
 
@@ -130,6 +150,7 @@ async fn look_after(
 async fn answer(
     question: Question,
     mut connection: MultiplexedConnection,
+    channel: String,
     hashes: Arc<[String]>,
     lost: mpsc::Sender<String>,
 ) {
@@ -144,7 +165,11 @@ async fn answer(
             command.arg(keys).arg(arguments);
             command.query_async(&mut connection).await
         }
-        Call::Commands(commands) => commands.query_async(&mut connection).await,
+        Call::Publish(message) => {
+            let mut command = redis::cmd("PUBLISH");
+            command.arg(channel).arg(message.as_ref());
+            command.query_async(&mut connection).await
+        }
     };
     let answered = answered.map_err(|error: RedisError| {
         if says_nothing_of_the_connection(&error) {

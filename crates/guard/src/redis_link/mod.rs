@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::IntoConnectionInfo as _;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bus::Topics;
 use crate::sync::lock;
 use link::Link;
 pub(crate) use scripts::Script;
@@ -115,6 +117,7 @@ struct Inner {
     prefix: String,
     questions: mpsc::Sender<Question>,
     known: Arc<Known>,
+    topics: Arc<Topics>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -127,6 +130,7 @@ struct Question {
 enum Asker {
     Task(oneshot::Sender<Answer>),
     Thread(std::sync::mpsc::SyncSender<Answer>),
+    Nobody,
 }
 
 impl Asker {
@@ -134,6 +138,7 @@ impl Asker {
         match self {
             Asker::Task(asker) => drop(asker.send(answer)),
             Asker::Thread(asker) => drop(asker.send(answer)),
+            Asker::Nobody => {}
         }
     }
 }
@@ -144,23 +149,16 @@ pub(crate) enum Call {
         keys: Vec<String>,
         arguments: Vec<Vec<u8>>,
     },
-    /// Sent at once; the answers come as one array.
-    Commands(redis::Pipeline),
+    /// To all processes of the deployment.
+    Publish(Bytes),
 }
 
 #[derive(Debug, Default)]
 struct Known {
     /// The same as in the status, to be read without a lock.
     is_up: AtomicBool,
-    status: Mutex<Full>,
+    status: Mutex<RedisStatus>,
     changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Full {
-    status: RedisStatus,
-    /// Of the server process: another one may not have what the last one had.
-    run_id: Arc<str>,
 }
 
 impl Redis {
@@ -185,7 +183,14 @@ impl Redis {
         let (questions, receiver) = mpsc::channel(QUESTIONS_MAX);
         let known = Arc::new(Known::default());
         let prefix = options.prefix.clone();
-        let link = Link::new(options, info, receiver, Arc::clone(&known));
+        let topics = Arc::new(Topics::default());
+        let link = Link::new(
+            options,
+            info,
+            receiver,
+            Arc::clone(&known),
+            Arc::clone(&topics),
+        );
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -200,6 +205,7 @@ impl Redis {
                 prefix,
                 questions,
                 known,
+                topics,
                 thread: Mutex::new(Some(thread)),
             }),
         })
@@ -207,18 +213,17 @@ impl Redis {
 
     #[must_use]
     pub fn status(&self) -> RedisStatus {
-        lock(&self.inner.known.status).status.clone()
+        lock(&self.inner.known.status).clone()
     }
 
-    /// Waits until it is up, or away; `false` when it takes longer than that.
-    pub fn wait_until(&self, is_up: bool, wait_max: Duration) -> bool {
+    /// Waits until the status is so; `false` when it takes longer than that.
+    pub fn wait_for(&self, wait_max: Duration, is_so: impl Fn(&RedisStatus) -> bool) -> bool {
         let known = &self.inner.known;
-        let full = lock(&known.status);
-        let (full, _) = known
+        let (status, _) = known
             .changed
-            .wait_timeout_while(full, wait_max, |full| full.status.is_up != is_up)
+            .wait_timeout_while(lock(&known.status), wait_max, |status| !is_so(status))
             .unwrap_or_else(PoisonError::into_inner);
-        full.status.is_up == is_up
+        is_so(&status)
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -228,6 +233,17 @@ impl Redis {
     /// A key of this deployment.
     pub(crate) fn key(&self, name: impl fmt::Display) -> String {
         format!("{}:{name}", self.inner.prefix)
+    }
+
+    /// Who in this process hears what others publish.
+    pub(crate) fn topics(&self) -> &Arc<Topics> {
+        &self.inner.topics
+    }
+
+    /// Does not wait; lost while Redis is away.
+    pub(crate) fn publish(&self, message: Bytes) {
+        // Whoever listens looks by itself after an outage.
+        let _ = self.send(Call::Publish(message), Asker::Nobody);
     }
 
     pub(crate) async fn ask(&self, call: Call) -> Answer {
@@ -273,15 +289,16 @@ impl Drop for Inner {
 }
 
 impl Known {
-    fn up(&self, server: &str, run_id: &str) {
-        let mut full = lock(&self.status);
-        let is_back = full.status.problem.take().is_some();
-        full.status.is_up = true;
-        full.status.server = Some(server.to_owned());
-        full.status.connections += 1;
-        full.run_id = run_id.into();
+    /// `true`: it was connected before.
+    fn up(&self, server: &str) -> bool {
+        let mut status = lock(&self.status);
+        let is_back = status.problem.take().is_some();
+        status.is_up = true;
+        status.server = Some(server.to_owned());
+        let is_again = status.connections > 0;
+        status.connections += 1;
         self.is_up.store(true, Ordering::Release);
-        drop(full);
+        drop(status);
         self.changed.notify_all();
         if is_back {
             tracing::info!(
@@ -291,23 +308,24 @@ impl Known {
         } else {
             tracing::info!(server, "connected to Redis at {server}");
         }
+        is_again
     }
 
     fn down(&self, problem: String) {
-        let mut full = lock(&self.status);
-        let is_news = full.status.problem.is_none();
+        let mut status = lock(&self.status);
+        let is_news = status.problem.is_none();
         if is_news {
-            let server = full.status.server.as_deref().unwrap_or_default();
+            let server = status.server.as_deref().unwrap_or_default();
             tracing::warn!(
                 problem,
                 server,
                 "Redis is away: until it is back, limits, breakers and cache are this process's own"
             );
         }
-        full.status.is_up = false;
-        full.status.problem = Some(problem);
+        status.is_up = false;
+        status.problem = Some(problem);
         self.is_up.store(false, Ordering::Release);
-        drop(full);
+        drop(status);
         self.changed.notify_all();
     }
 }

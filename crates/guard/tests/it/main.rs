@@ -1,6 +1,7 @@
 //! The crate's public behaviour, by subject.
 
 mod breaker;
+mod bus;
 mod cache;
 mod disk;
 mod invalidation;

@@ -30,7 +30,11 @@ pub(crate) fn options(redis: &services::Redis) -> RedisOptions {
 pub(crate) fn connect(options: RedisOptions) -> Redis {
     warnings::listen();
     let redis = Redis::start(options).expect("a sound address");
-    assert!(redis.wait_until(true, PATIENCE), "{:?}", redis.status());
+    assert!(
+        redis.wait_for(PATIENCE, |status| status.is_up),
+        "{:?}",
+        redis.status()
+    );
     redis
 }
 
