@@ -15,6 +15,8 @@ use super::scripts::Script;
 pub(super) struct Server {
     pub(super) connection: MultiplexedConnection,
     pub(super) address: String,
+    /// Of the server process: another one may not have what the last one had.
+    pub(super) run_id: String,
     /// Of the scripts, in the order of [`Script::ALL`].
     pub(super) hashes: Vec<String>,
 }
@@ -74,7 +76,7 @@ async fn greet(
         .map_err(failed)?;
     connection.subscribe(channel).await.map_err(failed)?;
     let mut greeting = redis::pipe();
-    greeting.cmd("ROLE");
+    greeting.cmd("ROLE").cmd("INFO").arg("server");
     for script in Script::ALL {
         greeting.cmd("SCRIPT").arg("LOAD").arg(script.text());
     }
@@ -83,20 +85,28 @@ async fn greet(
         .await
         .map_err(failed)?;
     let hashes: Vec<String> = answers
-        .drain(1..)
+        .drain(2..)
         .filter_map(|hash| redis::from_redis_value(hash).ok())
         .collect();
+    let info: Option<String> = answers
+        .pop()
+        .and_then(|info| redis::from_redis_value(info).ok());
     if !is_master(answers.pop()) {
         return Err(ConnectError::Replica(address.to_owned()));
     }
-    if hashes.len() != Script::ALL.len() {
-        return Err(ConnectError::Protocol(address.to_owned()));
+    let run_id = info.as_deref().unwrap_or_default().lines();
+    let run_id = run_id
+        .filter_map(|line| line.strip_prefix("run_id:"))
+        .next();
+    match run_id {
+        Some(run_id) if hashes.len() == Script::ALL.len() => Ok(Server {
+            connection,
+            address: address.to_owned(),
+            run_id: run_id.trim().to_owned(),
+            hashes,
+        }),
+        _ => Err(ConnectError::Protocol(address.to_owned())),
     }
-    Ok(Server {
-        connection,
-        address: address.to_owned(),
-        hashes,
-    })
 }
 
 /// The one that all processes of the deployment listen to.

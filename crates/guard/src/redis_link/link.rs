@@ -51,8 +51,10 @@ impl Link {
         let mut pause = self.options.retry_after;
         loop {
             let topics = Arc::clone(&self.topics);
-            let config = connect::limited(&self.options)
-                .set_push_sender(move |push| Ok::<_, Infallible>(hear(&topics, push)));
+            let config = connect::limited(&self.options).set_push_sender(move |push| {
+                hear(&topics, push);
+                Ok::<_, Infallible>(())
+            });
             let opened = connect::open(&self.options, &self.info, config);
             let opened = tokio::select! {
                 opened = opened => opened,
@@ -82,7 +84,7 @@ impl Link {
     }
 
     async fn serve(&mut self, server: Server) -> End {
-        let hashes: Arc<[String]> = server.hashes.into();
+        let server = Arc::new(server);
         let (lost, mut has_lost) = mpsc::channel::<String>(1);
         let every = self.options.sentinels_every;
         let mut look = interval_at(Instant::now() + every, every);
@@ -95,9 +97,8 @@ impl Link {
                     let Some(question) = question else {
                         return End::Closed;
                     };
-                    let connection = server.connection.clone();
                     let channel = connect::channel(&self.options);
-                    tokio::spawn(answer(question, connection, channel, Arc::clone(&hashes), lost.clone()));
+                    tokio::spawn(answer(question, Arc::clone(&server), channel, lost.clone()));
                 }
                 _ = look.tick() => {
                     // Also finds a dead server that nobody asks anything.
@@ -149,11 +150,11 @@ async fn look_after(
 
 async fn answer(
     question: Question,
-    mut connection: MultiplexedConnection,
+    server: Arc<Server>,
     channel: String,
-    hashes: Arc<[String]>,
     lost: mpsc::Sender<String>,
 ) {
+    let mut connection = server.connection.clone();
     let answered = match question.call {
         Call::Script {
             script,
@@ -161,10 +162,11 @@ async fn answer(
             arguments,
         } => {
             let mut command = redis::cmd("EVALSHA");
-            command.arg(&hashes[script as usize]).arg(keys.len());
-            command.arg(keys).arg(arguments);
+            command.arg(&server.hashes[script as usize]).arg(keys.len());
+            command.arg(keys).arg(arguments).arg(&server.run_id);
             command.query_async(&mut connection).await
         }
+        Call::Commands(commands) => commands.query_async(&mut connection).await,
         Call::Publish(message) => {
             let mut command = redis::cmd("PUBLISH");
             command.arg(channel).arg(message.as_ref());

@@ -10,7 +10,7 @@ mod link;
 mod scripts;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -149,6 +149,8 @@ pub(crate) enum Call {
         keys: Vec<String>,
         arguments: Vec<Vec<u8>>,
     },
+    /// Sent at once; the answers come as one array.
+    Commands(redis::Pipeline),
     /// To all processes of the deployment.
     Publish(Bytes),
 }
@@ -157,6 +159,7 @@ pub(crate) enum Call {
 struct Known {
     /// The same as in the status, to be read without a lock.
     is_up: AtomicBool,
+    connections: AtomicU64,
     status: Mutex<RedisStatus>,
     changed: Condvar,
 }
@@ -224,6 +227,11 @@ impl Redis {
             .wait_timeout_while(lock(&known.status), wait_max, |status| !is_so(status))
             .unwrap_or_else(PoisonError::into_inner);
         is_so(&status)
+    }
+
+    /// As in the status, without a lock.
+    pub(crate) fn connections(&self) -> u64 {
+        self.inner.known.connections.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -297,6 +305,8 @@ impl Known {
         status.server = Some(server.to_owned());
         let is_again = status.connections > 0;
         status.connections += 1;
+        self.connections
+            .store(status.connections, Ordering::Release);
         self.is_up.store(true, Ordering::Release);
         drop(status);
         self.changed.notify_all();

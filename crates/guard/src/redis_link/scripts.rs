@@ -5,15 +5,17 @@
 pub(crate) enum Script {
     Rate,
     Breaker,
+    Cache,
 }
 
 impl Script {
-    pub(crate) const ALL: [Script; 2] = [Script::Rate, Script::Breaker];
+    pub(crate) const ALL: [Script; 3] = [Script::Rate, Script::Breaker, Script::Cache];
 
     pub(crate) fn text(self) -> &'static str {
         match self {
             Script::Rate => include_str!("rate.lua"),
             Script::Breaker => include_str!("breaker.lua"),
+            Script::Cache => include_str!("cache.lua"),
         }
     }
 }

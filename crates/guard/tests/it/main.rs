@@ -3,6 +3,7 @@
 mod breaker;
 mod bus;
 mod cache;
+mod cache_redis;
 mod disk;
 mod invalidation;
 mod processes;
