@@ -49,13 +49,13 @@ const USED_EVERY: Duration = Duration::from_secs(60);
 /// Values by key, for a time, computed once. All methods block, if only for
 /// microseconds: call them where blocking is allowed. Share it in an [`Arc`].
 ///
-/// Nothing that happens to the file is an error for a caller. It means that
-/// fewer values are found.
+/// Nothing that happens to the file or to Redis is an error for a caller. It
+/// means that fewer values are found.
 pub struct Cache {
     memory: Memory,
     flights: Flights,
     shared: Arc<Shared>,
-    /// Only with a disk tier. Dropped before the file is closed.
+    /// Only with a second tier. Dropped before the file is closed.
     writer: Option<WriteBehind>,
     hot_ttl: Duration,
     wait_max: Duration,
@@ -222,7 +222,7 @@ impl Cache {
     }
 
     /// From when this returns, nothing computed before it began is found: in
-    /// this process at once, in others that have the file open within
+    /// this process at once, in others with the same second tier within
     /// `refresh_after`, and not after a restart either.
     pub fn invalidate(&self, area: &str, scope: u64) {
         let target = Target::new(Some(area), Some(scope));

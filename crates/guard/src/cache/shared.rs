@@ -1,4 +1,4 @@
-//! What callers and the writing thread have in common: the disk, what has been
+//! What callers and the writing thread have in common: the second tier, what has been
 //! invalidated, and what is left to do about it.
 
 use std::collections::VecDeque;
@@ -22,7 +22,8 @@ use crate::sync::lock;
 const CHORES_MAX: usize = 1024;
 /// How long memory answers with a value while Redis is away.
 const UNHEARD_MAX: Duration = Duration::from_secs(10);
-/// Invalidations that wait for a busy file. With more the file is given up.
+/// Invalidations that wait for a busy file, or for Redis. With more the file is
+/// given up; for Redis they become one of everything.
 const HELD_BACK_MAX: usize = 1024;
 
 /// Work on the file that nobody waits for, done in small steps.
@@ -37,14 +38,14 @@ pub(crate) struct Shared {
     pub(crate) generations: Generations,
     pub(crate) counters: Arc<Counters>,
     second: Option<Second>,
-    /// Was a disk asked for?
+    /// Was a second tier asked for?
     wants_disk: bool,
     refresh_after: Duration,
     refreshed_at: AtomicI64,
     /// Connections to Redis seen so far, and when the last one was noticed.
     connections: AtomicU64,
     connected_at: AtomicI64,
-    /// Invalidations without a number yet, as the file was busy. Locked while
+    /// Invalidations without a number yet, as the file was busy or Redis away. Locked while
     /// one is numbered: one at a time.
     held_back: Mutex<Vec<Target>>,
     chores: Mutex<VecDeque<Chore>>,
@@ -84,8 +85,8 @@ impl Shared {
         }
     }
 
-    /// Uses the disk if there is one. A busy file is `None` this time, any other
-    /// failure is the end of it.
+    /// Uses the second tier if there is one. A busy file, or a Redis that is
+    /// away, is `None` this time; any other failure is the end of a file.
     pub(crate) fn on_disk<T>(&self, operation: impl FnOnce(&Second) -> Maybe<T>) -> Option<T> {
         let disk = self.second.as_ref().filter(|disk| disk.is_open())?;
         operation(disk).unwrap_or_else(|error| {
@@ -167,7 +168,7 @@ impl Shared {
         }
     }
 
-    /// `None`: the file is busy.
+    /// `None`: the file is busy, or Redis away.
     fn number(&self, target: &Target) -> Option<u64> {
         if let Some(disk) = self.second.as_ref().filter(|disk| disk.is_open()) {
             let everything = Target::new(None, None);

@@ -22,8 +22,9 @@ local function add(what)
   return number
 end
 
--- A server that took over, or lost its memory, may have missed an invalidation: all are stale.
-if redis.call('GET', KEYS[3]) ~= ARGV[5] then
+-- A server that took over, lost its memory or evicted ours to have room may have missed an
+-- invalidation: all are stale. From then on there always is at least this one.
+if redis.call('GET', KEYS[3]) ~= ARGV[5] or redis.call('ZCARD', KEYS[2]) == 0 then
   add(EVERYTHING)
   redis.call('SET', KEYS[3], ARGV[5])
 end

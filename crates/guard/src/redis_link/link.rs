@@ -62,13 +62,19 @@ impl Link {
             };
             let problem = match opened {
                 Ok(server) => {
-                    pause = self.options.retry_after;
+                    let began = Instant::now();
                     if self.known.up(&server.address) {
                         self.topics.missed();
                     }
                     match self.serve(server).await {
                         End::Closed => return,
-                        End::Lost(problem) => problem,
+                        End::Lost(problem) => {
+                            // One that fails right away is not tried more often for it.
+                            if began.elapsed() >= self.options.retry_after_max {
+                                pause = self.options.retry_after;
+                            }
+                            problem
+                        }
                     }
                 }
                 Err(error) => error.to_string(),

@@ -300,7 +300,7 @@ impl Known {
     /// `true`: it was connected before.
     fn up(&self, server: &str) -> bool {
         let mut status = lock(&self.status);
-        let is_back = status.problem.take().is_some();
+        status.problem = None;
         status.is_up = true;
         status.server = Some(server.to_owned());
         let is_again = status.connections > 0;
@@ -310,11 +310,8 @@ impl Known {
         self.is_up.store(true, Ordering::Release);
         drop(status);
         self.changed.notify_all();
-        if is_back {
-            tracing::info!(
-                server,
-                "Redis answers again: limits, breakers and cache are shared"
-            );
+        if is_again {
+            tracing::info!(server, "Redis answers again");
         } else {
             tracing::info!(server, "connected to Redis at {server}");
         }
@@ -329,7 +326,7 @@ impl Known {
             tracing::warn!(
                 problem,
                 server,
-                "Redis is away: until it is back, limits, breakers and cache are this process's own"
+                "Redis is away: until it is back, this process limits, breaks and remembers by itself"
             );
         }
         status.is_up = false;

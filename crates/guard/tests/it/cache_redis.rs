@@ -179,6 +179,33 @@ fn clearing_removes_from_memory_and_redis_and_counts() {
 }
 
 #[test]
+fn invalidations_that_the_server_evicted_are_made_up_for() {
+    let deployment = Deployment::shared();
+    let (here, there) = deployment.open_two();
+    let (first, second) = (key("a", 1, "x"), key("a", 1, "y"));
+    put(&there, &first, "value");
+    put(&there, &second, "value");
+    there.flush();
+    here.invalidate("a", 1);
+    let server = ::redis::Client::open(deployment.redis.url.as_str()).expect("an address");
+    let mut connection = server.get_connection().expect("a connection");
+    for name in ["cache-number", "cache-invalidations"] {
+        let key = format!("{}:{name}", deployment.redis.prefix);
+        let removed: u64 = ::redis::cmd("DEL")
+            .arg(&key)
+            .query(&mut connection)
+            .expect("it answers");
+        assert_eq!(removed, 1, "{key}");
+    }
+    deployment.clock.advance(Duration::from_secs(1));
+    check(&there, &first, None);
+    check(&deployment.open().0, &second, None);
+    put(&there, &first, "new");
+    there.flush();
+    check(&here, &first, Some("new"));
+}
+
+#[test]
 fn while_redis_hangs_memory_does_alone_for_a_while_and_nothing_invalidated_comes_back() {
     let set = ServiceSet::start(&["redis"]);
     let deployment = Deployment {
