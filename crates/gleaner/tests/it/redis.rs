@@ -61,7 +61,7 @@ impl Server {
 
 #[test]
 fn servers_share_a_limit_and_have_their_own_while_redis_is_away() {
-    let set = ServiceSet::start(&["redis"]);
+    let set = ServiceSet::start(&["redis-alone"]);
     let redis = set.redis();
     let dirs = [(); 2].map(|()| tempfile::tempdir().expect("temp dir"));
     let servers = dirs.each_ref().map(|dir| Server::start(dir.path(), &redis));

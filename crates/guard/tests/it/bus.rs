@@ -82,7 +82,7 @@ fn other_processes_hear_it_once_and_other_deployments_do_not() {
 
 #[test]
 fn after_an_outage_everybody_is_told_to_look_and_messages_come_again() {
-    let set = ServiceSet::start(&["redis"]);
+    let set = ServiceSet::start(&["redis-alone"]);
     let services = set.redis();
     let handles: [Redis; 2] = [(); 2].map(|()| {
         connect(RedisOptions {

@@ -207,7 +207,7 @@ fn invalidations_that_the_server_evicted_are_made_up_for() {
 
 #[test]
 fn while_redis_hangs_memory_does_alone_for_a_while_and_nothing_invalidated_comes_back() {
-    let set = ServiceSet::start(&["redis"]);
+    let set = ServiceSet::start(&["redis-alone"]);
     let deployment = Deployment {
         answer_timeout: Duration::from_secs(1),
         ..Deployment::new(set.redis())
@@ -259,7 +259,7 @@ fn while_redis_hangs_memory_does_alone_for_a_while_and_nothing_invalidated_comes
 
 #[test]
 fn a_server_that_lost_its_memory_makes_everything_stale() {
-    let set = ServiceSet::start(&["redis"]);
+    let set = ServiceSet::start(&["redis-alone"]);
     let deployment = Deployment::new(set.redis());
     let ((here, one), (there, two)) = (deployment.open(), deployment.open());
     let key = key("a", 1, "x");

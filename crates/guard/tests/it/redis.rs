@@ -23,6 +23,10 @@ pub(crate) fn options(redis: &services::Redis) -> RedisOptions {
         // The machine may be busy with other tests.
         connect_timeout: Duration::from_secs(5),
         answer_timeout: Duration::from_secs(5),
+        // And nobody wants to wait for a test.
+        retry_after: Duration::from_millis(20),
+        retry_after_max: Duration::from_millis(200),
+        sentinels_every: Duration::from_millis(200),
         ..RedisOptions::default()
     }
 }

@@ -74,7 +74,7 @@ fn a_killed_master_is_followed_to_the_next_one_and_nobody_gets_more_meanwhile() 
 
 #[test]
 fn a_hanging_server_holds_nobody_up_and_is_taken_back() {
-    let set = ServiceSet::start(&["redis"]);
+    let set = ServiceSet::start(&["redis-alone"]);
     let services = set.redis();
     let redis = connect(RedisOptions {
         answer_timeout: Duration::from_millis(100),
@@ -99,7 +99,7 @@ fn a_hanging_server_holds_nobody_up_and_is_taken_back() {
 
 #[test]
 fn a_server_that_is_not_there_yet_is_found_when_it_comes() {
-    let set = ServiceSet::start(&["redis"]);
+    let set = ServiceSet::start(&["redis-alone"]);
     set.signal("redis-a", "KILL");
     warnings::listen();
     let redis = Redis::start(options(&set.redis())).expect("a sound address");
