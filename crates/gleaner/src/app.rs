@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
-use guard::CacheOptions;
+use guard::{CacheOptions, Redis, RedisOptions};
 use store::{Access, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
@@ -141,6 +141,22 @@ impl App {
             disk_bytes_max: bytes(settings.cache_disk_mb),
             ..CacheOptions::default()
         }
+    }
+
+    /// The configured Redis, which may be away; `None` when there is none.
+    pub fn redis(&self) -> Result<Option<Redis>> {
+        let settings = &self.config.redis;
+        if settings.url.is_empty() && settings.sentinels.is_empty() {
+            return Ok(None);
+        }
+        let redis = Redis::start(RedisOptions {
+            url: settings.url.clone(),
+            sentinels: settings.sentinels.clone(),
+            master: settings.master.clone(),
+            prefix: settings.prefix.clone(),
+            ..RedisOptions::default()
+        });
+        redis.map(Some).context("redis.url or redis.sentinels")
     }
 
     pub fn user_agent(&self) -> String {

@@ -23,12 +23,13 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
     ("CIRCUIT_BREAKER_THRESHOLD", "crawl.breaker_failures"),
     ("CIRCUIT_BREAKER_TIMEOUT", "crawl.breaker_open_s"),
     ("BATCH_SIZE", "crawl.batch_pages"),
+    ("REDIS_URL", "redis.url"),
     ("OPENAI_API_KEY", "embed.api_key"),
     ("OPENAI_BASE_URL", "embed.base_url"),
 ];
 
 const ENVIRONMENT_PREFIX: &str = "GLEANER__";
-const SECRET_KEYS: &[&str] = &["embed.api_key"];
+const SECRET_KEYS: &[&str] = &["embed.api_key", "redis.url"];
 
 /// One value given on the command line.
 #[derive(Clone, Debug)]

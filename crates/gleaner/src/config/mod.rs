@@ -28,6 +28,7 @@ pub struct Config {
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
     pub webhooks: WebhookConfig,
+    pub redis: RedisConfig,
     pub api: ApiConfig,
 }
 
@@ -196,6 +197,26 @@ pub struct WebhookConfig {
     pub retry_s: Vec<u64>,
     pub timeout_ms: u64,
     pub keep_days: u64,
+}
+
+/// `url` may hold a password: not for logs.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    pub url: String,
+    pub sentinels: Vec<String>,
+    pub master: String,
+    pub prefix: String,
+}
+
+impl std::fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("sentinels", &self.sentinels)
+            .field("master", &self.master)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

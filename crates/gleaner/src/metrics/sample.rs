@@ -4,7 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use prometheus::{Counter, GaugeVec, IntCounter, IntGauge};
+use guard::RedisStatus;
+use prometheus::{Counter, GaugeVec, IntCounter, IntCounterVec, IntGauge};
 use store::{Store, WriteStats};
 use types::{Clock, SystemClock};
 
@@ -18,6 +19,8 @@ pub struct Sampled {
     vectors: GaugeVec,
     webhook_pending: IntGauge,
     webhook_dead: IntGauge,
+    redis_up: GaugeVec,
+    redis_connections: IntCounterVec,
     commits: IntCounter,
     operations: IntCounter,
     write: Counter,
@@ -60,6 +63,16 @@ impl Sampled {
             webhook_dead: made.gauge(
                 "webhook_dead_letters",
                 "Messages to webhooks that were given up and are kept, of all tenants.",
+            )?,
+            redis_up: made.gauges(
+                "redis_up",
+                "Whether Redis answers this process; absent when none is configured.",
+                &[],
+            )?,
+            redis_connections: made.counters(
+                "redis_connections_total",
+                "Connections that this process made to Redis: the first, and one after each outage.",
+                &[],
             )?,
             commits: made.counter(
                 "store_commits_total",
@@ -130,6 +143,14 @@ impl Sampled {
         self.write_stats(&store.write_stats());
         self.process();
         Ok(())
+    }
+
+    pub fn redis(&self, status: &RedisStatus) {
+        let none: &[&str] = &[];
+        let up = self.redis_up.with_label_values(none);
+        up.set(f64::from(u8::from(status.is_up)));
+        let connections = self.redis_connections.with_label_values(none);
+        raise(&connections, status.connections);
     }
 
     fn write_stats(&self, stats: &WriteStats) {

@@ -16,6 +16,7 @@ mod receiver;
 mod record_rules;
 mod records;
 mod recrawl;
+mod redis;
 mod resume;
 mod search;
 mod serve;
