@@ -81,7 +81,10 @@ impl Api {
         listen: SocketAddr,
     ) -> Result<Api> {
         let clock = &services.app.clock;
-        let cache = Arc::new(Cache::open(&services.app.cache_options(), clock.clone()));
+        let cache = Arc::new(Cache::open(
+            &services.app.cache_options(&services.store),
+            clock.clone(),
+        ));
         let recent: Arc<Recent> = Arc::default();
         let history = History::start(
             &services.store,

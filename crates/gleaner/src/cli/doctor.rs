@@ -126,7 +126,7 @@ fn database(app: &App) -> Vec<Check> {
         Err(error) => checks.push(check("database", State::Failed, error.to_string())),
     }
     let newest = store.change_seq();
-    let index = KeywordIndex::open(&app.index_dir(), IndexMode::Read);
+    let index = KeywordIndex::open(&app.index_dir(&store), IndexMode::Read);
     checks.push(match (index, newest) {
         (Ok(index), Ok(newest)) if index.committed_seq() < newest => check(
             "keyword index",

@@ -148,6 +148,11 @@ pub enum EmbedProvider {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
+    pub database_url: String,
+    pub connections: usize,
+    pub connections_max: usize,
+    pub prepared_statements: bool,
+    pub server_wait_s: u64,
     pub synchronous: Durability,
     pub cache_mb: u32,
     pub mmap_mb: u32,

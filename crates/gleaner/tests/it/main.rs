@@ -12,6 +12,7 @@ mod embedding;
 mod fields;
 mod http;
 mod memory;
+mod postgres;
 mod receiver;
 mod record_rules;
 mod records;
