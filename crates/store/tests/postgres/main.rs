@@ -5,6 +5,9 @@
     reason = "helpers of tests; clippy exempts only the test functions themselves"
 )]
 
+mod faults;
+mod machines;
+
 #[path = "../suite/mod.rs"]
 mod suite;
 
