@@ -38,6 +38,8 @@ pub(crate) use connection::Connection;
 pub(crate) use error::{Fault, meaning};
 pub(crate) use instances::{Heartbeat, living};
 pub(crate) use server::Server;
+#[cfg(test)]
+pub(crate) use translate::translate;
 pub(crate) use value::value;
 
 /// Connects for writing to a database, which is brought to the newest version,
