@@ -43,9 +43,8 @@ pub struct StoreOptions {
     pub busy_wait: Duration,
     /// Size limit of the database file; 0 means none.
     pub database_mb_max: u32,
-    /// Whether statements are prepared on a server, which halves what it costs
-    /// to run them. Off for a pooler that cannot tell sessions apart
-    /// (PgBouncer before 1.21).
+    /// Whether statements are prepared on a server, so that each is planned
+    /// once. Off for a pooler that cannot follow that (PgBouncer before 1.21).
     pub prepared_statements: bool,
     /// How long a write waits for a server that does not answer.
     pub server_wait: Duration,

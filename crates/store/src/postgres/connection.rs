@@ -299,8 +299,13 @@ impl Connection {
         })
     }
 
+    /// A query tells how many rows it gave, which is no change.
     fn add_changed(&self, rows: Option<u64>, sql: &str) {
-        if !sql.trim_start().starts_with("SELECT") {
+        let sql = sql.trim_start();
+        if ["INSERT", "UPDATE", "DELETE"]
+            .iter()
+            .any(|verb| sql.starts_with(verb))
+        {
             self.changed.set(self.changed.get() + rows.unwrap_or(0));
         }
     }

@@ -1,0 +1,63 @@
+//! Stores on a server, for the suite: `crate::url` says how a database is reached.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use store::{Access, Store, StoreOptions};
+use testkit::services::Postgres;
+use types::Clock;
+
+thread_local! {
+    /// Databases of the test that this thread runs: dropped when it ends.
+    static DATABASES: RefCell<Vec<Postgres>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many of a property's `usual` cases are tried: each makes a database.
+pub(crate) const fn cases(usual: u32) -> u32 {
+    usual.div_ceil(12)
+}
+
+/// How far apart the cases of a test are that goes through all of them.
+pub(crate) const fn cases_apart() -> usize {
+    9
+}
+
+/// An empty store.
+pub(crate) fn store(clock: Arc<dyn Clock>) -> Store {
+    let database = Postgres::fresh();
+    let store = open(&database, clock);
+    DATABASES.with_borrow_mut(|databases| databases.push(database));
+    store
+}
+
+fn open(database: &Postgres, clock: Arc<dyn Clock>) -> Store {
+    let (url, options) = (crate::url(database), StoreOptions::default());
+    Store::open_server(&url, Access::Write, &options, clock).expect("the server opens")
+}
+
+/// A database that outlives its stores.
+pub(crate) struct Database {
+    postgres: Postgres,
+}
+
+impl Database {
+    pub(crate) fn new() -> Database {
+        Database {
+            postgres: Postgres::fresh(),
+        }
+    }
+
+    pub(crate) fn open(&self, clock: Arc<dyn Clock>) -> Store {
+        open(&self.postgres, clock)
+    }
+
+    /// The one number that a query gives.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        let printed = self.postgres.sql(sql);
+        printed.trim().parse().expect("a number")
+    }
+
+    pub(crate) fn execute(&self, sql: &str) {
+        self.postgres.sql(sql);
+    }
+}
