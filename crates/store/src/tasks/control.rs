@@ -108,6 +108,22 @@ fn cancel(
     Ok(Cancelled::Now)
 }
 
+/// Cancels the pending task of this key, if there is one.
+pub(crate) fn cancel_pending(
+    connection: &Connection,
+    tenant: TenantId,
+    key: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let pending = first(connection, PENDING_KEY, params![tenant.0, key], |row| {
+        Ok(TaskId(row.get(0)?))
+    })?;
+    if let Some(id) = pending {
+        cancel(connection, tenant, id, now)?;
+    }
+    Ok(())
+}
+
 fn retry(
     connection: &Connection,
     tenant: TenantId,
