@@ -253,17 +253,20 @@ pub(crate) fn pass_over(
     Ok(())
 }
 
-/// Ends publishing that nobody has wanted for long; true when it did.
-pub(crate) fn expire(connection: &Connection, now: Timestamp) -> Result<bool, Failure> {
-    let is_over = read(connection)?.is_some_and(|publishing| publishing.wanted_until <= now);
-    if is_over {
+/// Ends publishing that nobody has wanted for long.
+pub(crate) fn expire(connection: &Connection, now: Timestamp) -> Result<(), Failure> {
+    let Some(publishing) = read(connection)? else {
+        // Of a run that ended while it was switched off.
+        return tasks::cancel_pending(connection, TenantId::DEFAULT, PUBLISH_EVENTS, now);
+    };
+    if publishing.wanted_until <= now {
         tracing::warn!(
             "no process that publishes events has been seen for long: they are no longer \
              written for publishing"
         );
         stop(connection, now)?;
     }
-    Ok(is_over)
+    Ok(())
 }
 
 fn stop(connection: &Connection, now: Timestamp) -> Result<bool, Failure> {

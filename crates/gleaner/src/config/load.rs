@@ -28,7 +28,7 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
 ];
 
 const ENVIRONMENT_PREFIX: &str = "GLEANER__";
-const SECRET_KEYS: &[&str] = &["embed.api_key"];
+const SECRET_KEYS: &[&str] = &["embed.api_key", "events.nats_token", "events.nats_password"];
 
 /// One value given on the command line.
 #[derive(Clone, Debug)]

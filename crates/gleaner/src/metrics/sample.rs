@@ -9,6 +9,7 @@ use store::{Store, WriteStats};
 use types::{Clock, SystemClock};
 
 use super::Maker;
+use super::events::SampledEvents;
 use crate::process;
 
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct Sampled {
     vectors: GaugeVec,
     webhook_pending: IntGauge,
     webhook_dead: IntGauge,
+    events: SampledEvents,
     commits: IntCounter,
     operations: IntCounter,
     write: Counter,
@@ -61,6 +63,7 @@ impl Sampled {
                 "webhook_dead_letters",
                 "Messages to webhooks that were given up and are kept, of all tenants.",
             )?,
+            events: SampledEvents::new(made)?,
             commits: made.counter(
                 "store_commits_total",
                 "Transactions that this process committed.",
@@ -127,6 +130,7 @@ impl Sampled {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.webhook_pending.set(gauge(deliveries.pending));
         self.webhook_dead.set(gauge(deliveries.dead));
+        self.events.refresh(&store.publishing_counts()?, now);
         self.write_stats(&store.write_stats());
         self.process();
         Ok(())
@@ -135,8 +139,8 @@ impl Sampled {
     fn write_stats(&self, stats: &WriteStats) {
         raise(&self.commits, stats.commits);
         raise(&self.operations, stats.operations);
-        raise_seconds(&self.write, stats.busy.as_secs_f64());
-        raise_seconds(&self.lock_wait, stats.lock_wait.as_secs_f64());
+        raise_to(&self.write, stats.busy.as_secs_f64());
+        raise_to(&self.lock_wait, stats.lock_wait.as_secs_f64());
         self.write_queue
             .set(i64::try_from(stats.waiting).unwrap_or(i64::MAX));
     }
@@ -148,7 +152,7 @@ impl Sampled {
         if let Some(files) = process::open_files() {
             self.files.set(i64::try_from(files).unwrap_or(i64::MAX));
         }
-        raise_seconds(&self.cpu, process::cpu_seconds());
+        raise_to(&self.cpu, process::cpu_seconds());
     }
 }
 
@@ -157,6 +161,6 @@ pub(super) fn raise(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
-fn raise_seconds(counter: &Counter, total: f64) {
+pub(super) fn raise_to(counter: &Counter, total: f64) {
     counter.inc_by((total - counter.get()).max(0.0));
 }

@@ -108,17 +108,18 @@ fn cancel(
     Ok(Cancelled::Now)
 }
 
-/// Cancels the pending task of this key, if there is one.
+/// Cancels the pending tasks of a kind, also those whose key another one has.
 pub(crate) fn cancel_pending(
     connection: &Connection,
     tenant: TenantId,
-    key: &str,
+    kind: &str,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let pending = first(connection, PENDING_KEY, params![tenant.0, key], |row| {
+    let sql = "SELECT id FROM tasks WHERE tenant_id = ?1 AND kind = ?2 AND state < 2";
+    let pending = collect(connection, sql, params![tenant.0, kind], |row| {
         Ok(TaskId(row.get(0)?))
     })?;
-    if let Some(id) = pending {
+    for id in pending {
         cancel(connection, tenant, id, now)?;
     }
     Ok(())
