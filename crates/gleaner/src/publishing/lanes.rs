@@ -78,7 +78,7 @@ impl<'r> Round<'r> {
                          not publish to {}",
                         message.subject
                     ),
-                    _ => anyhow!(error).context(format!("publish to {}", message.subject)),
+                    _ => anyhow!("publish to {}: {error}", message.subject),
                 };
                 Err((kind, why))
             }
@@ -168,7 +168,7 @@ fn lanes_of(place: Place<'_>, tenant: usize, read: &Unpublished) -> Result<Vec<L
     let mut lanes: Vec<Lane> = Vec::new();
     for (at, event) in read.events.iter().enumerate() {
         let message = place
-            .message(&read.tenant_name, event)
+            .message(read, event)
             .with_context(|| format!("make a message of event {}", event.id))?;
         let lane = *of_source.entry(event.source).or_insert_with(|| {
             lanes.push(held_back(tenant));

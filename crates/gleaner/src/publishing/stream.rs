@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use async_nats::jetstream::context::{ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
@@ -199,9 +199,10 @@ impl Target {
             options = options.add_root_certificates(file.clone());
         }
         let connected = options.connect(self.servers.as_slice()).await;
-        connected.with_context(|| {
+        // Its text names its causes already.
+        connected.map_err(|error| {
             let names: Vec<String> = self.servers.iter().map(shown).collect();
-            format!("reach NATS at {}", names.join(", "))
+            anyhow!("reach NATS at {}: {error}", names.join(", "))
         })
     }
 
@@ -213,7 +214,7 @@ impl Target {
                 CreateStreamErrorKind::JetStream(refused) => {
                     bail!("the NATS server does not make the stream {name}: {refused}")
                 }
-                _ => Err(error).with_context(|| format!("make the stream {name}")),
+                _ => bail!("make the stream {name}: {error}"),
             },
         }
     }

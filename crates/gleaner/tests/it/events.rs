@@ -363,6 +363,54 @@ fn t1_each_tenant_has_subjects_of_its_own() {
     reader.delete();
 }
 
+/// A stream that is full refuses some: nothing of a source overtakes them.
+#[test]
+fn what_is_refused_holds_up_what_is_behind_it() {
+    let nats = Nats::shared();
+    let webs = [FakeWeb::start_blocking(), FakeWeb::start_blocking()];
+    let reader = Reader::connect(&nats.url, &nats.prefix);
+    reader.make(stream::Config {
+        name: nats.prefix.clone(),
+        subjects: vec![format!("{}.v1.>", nats.prefix)],
+        max_messages: 5,
+        discard: stream::DiscardPolicy::New,
+        ..stream::Config::default()
+    });
+    let dir = tempfile::tempdir().expect("temp dir");
+    let settings = Settings::new(&nats.url, &nats.prefix);
+    settings.serve(dir.path()).stop();
+    // All of it waits when publishing begins.
+    for web in &webs {
+        site(web, 3);
+        crawl(dir.path(), &web.url("/"), &[]).ok();
+    }
+    let server = settings.serve(dir.path());
+    until("it is refused", || {
+        metric(&server, "events_publish_failures_total") > 0.0
+    });
+    let mut all = Vec::new();
+    while all.len() < 12 {
+        let left = 12 - all.len();
+        all.extend(reader.until("", |read| read.len() == left.min(5)));
+        reader.purge();
+    }
+    until("all are noted", || {
+        metric(&server, "events_waiting ") == 0.0
+    });
+    assert_eq!(without_repeats(&all).len(), 12);
+    for source in [1, 2] {
+        let of_source = all.iter().filter(|one| one.body["source_id"] == source);
+        let of_source: Vec<Read> = of_source.cloned().collect();
+        let mut expected = vec!["crawl.started"];
+        expected.extend(["page.added"; 4]);
+        expected.push("crawl.finished");
+        assert_eq!(kinds(&of_source), expected);
+        assert!(ids(&of_source).is_sorted());
+    }
+    server.stop();
+    reader.delete();
+}
+
 #[test]
 fn a_stream_that_does_not_fit_is_refused_with_the_reason() {
     let nats = Nats::shared();

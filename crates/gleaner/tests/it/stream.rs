@@ -67,6 +67,15 @@ impl Reader {
         found.expect("the stream").cached_info().config.clone()
     }
 
+    /// Forgets all messages.
+    pub fn purge(&self) {
+        let purged = self.runtime.block_on(async {
+            let stream = self.context.get_stream(&self.stream).await;
+            stream.expect("the stream").purge().await
+        });
+        purged.expect("purged");
+    }
+
     pub fn delete(&self) {
         let deleted = self
             .runtime
