@@ -352,8 +352,10 @@ mod tests {
     }
 
     fn check_refused(pairs: &[(&str, &str)], expected: &str) {
-        let mut all = vec![("NATS_URL", "nats://127.0.0.1")];
-        all.extend(pairs);
+        let mut all = pairs.to_vec();
+        if !pairs.iter().any(|(key, _)| *key == "NATS_URL") {
+            all.push(("NATS_URL", "nats://127.0.0.1"));
+        }
         let error = Target::new(&config(&all)).expect_err("refused").to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("hidden"), "{error}");
