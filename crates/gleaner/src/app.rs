@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
-use guard::CacheOptions;
+use guard::{CacheOptions, Redis, RedisOptions};
 use store::{Access, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
@@ -48,20 +48,36 @@ impl App {
         &self.config.data_dir
     }
 
-    pub fn index_dir(&self) -> PathBuf {
-        self.config.data_dir.join("index")
+    /// Where what is derived from the store's database lies. A server's
+    /// databases have folders of their own.
+    fn derived_dir(&self, store: &Store) -> PathBuf {
+        match store.database_id() {
+            Some(id) => self.data_dir().join(format!("database-{id}")),
+            None => self.data_dir().to_owned(),
+        }
     }
 
-    pub fn index_plan(&self) -> IndexPlan {
+    pub fn index_dir(&self, store: &Store) -> PathBuf {
+        self.derived_dir(store).join("index")
+    }
+
+    pub fn index_plan(&self, store: &Store) -> IndexPlan {
         IndexPlan {
-            dir: self.index_dir(),
+            dir: self.index_dir(store),
             heap_bytes: self.config.index.heap_mb * 1024 * 1024,
             commit_every: Duration::from_millis(self.config.index.commit_ms),
         }
     }
 
+    /// Uses the data folder, whatever server is configured: for what must not
+    /// mix with what is stored there.
+    pub fn stay_embedded(&mut self) {
+        self.config.store.database_url = String::new();
+    }
+
     pub fn open_store(&self, access: Access) -> Result<Store> {
         let settings = &self.config.store;
+        let is_embedded = settings.database_url.is_empty();
         let options = StoreOptions {
             synchronous: match settings.synchronous {
                 Durability::Full => Synchronous::Full,
@@ -69,16 +85,35 @@ impl App {
             },
             cache_mb: settings.cache_mb,
             mmap_mb: settings.mmap_mb,
-            readers: settings.readers,
+            readers: if is_embedded {
+                settings.readers
+            } else {
+                settings.connections_max
+            },
+            readers_kept: if is_embedded {
+                settings.readers
+            } else {
+                settings.connections
+            },
             writer_queue_max: WRITER_QUEUE_MAX,
+            prepared_statements: settings.prepared_statements,
+            server_wait: Duration::from_secs(settings.server_wait_s),
             ..StoreOptions::default()
         };
-        Ok(Store::open(
-            self.data_dir(),
-            access,
-            &options,
-            self.clock.clone(),
-        )?)
+        let clock = self.clock.clone();
+        if is_embedded {
+            return Ok(Store::open(self.data_dir(), access, &options, clock)?);
+        }
+        // Nobody has a server alone.
+        let access = match access {
+            Access::Read => Access::Read,
+            Access::Write | Access::WriteAlone => Access::Write,
+        };
+        let url = &settings.database_url;
+        let store = Store::open_server(url, access, &options, clock)?;
+        std::fs::create_dir_all(self.derived_dir(&store))
+            .context("create the folder of the indexes")?;
+        Ok(store)
     }
 
     /// The HTTP client. `seeds` typed on the command line may open their own
@@ -132,15 +167,32 @@ impl App {
     }
 
     /// Where answers are kept, and how many.
-    pub fn cache_options(&self) -> CacheOptions {
+    pub fn cache_options(&self, store: &Store) -> CacheOptions {
         let settings = &self.config.api;
         let bytes = |mb: u64| mb.saturating_mul(1024 * 1024);
         CacheOptions {
             memory_bytes_max: bytes(settings.cache_memory_mb),
-            disk_path: (settings.cache_disk_mb > 0).then(|| self.data_dir().join("cache.db")),
+            disk_path: (settings.cache_disk_mb > 0)
+                .then(|| self.derived_dir(store).join("cache.db")),
             disk_bytes_max: bytes(settings.cache_disk_mb),
             ..CacheOptions::default()
         }
+    }
+
+    /// The configured Redis, which may be away; `None` when there is none.
+    pub fn redis(&self) -> Result<Option<Redis>> {
+        let settings = &self.config.redis;
+        if settings.url.is_empty() && settings.sentinels.is_empty() {
+            return Ok(None);
+        }
+        let redis = Redis::start(RedisOptions {
+            url: settings.url.clone(),
+            sentinels: settings.sentinels.clone(),
+            master: settings.master.clone(),
+            prefix: settings.prefix.clone(),
+            ..RedisOptions::default()
+        });
+        redis.map(Some).context("redis.url or redis.sentinels")
     }
 
     pub fn user_agent(&self) -> String {

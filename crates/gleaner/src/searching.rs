@@ -5,15 +5,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use search::{FACETS, Mode, SearchErrorKind, SearchRequest, SearchResponse, Searcher};
-
+use store::Store;
 use types::{PageId, TenantId};
 
-use crate::app::UsageError;
+use crate::app::{App, UsageError};
+use crate::pipeline::index::Indexer;
 use crate::services::Services;
 
 /// How often a search looks for vectors, and for what other processes have
 /// indexed. What this process indexed is seen at once.
 const REFRESH_EVERY: Duration = Duration::from_millis(200);
+
+/// Opens the indexes for one search by a command. Those of a server's database
+/// are brought up to date first: others write to it on machines that know
+/// nothing of the indexes here.
+pub fn open_searcher(app: &App, store: Store, model: Option<&str>) -> Result<Searcher> {
+    if store.database_id().is_some() {
+        Indexer::start(&store, app.index_plan(&store), Arc::default())?.flush()?;
+    }
+    let dir = app.index_dir(&store);
+    Ok(Searcher::open(store, &dir, model)?)
+}
 
 pub struct Searching {
     services: Arc<Services>,
@@ -102,7 +114,8 @@ impl Searching {
             return Ok(Some(open.clone()));
         }
         let (store, app) = (self.services.store.clone(), &self.services.app);
-        let searcher = match Searcher::open(store, &app.index_dir(), model.as_deref()) {
+        let dir = app.index_dir(&store);
+        let searcher = match Searcher::open(store, &dir, model.as_deref()) {
             Ok(searcher) => Arc::new(searcher),
             Err(error) if error.kind() == SearchErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),

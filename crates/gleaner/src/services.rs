@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use embed::Embedder;
-use guard::{BreakerPolicy, BreakerSnapshot, CircuitBreaker};
+use guard::{BreakerPolicy, BreakerSnapshot, CircuitBreaker, Redis};
 use store::Store;
 use types::CanonicalUrl;
 
@@ -26,6 +26,8 @@ pub struct Services {
     /// Counts and times of indexing and embedding, which no single task owns.
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,
+    /// What makes limits and breakers those of all processes.
+    pub redis: Option<Redis>,
     /// Seeds typed on the command line: a literal loopback one opens its own
     /// host and port in the address guard.
     pub typed_seeds: Vec<CanonicalUrl>,
@@ -39,7 +41,7 @@ pub struct Services {
 
 impl Services {
     pub fn start(app: &App, store: Store, progress: Arc<Progress>) -> Result<Services> {
-        let indexer = Indexer::start(&store, app.index_plan(), progress.clone())?;
+        let indexer = Indexer::start(&store, app.index_plan(&store), progress.clone())?;
         let mut services = Services::without_index(app, store, progress)?;
         services.indexer = Some(indexer);
         Ok(services)
@@ -47,6 +49,7 @@ impl Services {
 
     /// For benchmarks of the stages before the index.
     pub fn without_index(app: &App, store: Store, progress: Arc<Progress>) -> Result<Services> {
+        let redis = app.redis()?;
         Ok(Services {
             app: app.clone(),
             store,
@@ -55,7 +58,8 @@ impl Services {
             metrics: Arc::new(Metrics::new()?),
             typed_seeds: Vec::new(),
             indexer: None,
-            embedding_breaker: embedding_breaker(app),
+            embedding_breaker: embedding_breaker(app, redis.clone()),
+            redis,
             embedder: Mutex::new(None),
             model_id: OnceLock::new(),
         })
@@ -161,12 +165,15 @@ impl Services {
     }
 }
 
-fn embedding_breaker(app: &App) -> Option<CircuitBreaker> {
+fn embedding_breaker(app: &App, redis: Option<Redis>) -> Option<CircuitBreaker> {
     let settings = &app.config.embed;
     let policy = BreakerPolicy {
         threshold: settings.breaker_failures,
         open_for: Duration::from_secs(settings.breaker_open_s),
     };
     let remote = settings.provider == EmbedProvider::Http;
-    remote.then(|| CircuitBreaker::new("embedding endpoint", policy))
+    remote.then(|| {
+        let address = &settings.base_url;
+        CircuitBreaker::shared("embedding endpoint", address, policy, redis)
+    })
 }

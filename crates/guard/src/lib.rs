@@ -8,20 +8,31 @@
 //! what is stored: keys are opaque, values are bytes. Limits and breakers take
 //! time as an argument, the cache a [`types::Clock`]. Nothing here fails its
 //! caller: a broken disk makes the cache smaller, not the service wrong.
+//! With [`Redis`], several processes limit, break and remember as one; while it
+//! is away each does so by itself. Nothing is kept there alone.
 //! Start at [`RateLimiter::check`], [`Cache::get_or_compute`] and
 //! [`CircuitBreaker::try_acquire`].
 
 mod rate;
 mod rate_shard;
+mod rate_shared;
 
 mod cache;
 
 mod breaker;
+mod breaker_shared;
+
+mod bus;
+
+mod redis_link;
 
 mod sync;
 
 pub use breaker::{BreakerPolicy, BreakerSnapshot, BreakerState, CircuitBreaker, Permit, Refused};
+pub use bus::{Bus, Heard, Subscription, TooLong};
 pub use cache::{
     AreaStats, Cache, CacheKey, CacheOptions, CacheStats, DiskState, Stamp, TierStats,
 };
 pub use rate::{Decision, Quota, RateLimiter, RateStats};
+pub use rate_shared::SharedRateLimiter;
+pub use redis_link::{Redis, RedisError, RedisOptions, RedisStatus};

@@ -6,8 +6,8 @@
 //! time*: when its bucket will be full again. There is no refill to run and no
 //! window whose edge lets twice the quota through.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use types::Timestamp;
@@ -43,11 +43,20 @@ impl Quota {
     }
 
     /// Time between two requests at the steady rate.
-    fn interval_ns(self) -> i128 {
+    pub(crate) fn interval_ns(self) -> i128 {
         let per_ns = i128::try_from(self.per.as_nanos()).unwrap_or(i128::MAX);
         // Rounded up, so that never more than the quota passes.
         let requests = i128::from(self.requests.max(1));
         (per_ns / requests + i128::from(per_ns % requests > 0)).max(1)
+    }
+
+    pub(crate) fn burst(self) -> u32 {
+        if self.requests == 0 { 0 } else { self.burst }
+    }
+
+    /// What a key may owe: a whole bucket.
+    pub(crate) fn tolerance_ns(self) -> i128 {
+        self.interval_ns().saturating_mul(i128::from(self.burst()))
     }
 }
 
@@ -128,23 +137,38 @@ impl RateLimiter {
         now: Timestamp,
     ) -> Decision {
         let digest = digest(key.as_ref());
-        let now_ns = i128::from(now.0) * NANOS_PER_MS;
-        // The mask is exact: the number of shards is a power of two.
-        let index = usize::from(digest[0]) & (self.shards.len() - 1);
-        let mut shard = lock(&self.shards[index]);
+        let now_ns = nanos(now);
+        let mut shard = self.shard(&digest);
         let full_at = shard.full_at(&digest);
         let (decision, full_at_then) = decide(full_at, quota, cost, now_ns);
         if let Some(full_at) = full_at_then {
             shard.set(digest, full_at, now_ns);
         }
         drop(shard);
+        self.count(&decision);
+        decision
+    }
+
+    /// Takes over what was decided elsewhere, to go on from there.
+    pub(crate) fn remember(&self, digest: Digest, owed_ns: i128, now: Timestamp) {
+        let now_ns = nanos(now);
+        let mut shard = self.shard(&digest);
+        shard.set(digest, now_ns.saturating_add(owed_ns), now_ns);
+    }
+
+    pub(crate) fn count(&self, decision: &Decision) {
         let counter = if decision.allowed {
             &self.allowed
         } else {
             &self.refused
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        decision
+    }
+
+    fn shard(&self, digest: &Digest) -> MutexGuard<'_, Shard> {
+        // The mask is exact: the number of shards is a power of two.
+        let index = usize::from(digest[0]) & (self.shards.len() - 1);
+        lock(&self.shards[index])
     }
 
     #[must_use]
@@ -165,7 +189,7 @@ impl RateLimiter {
 
 /// Half of a hash: 128 bits do not collide by chance, and a limiter that is
 /// dumped tells neither addresses nor tokens.
-fn digest(key: &[u8]) -> Digest {
+pub(crate) fn digest(key: &[u8]) -> Digest {
     let hash = blake3::hash(key);
     let mut digest = Digest::default();
     let taken = digest.len();
@@ -173,16 +197,20 @@ fn digest(key: &[u8]) -> Digest {
     digest
 }
 
+fn nanos(now: Timestamp) -> i128 {
+    i128::from(now.0) * NANOS_PER_MS
+}
+
 /// The algorithm: the decision, and the new moment to keep if it changed.
-fn decide(
+pub(crate) fn decide(
     full_at: Option<i128>,
     quota: Quota,
     cost: u32,
     now_ns: i128,
 ) -> (Decision, Option<i128>) {
     let interval = quota.interval_ns();
-    let burst = if quota.requests == 0 { 0 } else { quota.burst };
-    let tolerance = interval.saturating_mul(i128::from(burst));
+    let burst = quota.burst();
+    let tolerance = quota.tolerance_ns();
     // No key can owe more than a whole bucket. It looks as if one did when the
     // clock went back or the quota became smaller, and nobody is to wait for that.
     let full_at = full_at

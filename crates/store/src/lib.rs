@@ -1,10 +1,11 @@
-//! All durable state of Gleaner in one transaction scope, on embedded SQLite.
+//! All durable state of Gleaner in one transaction scope, in an embedded SQLite
+//! database or on a PostgreSQL server.
 //!
 //! One thread owns the write connection and commits what is waiting as a
 //! group; reads run beside it on a few read-only connections. Several processes
-//! may have one directory open: their groups take turns. Every operation
-//! takes plain data and gives plain data back, so that another engine can
-//! stand behind the same [`Store`].
+//! may have one directory or one server's database open: their groups take
+//! turns. Operations are written once, in the SQL that both engines share
+//! (`sql`); what differs is below them, in `sqlite` and `postgres`.
 //!
 //! This crate deliberately fetches, extracts, chunks and embeds nothing, ranks
 //! nothing and spawns no async task: its methods block. Keyword and vector

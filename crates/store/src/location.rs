@@ -1,5 +1,7 @@
 //! Where the database of a store lives.
 
+use std::sync::Arc;
+
 use crate::error::Failure;
 use crate::options::StoreOptions;
 use crate::postgres::{self, Server};
@@ -9,14 +11,15 @@ use crate::sqlite::{self, Database};
 #[derive(Clone, Debug)]
 pub(crate) enum Location {
     Sqlite(Database),
-    Postgres(Server),
+    /// A server, and the id of the database on it.
+    Postgres(Server, Arc<str>),
 }
 
 impl Location {
     pub(crate) fn describe(&self) -> String {
         match self {
             Location::Sqlite(database) => database.describe(),
-            Location::Postgres(server) => server.describe(),
+            Location::Postgres(server, _) => server.describe(),
         }
     }
 
@@ -39,7 +42,7 @@ impl Location {
             Location::Sqlite(database) => {
                 sqlite::open_reader(database, options).map(Connection::Sqlite)
             }
-            Location::Postgres(server) => server.connect().map(Connection::Postgres),
+            Location::Postgres(server, _) => server.connect().map(Connection::Postgres),
         }
     }
 
@@ -49,7 +52,7 @@ impl Location {
             Location::Sqlite(database) => Ok(Living::Here(sqlite::LivingInstances::in_directory(
                 database,
             ))),
-            Location::Postgres(server) => {
+            Location::Postgres(server, _) => {
                 let names = server.connect().and_then(|c| postgres::living(&c))?;
                 Ok(Living::Anywhere(names))
             }

@@ -32,8 +32,10 @@ pub struct StoreOptions {
     pub cache_mb: u32,
     /// Part of the file that is memory mapped; 0 turns mapping off.
     pub mmap_mb: u32,
-    /// Read connections, opened when first needed.
+    /// Read connections at most, opened when first needed.
     pub readers: usize,
+    /// How many of them stay open when nobody reads.
+    pub readers_kept: usize,
     /// Write operations waiting for the writer; a caller beyond it waits.
     pub writer_queue_max: usize,
     /// How long a write waits for a program that is not ours and holds the
@@ -56,6 +58,7 @@ impl Default for StoreOptions {
             cache_mb: 64,
             mmap_mb: 256,
             readers: 4,
+            readers_kept: 4,
             writer_queue_max: 64,
             busy_wait: Duration::from_secs(60),
             database_mb_max: 0,

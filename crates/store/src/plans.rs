@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod lists;
+mod server;
 
 /// The plan, one step per line, as SQLite explains it.
 fn plan(connection: &Connection, sql: &str) -> String {
@@ -57,6 +58,7 @@ fn check(sql: &str, expected: &[&str]) {
         let scan = format!("SCAN {}", table.trim());
         assert!(!found.lines().any(|line| line == scan), "{sql}\n{found}");
     }
+    server::check(sql, expected);
 }
 
 #[test]

@@ -123,8 +123,10 @@ impl Drop for Lease<'_> {
             connection.filter(|connection| connection.roll_back() && connection.fault().is_none());
         let mut pool = self.readers.pool();
         match connection {
-            Some(connection) => pool.idle.push(connection),
-            None => pool.opened -= 1,
+            Some(connection) if pool.idle.len() < self.readers.options.readers_kept.max(1) => {
+                pool.idle.push(connection);
+            }
+            _ => pool.opened -= 1,
         }
         drop(pool);
         self.readers.returned.notify_one();

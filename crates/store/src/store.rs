@@ -82,16 +82,17 @@ impl Store {
         let server = Server::new(url, options.prepared_statements)?;
         match access {
             Access::Read => {
-                postgres::check(&server)?;
-                Ok(Store::reading(Location::Postgres(server), options, clock))
+                let id = postgres::check(&server)?;
+                let location = Location::Postgres(server, id.into());
+                Ok(Store::reading(location, options, clock))
             }
             Access::Write => {
                 let instance = sqlite::new_name();
-                let connection = postgres::open(&server, &instance, clock.now())?;
+                let (connection, id) = postgres::open(&server, &instance, clock.now())?;
                 let heartbeat = postgres::register(&server, &instance)?;
                 let parts = Parts {
                     connection: Connection::Postgres(connection),
-                    location: Location::Postgres(server),
+                    location: Location::Postgres(server, id.into()),
                     instance,
                     turns: None,
                     held: Some(Held::Heartbeat { _beats: heartbeat }),
@@ -102,6 +103,16 @@ impl Store {
                 StoreErrorKind::Conflict,
                 "a database on a server cannot be taken for one process alone",
             )),
+        }
+    }
+
+    /// Tells a server's database from any other that was ever at its address;
+    /// `None` for an embedded one, which its data directory tells apart. What
+    /// is derived from a database and kept elsewhere belongs to this id.
+    pub fn database_id(&self) -> Option<&str> {
+        match self.location() {
+            Location::Sqlite(_) => None,
+            Location::Postgres(_, id) => Some(id),
         }
     }
 

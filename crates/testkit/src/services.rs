@@ -128,7 +128,7 @@ fn run_psql(program: &Path, url: &str, sql: &str) -> String {
 pub struct Redis {
     /// `redis://127.0.0.1:PORT` of the server that began as the master.
     pub url: String,
-    /// `127.0.0.1:PORT` of each Sentinel.
+    /// `127.0.0.1:PORT` of each Sentinel; none of `redis-alone`.
     pub sentinels: Vec<String>,
     /// What the Sentinels call the master.
     pub master: String,
@@ -286,12 +286,13 @@ impl Variables {
         Variables(None)
     }
 
-    /// Lines such as `export NAME=VALUE`, the value quoted by backslashes.
+    /// Lines such as `export NAME=VALUE`, the value quoted by backslashes; an
+    /// empty one by a pair of quotes.
     fn parse(printed: &str) -> Variables {
         let pairs = printed
             .lines()
             .filter_map(|line| line.strip_prefix("export ")?.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.replace('\\', "")));
+            .map(|(name, value)| (name.to_owned(), value.replace(['\\', '\''], "")));
         Variables(Some(pairs.collect()))
     }
 
@@ -317,7 +318,8 @@ impl Variables {
 }
 
 fn split(list: &str) -> Vec<String> {
-    list.split(',').map(str::to_owned).collect()
+    let items = list.split(',').filter(|item| !item.is_empty());
+    items.map(str::to_owned).collect()
 }
 
 /// Unlike that of any other test, in this process or another one, now or left

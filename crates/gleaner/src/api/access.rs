@@ -89,7 +89,7 @@ async fn by_key(api: &Api, peer: Option<IpAddr>, key: ApiKey) -> Result<Caller, 
         Some(row) => row,
         None => {
             // Whoever tries keys is slowed down before the store is asked.
-            limits::spend_on_guess(api, peer)?;
+            limits::spend_on_guess(api, peer).await?;
             api.run(move |api| Ok(api.keys.ask(&api.services.store, &hash)?))
                 .await?
         }

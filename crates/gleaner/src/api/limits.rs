@@ -37,7 +37,8 @@ pub async fn spend(
     };
     let now = api.services.app.clock.now();
     let cost = cost(method, route).min(quota.burst);
-    let decision = api.limiter.check(key.0.to_le_bytes(), quota, cost, now);
+    let name = key.0.to_le_bytes();
+    let decision = api.limiter.check(name, quota, cost, now).await;
     if decision.allowed {
         return Ok(Some(decision));
     }
@@ -65,13 +66,13 @@ pub fn peer(request: &Request) -> Option<IpAddr> {
 
 /// Counts the look-up of a key that is not known against the address it came
 /// from.
-pub fn spend_on_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
+pub async fn spend_on_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
     let Some(peer) = peer else {
         return Ok(());
     };
     let key = format!("guess {peer}");
     let now = api.services.app.clock.now();
-    let decision = api.limiter.check(key, GUESSES, 1, now);
+    let decision = api.limiter.check(key, GUESSES, 1, now).await;
     if decision.allowed {
         return Ok(());
     }

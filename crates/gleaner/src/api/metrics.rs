@@ -41,6 +41,9 @@ pub async fn of_all(State(api): State<Api>, caller: Caller) -> Result<Response, 
 fn text(services: &Services) -> anyhow::Result<String> {
     let clock = services.app.clock.as_ref();
     services.metrics.sampled.refresh(&services.store, clock)?;
+    if let Some(redis) = &services.redis {
+        services.metrics.sampled.redis(&redis.status());
+    }
     services.metrics.text()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use guard::{Cache, RateLimiter};
+use guard::{Cache, SharedRateLimiter};
 use tokio::sync::Semaphore;
 use types::TenantId;
 
@@ -43,7 +43,7 @@ pub struct Api {
     pub history: Arc<History>,
     pub log: Option<Arc<RequestLog>>,
     pub keys: Arc<KnownKeys>,
-    pub limiter: Arc<RateLimiter>,
+    pub limiter: Arc<SharedRateLimiter>,
     pub quotas: Arc<KnownQuotas>,
     pub cache: Arc<Cache>,
     /// Where it is listening.
@@ -81,7 +81,10 @@ impl Api {
         listen: SocketAddr,
     ) -> Result<Api> {
         let clock = &services.app.clock;
-        let cache = Arc::new(Cache::open(&services.app.cache_options(), clock.clone()));
+        let cache = Arc::new(Cache::open(
+            &services.app.cache_options(&services.store),
+            clock.clone(),
+        ));
         let recent: Arc<Recent> = Arc::default();
         let history = History::start(
             &services.store,
@@ -95,7 +98,10 @@ impl Api {
             history: Arc::new(history),
             log: start_log(&services),
             keys: Arc::default(),
-            limiter: Arc::new(RateLimiter::new(LIMITED_KEYS_MAX)),
+            limiter: Arc::new(SharedRateLimiter::new(
+                LIMITED_KEYS_MAX,
+                services.redis.clone(),
+            )),
             quotas: Arc::default(),
             cache,
             started: Instant::now(),

@@ -199,6 +199,7 @@ pub(super) fn fresh_folder(app: &App) -> Result<tempfile::TempDir> {
 /// URLs from elsewhere than links.
 fn bench_app(app: &App, args: &BenchCrawlArgs, data_dir: &Path) -> App {
     let mut app = app.clone();
+    app.stay_embedded();
     app.config.data_dir = data_dir.to_owned();
     let crawl = &mut app.config.crawl;
     crawl.pages_max = 0;

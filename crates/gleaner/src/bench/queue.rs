@@ -105,6 +105,7 @@ pub fn run(app: &App, args: &BenchQueueArgs) -> Result<Exit> {
     }
     let folder = fresh_folder(app)?;
     let mut app = app.clone();
+    app.stay_embedded();
     app.config.data_dir = folder.path().to_owned();
     let slots = app.config.worker.slots_max.max(1);
 

@@ -38,6 +38,7 @@ const SEARCHES: [(&str, Mode); 3] = [
 pub fn run(app: &App) -> Result<Exit> {
     let paint = Paint::stdout();
     let mut app = app.clone();
+    app.stay_embedded();
     if !app.data_dir_given {
         app.config.data_dir = app.config.data_dir.join("demo");
         app.data_dir_given = true;

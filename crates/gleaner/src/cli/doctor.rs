@@ -1,6 +1,6 @@
 //! `gleaner doctor`: what works, what does not, and what to do about it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use search::{IndexMode, KeywordIndex};
@@ -11,6 +11,9 @@ use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
 use crate::config::EmbedProvider;
 use crate::publishing;
+
+/// As long as a few attempts to connect take.
+const REDIS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,6 +34,7 @@ pub fn run(app: &App) -> Result<Exit> {
     let mut checks = vec![configuration(app), data_folder(app)];
     checks.extend(database(app));
     checks.push(model(app));
+    checks.extend(redis(app));
     checks.push(contact(app));
     checks.extend(events(app));
     let failed = checks.iter().any(|check| check.state == State::Failed);
@@ -124,7 +128,7 @@ fn database(app: &App) -> Vec<Check> {
         Err(error) => checks.push(check("database", State::Failed, error.to_string())),
     }
     let newest = store.change_seq();
-    let index = KeywordIndex::open(&app.index_dir(), IndexMode::Read);
+    let index = KeywordIndex::open(&app.index_dir(&store), IndexMode::Read);
     checks.push(match (index, newest) {
         (Ok(index), Ok(newest)) if index.committed_seq() < newest => check(
             "keyword index",
@@ -219,6 +223,30 @@ fn events(app: &App) -> Option<Check> {
             }
         }
         Err(error) => check("events", State::Failed, format!("{error:#}")),
+    })
+}
+
+/// Only of a configured one: most need none.
+fn redis(app: &App) -> Option<Check> {
+    let state = match app.redis() {
+        Ok(None) => return None,
+        Ok(Some(redis)) => {
+            redis.wait_for(REDIS_WAIT_MAX, |status| status.is_up);
+            redis.status()
+        }
+        Err(error) => return Some(check("redis", State::Failed, format!("{error:#}"))),
+    };
+    let server = state.server.unwrap_or_default();
+    Some(match state.problem {
+        None if state.is_up => check("redis", State::Ok, format!("{server} answers")),
+        problem => check(
+            "redis",
+            State::Failed,
+            format!(
+                "{}; until it answers, each process has limits and breakers of its own",
+                problem.as_deref().unwrap_or("does not answer")
+            ),
+        ),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `gleaner page list|show|versions|diff`
 
 use anyhow::{Context, Result, bail};
-use search::Searcher;
+
 use store::{Access, PageContent, PageCursor, PageFilter, PageRow, PageStatus, Store};
 use types::{PageId, SourceId};
 
@@ -10,6 +10,7 @@ use super::data_args::{PageCommand, PageListArgs};
 use super::output::{Exit, Paint, json_line, line, rfc3339, shorten};
 use crate::app::App;
 use crate::diff;
+use crate::searching::open_searcher;
 use crate::view::{Fields, PageFullView, PageView, RecordView, SimilarView, VersionView};
 
 /// Rows read at a time; the list itself has no limit unless asked for.
@@ -127,7 +128,7 @@ fn similar(app: &App, store: &Store, name: &str, limit: usize) -> Result<Exit> {
     let page = find(app, store, name)?;
     let holder = page.duplicate_of.unwrap_or(page.id);
     let model = store.embedding_model()?.map(|model| model.id);
-    let searcher = Searcher::open(store.clone(), &app.index_dir(), model.as_deref())?;
+    let searcher = open_searcher(app, store.clone(), model.as_deref())?;
     let found = searcher.similar(app.tenant, holder, limit.clamp(1, 100));
     let found = found
         .with_context(|| format!("page {} has no vectors yet; run `gleaner embed`", page.id))?;

@@ -13,7 +13,7 @@ pub fn run(app: &App) -> Result<Exit> {
     let store = app.open_store(Access::WriteAlone)?;
     let start = Instant::now();
     let heap_bytes = app.config.index.heap_mb * 1024 * 1024;
-    let mut index = KeywordIndex::open_with(&app.index_dir(), IndexMode::Write, heap_bytes)?;
+    let mut index = KeywordIndex::open_with(&app.index_dir(&store), IndexMode::Write, heap_bytes)?;
     let report = index.rebuild(&store)?;
     index.close()?;
     let seconds = start.elapsed().as_secs_f64();

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use search::{Filters, Mode, SearchRequest, SearchResponse, Searcher};
+use search::{Filters, Mode, SearchRequest, SearchResponse};
 use store::Access;
 
 use super::args::SearchArgs;
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
 use crate::app::App;
+use crate::searching::open_searcher;
 use crate::searching::{parse_mode, read_facets};
 use crate::view::{FacetView, Fields, SearchView};
 
@@ -64,7 +65,7 @@ pub fn search(app: &App, request: &SearchRequest) -> Result<SearchResponse> {
         .transpose()
         .context("embed the query")?;
     let model_id = model.as_ref().map(|model| model.id.as_str());
-    let searcher = Searcher::open(store, &app.index_dir(), model_id)?;
+    let searcher = open_searcher(app, store, model_id)?;
     Ok(searcher.search(request, vector.as_deref())?)
 }
 

@@ -23,12 +23,22 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
     ("CIRCUIT_BREAKER_THRESHOLD", "crawl.breaker_failures"),
     ("CIRCUIT_BREAKER_TIMEOUT", "crawl.breaker_open_s"),
     ("BATCH_SIZE", "crawl.batch_pages"),
+    ("DATABASE_URL", "store.database_url"),
+    ("CONNECTION_POOL_SIZE", "store.connections"),
+    ("CONNECTION_POOL_MAX", "store.connections_max"),
+    ("REDIS_URL", "redis.url"),
     ("OPENAI_API_KEY", "embed.api_key"),
     ("OPENAI_BASE_URL", "embed.base_url"),
 ];
 
 const ENVIRONMENT_PREFIX: &str = "GLEANER__";
-const SECRET_KEYS: &[&str] = &["embed.api_key", "events.nats_token", "events.nats_password"];
+const SECRET_KEYS: &[&str] = &[
+    "embed.api_key",
+    "events.nats_token",
+    "events.nats_password",
+    "redis.url",
+    "store.database_url",
+];
 
 /// One value given on the command line.
 #[derive(Clone, Debug)]

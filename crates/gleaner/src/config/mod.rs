@@ -29,6 +29,7 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     pub webhooks: WebhookConfig,
     pub events: EventsConfig,
+    pub redis: RedisConfig,
     pub api: ApiConfig,
 }
 
@@ -148,6 +149,11 @@ pub enum EmbedProvider {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
+    pub database_url: String,
+    pub connections: usize,
+    pub connections_max: usize,
+    pub prepared_statements: bool,
+    pub server_wait_s: u64,
     pub synchronous: Durability,
     pub cache_mb: u32,
     pub mmap_mb: u32,
@@ -197,6 +203,26 @@ pub struct WebhookConfig {
     pub retry_s: Vec<u64>,
     pub timeout_ms: u64,
     pub keep_days: u64,
+}
+
+/// `url` may hold a password: not for logs.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    pub url: String,
+    pub sentinels: Vec<String>,
+    pub master: String,
+    pub prefix: String,
+}
+
+impl std::fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("sentinels", &self.sentinels)
+            .field("master", &self.master)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -68,7 +68,7 @@ pub fn load(
         thousands(report.loaded as u64)
     ));
     let progress = Arc::new(Progress::default());
-    Indexer::start(store, app.index_plan(), progress.clone())?.flush()?;
+    Indexer::start(store, app.index_plan(store), progress.clone())?.flush()?;
     if let Some(embedder) = embedder {
         use_model(store, embedder)?;
         store.retry_failed_chunks()?;

@@ -51,6 +51,7 @@ pub fn run(app: &App, args: &EvalRetrievalArgs) -> Result<Exit> {
     // Vectors are worth keeping where the user named a folder to keep them in.
     let temporary;
     let mut eval_app = app.clone();
+    eval_app.stay_embedded();
     eval_app.config.data_dir = if app.data_dir_given {
         app.data_dir().join("eval").join(&set.name)
     } else {
@@ -134,7 +135,11 @@ fn score(
         }
     };
     let model = setup.embedder.as_ref().map(Embedder::model_id);
-    let searcher = Searcher::open(setup.store.clone(), &setup.app.index_dir(), model)?;
+    let searcher = Searcher::open(
+        setup.store.clone(),
+        &setup.app.index_dir(&setup.store),
+        model,
+    )?;
     let scorer = Scorer {
         setup,
         set,

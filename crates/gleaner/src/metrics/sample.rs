@@ -4,7 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use prometheus::{Counter, GaugeVec, IntCounter, IntGauge};
+use guard::RedisStatus;
+use prometheus::{Counter, GaugeVec, IntCounter, IntCounterVec, IntGauge};
 use store::{Store, WriteStats};
 use types::{Clock, SystemClock};
 
@@ -20,6 +21,8 @@ pub struct Sampled {
     webhook_pending: IntGauge,
     webhook_dead: IntGauge,
     events: SampledEvents,
+    redis_up: GaugeVec,
+    redis_connections: IntCounterVec,
     commits: IntCounter,
     operations: IntCounter,
     write: Counter,
@@ -64,6 +67,16 @@ impl Sampled {
                 "Messages to webhooks that were given up and are kept, of all tenants.",
             )?,
             events: SampledEvents::new(made)?,
+            redis_up: made.gauges(
+                "redis_up",
+                "Whether Redis answers this process; absent when none is configured.",
+                &[],
+            )?,
+            redis_connections: made.counters(
+                "redis_connections_total",
+                "Connections that this process made to Redis: the first, and one after each outage.",
+                &[],
+            )?,
             commits: made.counter(
                 "store_commits_total",
                 "Transactions that this process committed.",
@@ -134,6 +147,14 @@ impl Sampled {
         self.write_stats(&store.write_stats());
         self.process();
         Ok(())
+    }
+
+    pub fn redis(&self, status: &RedisStatus) {
+        let none: &[&str] = &[];
+        let up = self.redis_up.with_label_values(none);
+        up.set(f64::from(u8::from(status.is_up)));
+        let connections = self.redis_connections.with_label_values(none);
+        raise(&connections, status.connections);
     }
 
     fn write_stats(&self, stats: &WriteStats) {

@@ -23,7 +23,7 @@ const HELD_BACK: u64 = u64::MAX;
 const DETACHED: u64 = 1 << 32;
 /// Distinct targets remembered, about 100 bytes each. One more makes everything
 /// stale instead, which is always right.
-const TARGETS_MAX: usize = 65_536;
+pub(crate) const TARGETS_MAX: usize = 65_536;
 
 /// An invalidation that took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A cache in two tiers, memory and a file, of values that are bytes.
+//! A cache in two tiers, memory and a file or Redis, of values that are bytes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use types::{Clock, Timestamp};
 
+use crate::redis_link::Redis;
+
 mod disk;
 mod flight;
 mod generations;
 mod key;
 mod memory;
 mod options;
+mod remote;
 mod schema;
+mod second;
 mod shared;
 mod stats;
 mod writer;
@@ -31,6 +35,8 @@ use disk::{Disk, NewRow};
 use flight::{Flights, Leader, Outcome, Part};
 use key::Target;
 use memory::{Held, Memory};
+use remote::Remote;
+use second::Second;
 use shared::{Chore, Shared};
 use stats::Counters;
 use writer::WriteBehind;
@@ -43,13 +49,13 @@ const USED_EVERY: Duration = Duration::from_secs(60);
 /// Values by key, for a time, computed once. All methods block, if only for
 /// microseconds: call them where blocking is allowed. Share it in an [`Arc`].
 ///
-/// Nothing that happens to the file is an error for a caller. It means that
-/// fewer values are found.
+/// Nothing that happens to the file or to Redis is an error for a caller. It
+/// means that fewer values are found.
 pub struct Cache {
     memory: Memory,
     flights: Flights,
     shared: Arc<Shared>,
-    /// Only with a disk tier. Dropped before the file is closed.
+    /// Only with a second tier. Dropped before the file is closed.
     writer: Option<WriteBehind>,
     hot_ttl: Duration,
     wait_max: Duration,
@@ -73,15 +79,47 @@ impl Cache {
                 })
                 .ok()
         });
-        let has_disk = disk.is_some();
+        let wants_disk = options.disk_path.is_some();
+        Cache::with(
+            options,
+            clock,
+            counters,
+            disk.map(Box::new).map(Second::Disk),
+            wants_disk,
+        )
+    }
+
+    /// With Redis as the second tier, for all processes that have the same, and
+    /// no file. The keys of the server need room: give it a `maxmemory` and one
+    /// of the policies that evict.
+    ///
+    /// While it is away memory does alone and answers with nothing older than
+    /// 10 s, since nobody hears then of what others invalidate. What this
+    /// process invalidates meanwhile is told to others when it is back, unless
+    /// this process ends before. A master that takes over begins empty.
+    #[must_use]
+    pub fn shared(options: &CacheOptions, clock: Arc<dyn Clock>, redis: Redis) -> Cache {
+        let counters = Arc::new(Counters::default());
+        let second = Second::Redis(Remote::new(redis));
+        Cache::with(options, clock, counters, Some(second), true)
+    }
+
+    fn with(
+        options: &CacheOptions,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+        second: Option<Second>,
+        wants_second: bool,
+    ) -> Cache {
+        let has_second = second.is_some();
         let shared = Arc::new(Shared::new(
             clock,
             Arc::clone(&counters),
-            disk,
-            options.disk_path.is_some(),
+            second,
+            wants_second,
             options.refresh_after,
         ));
-        let writer = has_disk
+        let writer = has_second
             .then(|| WriteBehind::start(Arc::clone(&shared), options))
             .and_then(|started| {
                 started
@@ -184,7 +222,7 @@ impl Cache {
     }
 
     /// From when this returns, nothing computed before it began is found: in
-    /// this process at once, in others that have the file open within
+    /// this process at once, in others with the same second tier within
     /// `refresh_after`, and not after a restart either.
     pub fn invalidate(&self, area: &str, scope: u64) {
         let target = Target::new(Some(area), Some(scope));
@@ -214,9 +252,8 @@ impl Cache {
         let number = self.shared.invalidate(&target);
         let mut removed = only_there as u64;
         if let Some(number) = number {
-            while let Some(swept @ 1..) = self.shared.on_disk(|disk| disk.sweep(&target, number)) {
-                removed += swept as u64;
-            }
+            let swept = self.shared.on_disk(|disk| disk.clear(&target, number));
+            removed += swept.unwrap_or(0) as u64;
             self.shared.add_chore(Chore::Shrink);
         }
         for key in self.memory.keys(&target, |key, held| {
@@ -250,7 +287,7 @@ impl Cache {
         }
         // After that walk: it ends evictions that are due.
         self.shared.counters.fill(&mut stats);
-        for (area, entries, bytes) in self.shared.on_disk(Disk::usage).unwrap_or_default() {
+        for (area, entries, bytes) in self.shared.on_disk(Second::usage).unwrap_or_default() {
             let disk = &mut stats.area(&area).disk;
             (disk.entries, disk.bytes) = (entries, bytes);
         }
@@ -268,7 +305,10 @@ impl Cache {
 
     fn peek(&self, key: &CacheKey, now: Timestamp) -> Option<Bytes> {
         let held = self.memory.get(key)?;
-        if held.is_fresh(now) && self.shared.is_current(key, held.stamp) {
+        if held.is_fresh(now)
+            && self.shared.is_current(key, held.stamp)
+            && self.shared.is_trusted(&held, now)
+        {
             return Some(held.value);
         }
         self.memory.remove(key);

@@ -87,6 +87,8 @@ pub(crate) enum DiskError {
     NoWal,
     #[error("it was removed or replaced while in use")]
     Replaced,
+    #[error("Redis does not answer")]
+    Away,
     #[error("another process keeps it busy")]
     Stuck,
     /// Of another version or boot; never leaves this file.
@@ -104,10 +106,11 @@ impl DiskError {
 
     /// Someone else is at it: the next attempt may succeed.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-        )
+        matches!(self, DiskError::Away)
+            || matches!(
+                self.code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+            )
     }
 
     pub(crate) fn is_damage(&self) -> bool {

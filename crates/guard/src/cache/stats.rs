@@ -11,7 +11,7 @@ pub struct TierStats {
     pub misses: u64,
     /// Dropped for want of room.
     pub evictions: u64,
-    /// Entries now. Those that expired or were invalidated count until swept.
+    /// Entries now; not counted in Redis. Those that expired or were invalidated count until swept.
     pub entries: u64,
     /// Bytes of these, with a constant for each entry.
     pub bytes: u64,
@@ -53,7 +53,8 @@ pub enum DiskState {
     #[default]
     Off,
     On,
-    /// It could not be used; memory does alone until the next start.
+    /// It could not be used; memory does alone until the next start, or until
+    /// Redis is back.
     Failed,
 }
 

@@ -1,11 +1,15 @@
 //! The crate's public behaviour, by subject.
 
 mod breaker;
+mod bus;
 mod cache;
+mod cache_redis;
 mod disk;
 mod invalidation;
 mod processes;
 mod rate;
+mod redis;
+mod redis_outage;
 mod single_flight;
 mod warnings;
 

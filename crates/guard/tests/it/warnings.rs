@@ -24,6 +24,13 @@ pub(crate) fn listen() {
     });
 }
 
+/// Warnings with all of these words.
+pub(crate) fn count(words: &[&str]) -> usize {
+    let all = WARNINGS.lock().expect("no panic");
+    let with_all = |line: &&String| words.iter().all(|word| line.contains(word));
+    all.iter().filter(with_all).count()
+}
+
 fn warnings_about(path: &Path) -> Vec<String> {
     let path = path.display().to_string();
     let all = WARNINGS.lock().expect("no panic");

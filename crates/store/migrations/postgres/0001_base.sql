@@ -1,6 +1,7 @@
 -- The schema of version 7, as the embedded engine has it, in PostgreSQL's types.
 -- Times are milliseconds since 1970, hashes are BLAKE3 cut to the width given,
--- truths are 0 and 1. Texts compare byte by byte, as cursors count on.
+-- truths are 0 and 1. Texts compare byte by byte, as cursors count on. Indexes that
+-- are walked in order end with the id, which SQLite's have at their end anyway.
 
 CREATE TABLE schema_migrations (
   version BIGINT PRIMARY KEY,
@@ -172,7 +173,7 @@ CREATE TABLE pages (
   UNIQUE (tenant_id, url)
 );
 CREATE INDEX pages_change ON pages (change_seq);
-CREATE INDEX pages_near ON pages (near_duplicate_of) WHERE near_duplicate_of IS NOT NULL;
+CREATE INDEX pages_near ON pages (near_duplicate_of, id) WHERE near_duplicate_of IS NOT NULL;
 
 -- Beside `pages`, so that lists do not read past them.
 CREATE TABLE page_details (
@@ -220,7 +221,7 @@ CREATE TABLE chunks (
   tldr TEXT COLLATE "C",
   embed_error TEXT COLLATE "C"
 );
-CREATE INDEX chunks_page ON chunks (page_id, position);
+CREATE INDEX chunks_page ON chunks (page_id, position, id);
 CREATE INDEX chunks_pending ON chunks (id) WHERE embed_state = 0;
 CREATE INDEX chunks_failed ON chunks (id) WHERE embed_state = 2;
 
@@ -275,14 +276,14 @@ CREATE TABLE tasks (
   result TEXT COLLATE "C"                          -- JSON
 );
 -- The next task of a tenant and kind is the first entry, however long the queue is.
-CREATE INDEX tasks_queued ON tasks (tenant_id, kind, rank, run_at) WHERE state = 1;
-CREATE INDEX tasks_scheduled ON tasks (run_at) WHERE state = 0;
+CREATE INDEX tasks_queued ON tasks (tenant_id, kind, rank, run_at, id) WHERE state = 1;
+CREATE INDEX tasks_scheduled ON tasks (run_at, id) WHERE state = 0;
 CREATE INDEX tasks_running ON tasks (owner) WHERE state = 2;
 CREATE UNIQUE INDEX tasks_dedupe ON tasks (tenant_id, dedupe) WHERE state < 2 AND dedupe IS NOT NULL;
 CREATE INDEX tasks_dedupe_running ON tasks (tenant_id, dedupe) WHERE state = 2 AND dedupe IS NOT NULL;
-CREATE INDEX tasks_finished ON tasks (state, finished_at) WHERE state > 2;
-CREATE INDEX tasks_parent ON tasks (parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX tasks_list ON tasks (tenant_id, kind, state);
+CREATE INDEX tasks_finished ON tasks (state, finished_at, id) WHERE state > 2;
+CREATE INDEX tasks_parent ON tasks (parent_id, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX tasks_list ON tasks (tenant_id, kind, state, id);
 
 -- Beside `tasks`: written several times a second, and a payload may be large.
 CREATE TABLE task_progress (
@@ -336,10 +337,10 @@ CREATE TABLE paused_queues (
 );
 CREATE INDEX sources_due ON sources (next_due_at) WHERE active = 1 AND next_due_at IS NOT NULL;
 CREATE INDEX sources_purging ON sources (id) WHERE purging = 1;
-CREATE INDEX crawls_task ON crawls (task_id) WHERE task_id IS NOT NULL;
+CREATE INDEX crawls_task ON crawls (task_id, id) WHERE task_id IS NOT NULL;
 -- A page whose version is 0 was deleted with its source: the row only tells
 -- indexes that it is gone. Deleting contents asks who refers to them.
-CREATE INDEX pages_content ON pages (content_id);
+CREATE INDEX pages_content ON pages (content_id, id);
 CREATE INDEX page_versions_content ON page_versions (content_id);
 
 -- The key itself is nowhere: who has the database cannot call the service.
@@ -356,7 +357,7 @@ CREATE TABLE api_keys (
   revoked_at BIGINT,
   last_used_at BIGINT
 );
-CREATE INDEX api_keys_tenant ON api_keys (tenant_id, revoked_at);
+CREATE INDEX api_keys_tenant ON api_keys (tenant_id, revoked_at, id);
 
 CREATE TABLE usage (
   tenant_id BIGINT NOT NULL REFERENCES tenants(id),
@@ -392,20 +393,20 @@ CREATE TABLE page_tags (
 -- list sorts more than a few of them. The source is there so that a list of one source
 -- passes over the others' entries without looking at their rows. Deleted
 -- pages, of version 0, are in none of them.
-CREATE INDEX pages_tenant ON pages (tenant_id, status) WHERE version > 0;
-CREATE INDEX pages_source ON pages (source_id) WHERE version > 0;
-CREATE INDEX pages_host ON pages (tenant_id, host) WHERE version > 0;
-CREATE INDEX pages_published ON pages (tenant_id, status, published_at, source_id)
+CREATE INDEX pages_tenant ON pages (tenant_id, status, id) WHERE version > 0;
+CREATE INDEX pages_source ON pages (source_id, id) WHERE version > 0;
+CREATE INDEX pages_host ON pages (tenant_id, host, id) WHERE version > 0;
+CREATE INDEX pages_published ON pages (tenant_id, status, published_at, source_id, id)
   WHERE version > 0;
-CREATE INDEX pages_fetched ON pages (tenant_id, status, fetched_at, source_id)
+CREATE INDEX pages_fetched ON pages (tenant_id, status, fetched_at, source_id, id)
   WHERE version > 0;
-CREATE INDEX pages_changed ON pages (tenant_id, status, changed_at, source_id)
+CREATE INDEX pages_changed ON pages (tenant_id, status, changed_at, source_id, id)
   WHERE version > 0;
 -- Cut, as a title may be of any length and its start goes into cursors.
-CREATE INDEX pages_title ON pages (tenant_id, status, substr(title, 1, 48), source_id)
+CREATE INDEX pages_title ON pages (tenant_id, status, substr(title, 1, 48), source_id, id)
   WHERE version > 0;
-CREATE INDEX sources_tenant ON sources (tenant_id) WHERE removed_at IS NULL;
-CREATE INDEX crawls_tenant ON crawls (tenant_id);
+CREATE INDEX sources_tenant ON sources (tenant_id, id) WHERE removed_at IS NULL;
+CREATE INDEX crawls_tenant ON crawls (tenant_id, id);
 
 -- What live pages are about: articles, products and jobs, with the facts that
 -- people filter and count by. Beside `pages`, as most pages have none. The
@@ -441,7 +442,7 @@ CREATE TABLE records (
 );
 CREATE UNIQUE INDEX records_page ON records (page_id);
 -- Newest first; those without a date come last.
-CREATE INDEX records_newest ON records (tenant_id, kind, coalesce(published_at, -8640000000000000));
+CREATE INDEX records_newest ON records (tenant_id, kind, coalesce(published_at, -8640000000000000), page_id);
 
 -- Written in the transaction of what they speak of, and only when somebody
 -- wants them. Readers keep a place of their own, so one row serves any number.
@@ -487,7 +488,7 @@ CREATE TABLE webhooks (
   delivered BIGINT NOT NULL,
   dead BIGINT NOT NULL
 );
-CREATE INDEX webhooks_tenant ON webhooks (tenant_id);
+CREATE INDEX webhooks_tenant ON webhooks (tenant_id, id);
 CREATE INDEX webhooks_active ON webhooks (tenant_id, events) WHERE active = 1;
 
 -- One POST: the events of one source (`type & types`) from the first to the last.
@@ -511,12 +512,12 @@ CREATE TABLE webhook_deliveries (
   error TEXT COLLATE "C",
   response TEXT COLLATE "C"                        -- its first bytes
 );
-CREATE INDEX webhook_deliveries_state ON webhook_deliveries (webhook_id, state);
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_at)
+CREATE INDEX webhook_deliveries_state ON webhook_deliveries (webhook_id, state, id);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_at, id)
   WHERE state = 0 AND next_at IS NOT NULL;
-CREATE INDEX webhook_deliveries_source ON webhook_deliveries (webhook_id, source_id)
+CREATE INDEX webhook_deliveries_source ON webhook_deliveries (webhook_id, source_id, id)
   WHERE state = 0;
-CREATE INDEX webhook_deliveries_finished ON webhook_deliveries (finished_at) WHERE state > 0;
+CREATE INDEX webhook_deliveries_finished ON webhook_deliveries (finished_at, id) WHERE state > 0;
 
 CREATE TABLE host_breakers (
   tenant_id BIGINT NOT NULL REFERENCES tenants(id),

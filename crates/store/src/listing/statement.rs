@@ -293,12 +293,16 @@ fn push_order(query: &mut Query, filter: &PageFilter, section: &Section<'_>) {
     let column = sort_column(filter.sort);
     let has_one_value = section.dated == Some(false)
         || matches!(section.place, Place::SameSource(_) | Place::SameValue(_));
-    let columns = match section.place {
+    let mut columns = match section.place {
         Place::SameSource(_) => vec!["p.id"],
         _ if filter.sort == PageSort::Id => vec!["p.id"],
         _ if has_one_value => vec!["p.source_id", "p.id"],
         _ => vec![column, "p.source_id", "p.id"],
     };
+    // That they have no date does not tell PostgreSQL that all have the same.
+    if section.dated == Some(false) {
+        columns.insert(0, column);
+    }
     let direction = if filter.descending { " DESC" } else { "" };
     for (number, column) in columns.iter().enumerate() {
         query.push(if number == 0 { " ORDER BY " } else { ", " });

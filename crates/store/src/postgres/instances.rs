@@ -15,8 +15,8 @@ use super::server::Server;
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::sql::ValueRef;
 
-const BEAT: Duration = Duration::from_secs(5);
-const LOST_AFTER_S: u32 = 30;
+const BEAT: Duration = Duration::from_secs(2);
+const LOST_AFTER_S: u32 = 12;
 
 /// Keeps a store known to live.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ fn beat(server: &Server, name: &str, connection: Connection, stopped: &Receiver<
             Err(failure) => tracing::debug!(?failure, "a heartbeat failed"),
         }
     }
-    // Whoever sees the row for another half minute only waits that long.
+    // Whoever still sees the row only waits until it is too old.
     if let Some(connection) = connection {
         let sql = "DELETE FROM instances WHERE name = ?1";
         if let Err(failure) = connection.execute(sql, &[ValueRef::Text(name)]) {

@@ -4,6 +4,8 @@
 //! not at all. One process after the other looks and migrates: an advisory lock
 //! of the transaction orders them, which works through a pooler as well.
 
+use std::hash::{BuildHasher, RandomState};
+
 use types::Timestamp;
 
 use super::connection::Connection;
@@ -57,6 +59,9 @@ pub(super) fn migrate(connection: &Connection, now: Timestamp) -> Result<(), Fai
 fn apply(connection: &Connection, now: Timestamp) -> Result<(), Failure> {
     // Another process may have been faster.
     let found = version(connection)?;
+    if found == 0 {
+        check_empty(connection)?;
+    }
     for migration in MIGRATIONS.iter().filter(|m| m.version > found) {
         connection.run_batch(migration.sql)?;
         connection.execute(
@@ -70,6 +75,8 @@ fn apply(connection: &Connection, now: Timestamp) -> Result<(), Failure> {
             ],
         )?;
         if migration.version == BASE {
+            let sql = "INSERT INTO meta (key, value) VALUES ('database_id', ?1)";
+            connection.execute(sql, &[ValueRef::Text(&new_database_id())])?;
             let sql = "INSERT INTO tenants (name, created_at) VALUES ('default', ?1)";
             let id = connection.insert(sql, &[ValueRef::Integer(now.0)])?;
             if id != types::TenantId::DEFAULT.0 {
@@ -83,6 +90,34 @@ fn apply(connection: &Connection, now: Timestamp) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// A database address in the environment may be meant for another program.
+fn check_empty(connection: &Connection) -> Result<(), Failure> {
+    let sql = "SELECT count(*) FROM pg_class c
+               WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
+                 AND NOT EXISTS (SELECT 1 FROM pg_depend d
+                                 WHERE d.objid = c.oid AND d.deptype = 'e')";
+    let tables: Option<i64> = connection.first(sql, &[], |row| row.get(0))?;
+    if tables != Some(0) {
+        return Err(Failure::conflict(
+            "the database has tables of another program; name an empty one in the database URL",
+        ));
+    }
+    Ok(())
+}
+
+/// Tells a database from any other that was ever at its address.
+fn new_database_id() -> String {
+    let random = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}", random())
+}
+
+/// The name that the database got when it was made.
+pub(super) fn database_id(connection: &Connection) -> Result<String, Failure> {
+    let sql = "SELECT value FROM meta WHERE key = 'database_id'";
+    let id = connection.first(sql, &[], |row| row.get(0))?;
+    id.ok_or_else(|| Failure::corrupt("the database has no id"))
 }
 
 /// Fails unless the database is of the newest version.

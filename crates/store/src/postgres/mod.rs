@@ -38,28 +38,36 @@ pub(crate) use connection::Connection;
 pub(crate) use error::{Fault, meaning};
 pub(crate) use instances::{Heartbeat, living};
 pub(crate) use server::Server;
+#[cfg(test)]
+pub(crate) use translate::translate;
 pub(crate) use value::value;
 
-/// Connects for writing to a database, which is brought to the newest version.
+/// Connects for writing to a database, which is brought to the newest version,
+/// and gives its id as well.
 pub(crate) fn open(
     server: &Server,
     instance: &str,
     now: Timestamp,
-) -> Result<Connection, StoreError> {
+) -> Result<(Connection, String), StoreError> {
     let connect = || {
         let connection = server.connect()?;
         migrate::migrate(&connection, now)?;
         connection.take_over(Some(Mark::first(instance)), false)?;
-        Ok(connection)
+        let id = migrate::database_id(&connection)?;
+        Ok((connection, id))
     };
     connect().map_err(|f: Failure| f.into_store_error("open the database", &server.describe()))
 }
 
-/// Fails unless the database can be read.
-pub(crate) fn check(server: &Server) -> Result<(), StoreError> {
+/// The id of a database that can be read.
+pub(crate) fn check(server: &Server) -> Result<String, StoreError> {
+    let read = |connection: Connection| {
+        migrate::check(&connection)?;
+        migrate::database_id(&connection)
+    };
     server
         .connect()
-        .and_then(|connection| migrate::check(&connection))
+        .and_then(read)
         .map_err(|f| f.into_store_error("open the database", &server.describe()))
 }
 

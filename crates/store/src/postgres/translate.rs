@@ -6,7 +6,7 @@
 //! | `?1` | `$1` |
 //! | `t INDEXED BY i` | `t`: its planner has statistics of its own |
 //! | `a CROSS JOIN b ON …` | `a JOIN b ON …`: the same join, without a fixed order |
-//! | `+column` | `column`: the plus is a word to SQLite's planner |
+//! | `+column` | `column`, or `0 +column` of an id: a word to SQLite's planner, a sum to this one's |
 //! | `ifnull`, `instr` | `coalesce`, `strpos` |
 //! | `min`, `max` of two values | `CASE`: without a value when one is missing |
 //! | `iif(c, a, b)` | `CASE WHEN c THEN a ELSE b END` |
@@ -16,7 +16,7 @@
 //! Texts in quotes stay as they are.
 
 /// `sql` as PostgreSQL reads it.
-pub(super) fn translate(sql: &str) -> String {
+pub(crate) fn translate(sql: &str) -> String {
     let mut translated = String::with_capacity(sql.len() + 16);
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
@@ -30,7 +30,12 @@ pub(super) fn translate(sql: &str) -> String {
                 translated.push('$');
                 1
             }
-            '+' if is_hint(&translated, &rest[1..]) => 1,
+            '+' if is_hint(&translated, &rest[1..]) => {
+                if names_an_id(&rest[1..]) {
+                    translated.push_str("0 +");
+                }
+                1
+            }
             c if is_word(c) => word(&mut translated, rest),
             c => {
                 translated.push(c);
@@ -50,6 +55,11 @@ fn is_word(c: char) -> bool {
 fn is_hint(before: &str, after: &str) -> bool {
     let follows_a_gap = before.ends_with([' ', '(', '\n']);
     follows_a_gap && after.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+fn names_an_id(sql: &str) -> bool {
+    let end = sql.find(|c| !is_word(c) && c != '.').unwrap_or(sql.len());
+    sql[..end].ends_with("_id")
 }
 
 /// Bytes of the text in quotes that `sql` begins with.
@@ -174,8 +184,8 @@ mod tests {
         for (sql, expected) in [
             ("a = ?1 AND b = ?12", "a = $1 AND b = $12"),
             (
-                "FROM pages p INDEXED BY pages_x WHERE +p.a = ?1",
-                "FROM pages p WHERE p.a = $1",
+                "FROM pages p INDEXED BY pages_x WHERE +p.a = ?1 AND +p.b_id = 2",
+                "FROM pages p WHERE p.a = $1 AND 0 +p.b_id = 2",
             ),
             ("a CROSS JOIN b ON c", "a JOIN b ON c"),
             (

@@ -5,6 +5,8 @@
     reason = "helpers of tests; clippy exempts only the test functions themselves"
 )]
 
+mod faults;
+mod machines;
 mod upgrades;
 
 #[path = "../suite/mod.rs"]
