@@ -18,6 +18,7 @@ mod metrics;
 mod operations;
 mod pipeline;
 mod process;
+mod publishing;
 mod scheduler;
 mod searching;
 mod services;

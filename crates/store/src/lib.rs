@@ -33,6 +33,7 @@ mod listing;
 mod notes;
 mod outbox;
 mod pages;
+mod publishing;
 mod quotas;
 mod reasons;
 mod records;
@@ -64,19 +65,21 @@ pub use model::{
     CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt, DeliveryCounts,
     DeliveryFilter, DeliveryRow, DeliveryState, DeliveryVerdict, EmbedState, EmbeddingModel,
     EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, EventType, EventTypes, EverCount, Facet,
-    FacetCounts, Finish, Finished, FrontierKind, FrontierRow, HostBreaker, HostRow,
+    FacetCounts, Finish, Finished, FrontierKind, FrontierRow, Gap, HostBreaker, HostRow,
     HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange, NewApiKey, NewSource,
     NewSourceSpec, NewTask, NewUrl, NewWebhook, NotesPatch, OutboxReport, OutgoingDelivery,
     OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail, PageFilter, PageNotes, PageRow,
-    PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk, QueueCount, Quota,
-    ReasonCount, RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort,
-    RescueReport, Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,
-    StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow,
-    TenantStats, UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow,
-    VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
+    PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk, Published, Publishing,
+    PublishingCounts, QueueCount, Quota, ReasonCount, RechunkReport, Rechunked, RecordCursor,
+    RecordFilter, RecordRow, RecordSort, RescueReport, Retention, Scopes, Signal, SourceEdit,
+    SourceOutcome, SourceRow, SourceSchedule, StoreStats, StoredVector, TakenUp, TaskEnd,
+    TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats, Unpublished, UpsertOutcome, UsageDelta,
+    UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork,
+    WebhookEdit, WebhookRow, WebhookSecret,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};
+pub use publishing::{PUBLISH_EVENTS, publish_task};
 pub use store::Store;
 pub use watch::Subscription;
 pub use webhooks::{DELIVERY_EVENTS_MAX, WEBHOOKS_MAX};

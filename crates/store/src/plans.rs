@@ -6,8 +6,8 @@ use types::ManualClock;
 
 use crate::sql::Connection;
 use crate::{
-    Store, batch, breakers, crawls, embedding, frontier, hosts, index, keys, outbox, removal,
-    schedule, sources, tasks, tenants, usage, webhooks,
+    Store, batch, breakers, crawls, embedding, frontier, hosts, index, keys, outbox, publishing,
+    removal, schedule, sources, tasks, tenants, usage, webhooks,
 };
 
 mod lists;
@@ -249,6 +249,14 @@ fn events_and_deliveries_are_read_from_where_somebody_is() {
     check(
         webhooks::LISTED_STATE,
         &["INDEX webhook_deliveries_state (webhook_id=? AND state=? AND rowid<?)"],
+    );
+    check(
+        publishing::NEXT,
+        &["INDEX events_tenant (tenant_id=? AND id>?)"],
+    );
+    check(
+        publishing::MISSED,
+        &["COVERING INDEX events_tenant (tenant_id=? AND id>? AND id<?)"],
     );
     check(outbox::OLDEST, &["INDEX events_tenant (tenant_id=?)"]);
     check(outbox::NTH, &["COVERING INDEX events_tenant (tenant_id=?)"]);

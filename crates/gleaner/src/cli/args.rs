@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::data_args::{ExportArgs, FieldsArg, ImportArgs, PageCommand, RecordCommand};
+use super::events::EventsCommand;
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
 use super::webhook_args::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -68,6 +69,9 @@ pub enum Command {
     /// Tell other services of crawls, pages and failures as they happen
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// Look after the publishing of events to NATS JetStream
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Print the HTTP API's OpenAPI document
     Openapi,
     /// Look at pages, their versions and what changed

@@ -10,6 +10,7 @@ use store::{Access, StoreErrorKind};
 use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
 use crate::config::EmbedProvider;
+use crate::publishing;
 
 /// As long as a few attempts to connect take.
 const REDIS_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -35,6 +36,7 @@ pub fn run(app: &App) -> Result<Exit> {
     checks.push(model(app));
     checks.extend(redis(app));
     checks.push(contact(app));
+    checks.extend(events(app));
     let failed = checks.iter().any(|check| check.state == State::Failed);
     if app.json {
         json_line(&serde_json::json!({ "ok": !failed, "checks": checks }))?;
@@ -189,6 +191,39 @@ fn model(app: &App) -> Check {
         ),
         Err(error) => check("embedder", State::Failed, format!("{error:#}")),
     }
+}
+
+/// Nothing when none are to be published. The stream is made if it is missing.
+fn events(app: &App) -> Option<Check> {
+    if !publishing::is_configured(&app.config.events) {
+        return None;
+    }
+    let reached = publishing::Target::new(&app.config.events).and_then(|target| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(target.check())
+    });
+    Some(match reached {
+        Ok(found) => {
+            let made = if found.is_new { ", made now" } else { "" };
+            let message = format!(
+                "stream {} on NATS {}{made}",
+                found.stream, found.server_version
+            );
+            if found.differs.is_empty() {
+                check("events", State::Ok, message)
+            } else {
+                let differs = found.differs.join(", ");
+                check(
+                    "events",
+                    State::Hint,
+                    format!("{message}; it was there before and stays as it is: {differs}"),
+                )
+            }
+        }
+        Err(error) => check("events", State::Failed, format!("{error:#}")),
+    })
 }
 
 /// Only of a configured one: most need none.

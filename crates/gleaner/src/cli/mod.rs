@@ -8,6 +8,7 @@ mod crawl_log;
 mod data_args;
 mod demo;
 mod doctor;
+mod events;
 mod export;
 pub mod extract;
 mod import;
@@ -112,6 +113,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Tenant(command) => tenant::run(&app, command),
         Command::Key(command) => tenant::run_key(&app, command),
         Command::Webhook(command) => webhook::run(&app, command),
+        Command::Events(command) => events::run(&app, command),
         Command::Page(command) => page::run(&app, command),
         Command::Record(command) => record::run(&app, command),
         Command::Import(args) => import::run(&app, args),

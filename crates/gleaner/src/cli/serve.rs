@@ -14,6 +14,7 @@ use super::stop;
 use crate::api::{self, Api, Bound, Events};
 use crate::app::App;
 use crate::memory::{self, GiveBack};
+use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::searching::Searching;
 use crate::services::Services;
@@ -36,6 +37,9 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     let bound = Bound::to(listen)?;
     let store = app.open_store(Access::Write)?;
     tasks::rechunk_if_needed(&app, &store)?;
+    if !args.no_workers {
+        publishing::start_if_configured(&app, &store)?;
+    }
     let services = Arc::new(Services::start(&app, store, Arc::default())?);
     let searching = Arc::new(Searching::new(services.clone()));
     let events = Arc::new(Events::start(&services.store, app.config.api.streams_max)?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use store::Access;
+use store::{Access, PUBLISH_EVENTS};
 
 use super::output::{Exit, json_line, line};
 use super::service_args::{SchedulerArgs, WorkerArgs};
@@ -12,6 +12,7 @@ use super::stop;
 use crate::api::{self, Server};
 use crate::app::{App, UsageError};
 use crate::memory::{self, GiveBack};
+use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::services::Services;
 use crate::tasks::{self, KINDS, Worker};
@@ -23,12 +24,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
     memory::use_small_pages();
     let claims = claims(&args.kind)?;
+    let publishes = publishing::is_configured(&app.config.events);
+    if args.kind.iter().any(|kind| kind == PUBLISH_EVENTS) && !publishes {
+        let why = format!("tasks of kind `{PUBLISH_EVENTS}` need events.nats_url");
+        return Err(UsageError(why).into());
+    }
     let mut app = app.clone();
     let allowed = args.allow_private.iter().cloned();
     app.config.fetch.allow_private.extend(allowed);
     let stop = stop::on_ctrl_c()?;
     let store = app.open_store(Access::Write)?;
     tasks::rechunk_if_needed(&app, &store)?;
+    if claims.contains(&PUBLISH_EVENTS) {
+        publishing::start_if_configured(&app, &store)?;
+    }
     let services = Arc::new(Services::start(&app, store, Arc::default())?);
     let worker = Worker::start(&services, tasks::options(&app, &claims))?;
     let server = args

@@ -32,7 +32,13 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
 ];
 
 const ENVIRONMENT_PREFIX: &str = "GLEANER__";
-const SECRET_KEYS: &[&str] = &["embed.api_key", "redis.url", "store.database_url"];
+const SECRET_KEYS: &[&str] = &[
+    "embed.api_key",
+    "events.nats_token",
+    "events.nats_password",
+    "redis.url",
+    "store.database_url",
+];
 
 /// One value given on the command line.
 #[derive(Clone, Debug)]

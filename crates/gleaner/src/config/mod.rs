@@ -28,6 +28,7 @@ pub struct Config {
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
     pub webhooks: WebhookConfig,
+    pub events: EventsConfig,
     pub redis: RedisConfig,
     pub api: ApiConfig,
 }
@@ -222,6 +223,25 @@ impl std::fmt::Debug for RedisConfig {
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsConfig {
+    pub nats_url: String,
+    pub nats_credentials_file: String,
+    pub nats_token: String,
+    pub nats_user: String,
+    pub nats_password: String,
+    pub nats_ca_file: String,
+    pub stream: String,
+    pub subject: String,
+    pub max_days: u64,
+    pub max_mb: u64,
+    pub replicas: usize,
+    pub duplicates_s: u64,
+    pub timeout_ms: u64,
+    pub retry_s: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -5,6 +5,7 @@
 //! bounded: kinds, states and reasons that the code names, never a URL, a
 //! tenant or a user; of sources the first [`SOURCES_MAX`].
 
+mod events;
 pub mod sample;
 
 use std::collections::HashSet;
@@ -18,6 +19,8 @@ use prometheus::{
 };
 use store::{CrawlCounts, TaskEnd};
 use types::SourceId;
+
+pub use events::EventMetrics;
 
 /// Sources with a time series of their own; the rest share `other`.
 const SOURCES_MAX: usize = 100;
@@ -37,6 +40,7 @@ pub struct Metrics {
     pub embedding: EmbeddingMetrics,
     pub http: HttpMetrics,
     pub webhooks: WebhookMetrics,
+    pub events: EventMetrics,
     pub sampled: sample::Sampled,
 }
 
@@ -243,6 +247,7 @@ impl Metrics {
                     "Time that an endpoint took to answer, or until it was given up.",
                 )?,
             },
+            events: EventMetrics::new(&made)?,
             sampled: sample::Sampled::new(&made)?,
             registry,
         })

@@ -10,6 +10,7 @@ use store::{Store, WriteStats};
 use types::{Clock, SystemClock};
 
 use super::Maker;
+use super::events::SampledEvents;
 use crate::process;
 
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Sampled {
     vectors: GaugeVec,
     webhook_pending: IntGauge,
     webhook_dead: IntGauge,
+    events: SampledEvents,
     redis_up: GaugeVec,
     redis_connections: IntCounterVec,
     commits: IntCounter,
@@ -64,6 +66,7 @@ impl Sampled {
                 "webhook_dead_letters",
                 "Messages to webhooks that were given up and are kept, of all tenants.",
             )?,
+            events: SampledEvents::new(made)?,
             redis_up: made.gauges(
                 "redis_up",
                 "Whether Redis answers this process; absent when none is configured.",
@@ -140,6 +143,7 @@ impl Sampled {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.webhook_pending.set(gauge(deliveries.pending));
         self.webhook_dead.set(gauge(deliveries.dead));
+        self.events.refresh(&store.publishing_counts()?, now);
         self.write_stats(&store.write_stats());
         self.process();
         Ok(())
@@ -156,8 +160,8 @@ impl Sampled {
     fn write_stats(&self, stats: &WriteStats) {
         raise(&self.commits, stats.commits);
         raise(&self.operations, stats.operations);
-        raise_seconds(&self.write, stats.busy.as_secs_f64());
-        raise_seconds(&self.lock_wait, stats.lock_wait.as_secs_f64());
+        raise_to(&self.write, stats.busy.as_secs_f64());
+        raise_to(&self.lock_wait, stats.lock_wait.as_secs_f64());
         self.write_queue
             .set(i64::try_from(stats.waiting).unwrap_or(i64::MAX));
     }
@@ -169,7 +173,7 @@ impl Sampled {
         if let Some(files) = process::open_files() {
             self.files.set(i64::try_from(files).unwrap_or(i64::MAX));
         }
-        raise_seconds(&self.cpu, process::cpu_seconds());
+        raise_to(&self.cpu, process::cpu_seconds());
     }
 }
 
@@ -178,6 +182,6 @@ pub(super) fn raise(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
-fn raise_seconds(counter: &Counter, total: f64) {
+pub(super) fn raise_to(counter: &Counter, total: f64) {
     counter.inc_by((total - counter.get()).max(0.0));
 }

@@ -153,9 +153,7 @@ impl<'a> Foreman<'a> {
         }
         let slots = self.shared.slots.load(Ordering::SeqCst);
         let ahead = self.ahead(slots);
-        if self.light() == 0 {
-            self.claim(1, self.shared.options.kind_limits(true))?;
-        }
+        self.claim_light()?;
         let busy = lock(&self.shared.running).len();
         let busy = busy.saturating_sub(self.light());
         // Claims come in batches: not one for each task that ends.
@@ -165,6 +163,24 @@ impl<'a> Foreman<'a> {
         let limit = (slots + ahead).saturating_sub(busy);
         let claimed = self.claim(limit, self.shared.options.kind_limits(false))?;
         Ok(claimed > 0 && claimed == limit && ahead > 0)
+    }
+
+    /// One light task of each kind runs beside the slots: those that wait for
+    /// slow endpoints hold up no others.
+    fn claim_light(&self) -> Result<()> {
+        loop {
+            let mut kinds = self.shared.options.kind_limits(true);
+            let running = lock(&self.shared.running);
+            let is_running = |kind: &KindLimit| {
+                let mut tasks = running.values().map(|running| &running.context.task);
+                tasks.any(|task| task.kind == kind.kind)
+            };
+            kinds.retain(|kind| !is_running(kind));
+            drop(running);
+            if self.claim(1, kinds)? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Light tasks that run.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use store::{Retention, send_task};
+use store::{Retention, publish_task, send_task};
 
 use super::kind::{Outcome, TaskContext, TaskFailure, TaskKind};
 use super::new::HOUSEKEEPING;
@@ -64,6 +64,8 @@ impl TaskKind for Housekeeping {
             }
         }
         let next = services.store.next_delivery_at()?;
+        let publishing = services.store.publishing()?;
+        let publish = publishing.map(|_| publish_task(services.app.clock.now()));
         let result = serde_json::to_value(HousekeepingOutcome {
             tasks_deleted,
             pages_deleted,
@@ -71,8 +73,8 @@ impl TaskKind for Housekeeping {
         });
         Ok(Outcome::Done {
             result: Some(result.map_err(anyhow::Error::from)?),
-            // Should the task that sends have died, another one goes on.
-            follow_ups: next.map(send_task).into_iter().collect(),
+            // Should a task that sends or publishes have died, another one goes on.
+            follow_ups: next.map(send_task).into_iter().chain(publish).collect(),
         })
     }
 }

@@ -24,8 +24,8 @@ pub trait TaskKind: Send + Sync {
         0
     }
 
-    /// True when a run mostly waits for the network. One such task runs beside
-    /// those in the slots, so that it is not kept waiting by a long crawl.
+    /// True when a run mostly waits for the network. One such task of each kind
+    /// runs beside those in the slots, so that no long crawl keeps it waiting.
     fn is_light(&self) -> bool {
         false
     }

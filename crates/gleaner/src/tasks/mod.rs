@@ -7,6 +7,7 @@
 
 mod crawl;
 mod embed;
+mod events;
 mod foreman;
 mod housekeeping;
 mod kind;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use store::{Store, TaskFilter};
+use store::{PUBLISH_EVENTS, Store, TaskFilter};
 use types::{TaskId, TaskState, TenantId, Timestamp};
 
 pub use crawl::{CrawlPayload, ScrapePayload, crawl_task};
@@ -42,10 +43,15 @@ pub use source_outcome::next_due;
 pub use worker::Worker;
 
 use crate::app::App;
+use crate::publishing;
 
-/// A worker that knows every kind and takes `claims` from the queue.
+/// A worker that knows every kind and takes `claims` from the queue. Events are
+/// published only by who has the settings for it.
 pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
     let settings = &app.config.worker;
+    let publishes = publishing::is_configured(&app.config.events);
+    let claims = claims.iter().copied();
+    let claims = claims.filter(|kind| *kind != PUBLISH_EVENTS || publishes);
     let kinds: Vec<Arc<dyn TaskKind>> = vec![
         Arc::new(crawl::CrawlSource),
         Arc::new(crawl::Scrape::ONE),
@@ -54,10 +60,11 @@ pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
         Arc::new(rechunk::Rechunk),
         Arc::new(housekeeping::Housekeeping),
         Arc::new(webhooks::SendEvents),
+        Arc::new(events::PublishEvents::default()),
     ];
     WorkerOptions {
         kinds,
-        claims: claims.to_vec(),
+        claims: claims.collect(),
         slots: SlotPolicy {
             min: settings.slots_min.max(1),
             max: settings.slots_max.max(1),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use store::{NewTask, SEND_EVENTS};
+use store::{NewTask, PUBLISH_EVENTS, SEND_EVENTS};
 use types::{Priority, TenantId};
 
 pub const CRAWL: &str = "crawl";
@@ -15,7 +15,7 @@ pub const RECHUNK: &str = "rechunk";
 pub const HOUSEKEEPING: &str = "housekeeping";
 
 /// Every kind there is.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 8] = [
     CRAWL,
     SCRAPE,
     SCRAPE_BATCH,
@@ -23,6 +23,7 @@ pub const KINDS: [&str; 7] = [
     RECHUNK,
     HOUSEKEEPING,
     SEND_EVENTS,
+    PUBLISH_EVENTS,
 ];
 
 /// Of one attempt.

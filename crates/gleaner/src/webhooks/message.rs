@@ -9,8 +9,8 @@ use types::Timestamp;
 
 use crate::view::rfc3339;
 
-/// Of the whole message. Fields are only ever added to it.
-const SCHEMA: u32 = 1;
+/// Of whole messages, here and in a stream. Fields are only ever added to it.
+pub const SCHEMA: u32 = 1;
 
 /// What is sent: the same bytes under the same id however often.
 #[derive(Clone, Debug)]
@@ -28,15 +28,16 @@ struct Body<'m> {
     events: Vec<Event>,
 }
 
-#[derive(Serialize)]
-struct Event {
-    /// `None` of a test, which is not kept.
-    id: Option<i64>,
+/// One event, as webhooks and readers of a stream get it.
+#[derive(Debug, Serialize)]
+pub struct Event {
+    /// `None` of what is not kept, such as a test.
+    pub id: Option<i64>,
     #[serde(rename = "type")]
-    kind: &'static str,
-    timestamp: String,
-    source_id: Option<i64>,
-    data: Value,
+    pub kind: &'static str,
+    pub timestamp: String,
+    pub source_id: Option<i64>,
+    pub data: Value,
 }
 
 impl Message {
@@ -45,7 +46,7 @@ impl Message {
         let events = delivery
             .events
             .iter()
-            .map(event)
+            .map(Event::of)
             .collect::<Result<Vec<_>>>()?;
         Message::new(&delivery.endpoint, id, events)
     }
@@ -81,12 +82,14 @@ pub fn message_id(delivery: types::DeliveryId, created_at: Timestamp) -> String 
     format!("msg_{delivery}_{}", created_at.0)
 }
 
-fn event(event: &OutgoingEvent) -> Result<Event> {
-    Ok(Event {
-        id: Some(event.id),
-        kind: event.kind.code(),
-        timestamp: rfc3339(event.created_at),
-        source_id: event.source.map(|source| source.0),
-        data: serde_json::from_str(&event.payload).context("read a stored event")?,
-    })
+impl Event {
+    pub fn of(event: &OutgoingEvent) -> Result<Event> {
+        Ok(Event {
+            id: Some(event.id),
+            kind: event.kind.code(),
+            timestamp: rfc3339(event.created_at),
+            source_id: event.source.map(|source| source.0),
+            data: serde_json::from_str(&event.payload).context("read a stored event")?,
+        })
+    }
 }

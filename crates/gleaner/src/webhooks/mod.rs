@@ -8,6 +8,6 @@ mod message;
 mod sender;
 mod sign;
 
-pub use message::{Message, message_id};
+pub use message::{Event, Message, SCHEMA, message_id};
 pub use sender::{Sender, Sent};
 pub use sign::{new_secret, shown_secret};

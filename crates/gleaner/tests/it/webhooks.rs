@@ -105,8 +105,10 @@ fn a_crawl_is_told_in_order_and_signed() {
     );
 
     let mut events = body["events"].as_array().expect("events").clone();
+    crate::event_schema::check(&body, "webhookMessage");
     while !events.iter().any(|event| event["type"] == "crawl.finished") {
         let (request, body) = endpoint.next();
+        crate::event_schema::check(&body, "webhookMessage");
         assert!(is_signed_by(&request, &secret));
         events.extend(body["events"].as_array().expect("events").clone());
     }

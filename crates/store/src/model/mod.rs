@@ -6,6 +6,7 @@ mod embedding;
 mod key;
 mod notes;
 mod page;
+mod publishing;
 mod record;
 mod source;
 mod task;
@@ -28,6 +29,7 @@ pub use page::{
     ChunkRow, EmbedState, IndexDoc, PageChange, PageContent, PageDetail, PageFilter, PageRow,
     PageStatus, RechunkReport, Rechunked, StoreStats, VersionRow,
 };
+pub use publishing::{Gap, Published, Publishing, PublishingCounts, Unpublished};
 pub use record::{Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, RecordSort};
 pub use source::{
     IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,

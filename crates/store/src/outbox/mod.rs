@@ -1,9 +1,10 @@
 //! The transactional outbox: events are written with what they speak of, so
 //! that neither is ever there without the other.
 //!
-//! Nothing is written unless an active webhook of the tenant wants it: without
-//! webhooks a batch of pages costs one look into an index. Who publishes
-//! events, webhooks today, keeps a place of its own in the sequence of ids.
+//! Nothing is written unless an active webhook of the tenant wants it, or events
+//! are published: without either a batch of pages costs a look into an index and
+//! one at a row. Who reads events, a webhook or [`crate::publishing`], keeps a
+//! place of its own in the sequence of ids.
 
 mod payload;
 mod retention;
@@ -25,7 +26,7 @@ use crate::error::Failure;
 use crate::model::{EventType, EventTypes, NewTask};
 use crate::rows::as_i64;
 use crate::sql::{Connection, collect, first, insert, params};
-use crate::tasks;
+use crate::{publishing, tasks};
 
 /// Kind of the task that sends what waits. The store queues it with the
 /// events, once however many there are.
@@ -43,7 +44,10 @@ pub(crate) const WANTED: &str = "SELECT events FROM webhooks WHERE tenant_id = ?
 #[derive(Debug)]
 pub(crate) struct Outbox {
     tenant: TenantId,
+    /// By webhooks.
     wanted: EventTypes,
+    /// Every type is wanted.
+    is_published: bool,
     events: Vec<NewEvent>,
 }
 
@@ -63,12 +67,13 @@ impl Outbox {
         Ok(Outbox {
             tenant,
             wanted,
+            is_published: publishing::is_on(connection)?,
             events: Vec::new(),
         })
     }
 
     pub(crate) fn wants(&self, kind: EventType) -> bool {
-        self.wanted.contains(kind)
+        self.is_published || self.wanted.contains(kind)
     }
 
     /// Does nothing unless the type is wanted.
@@ -95,7 +100,7 @@ impl Outbox {
         if self.events.is_empty() {
             return Ok(());
         }
-        let mut last = 0;
+        let (mut first_id, mut last) = (None, 0);
         for event in &self.events {
             last = insert(
                 connection,
@@ -109,6 +114,11 @@ impl Outbox {
                     event.payload
                 ],
             )?;
+            first_id.get_or_insert(last);
+        }
+        if self.is_published {
+            let first_id = first_id.unwrap_or(last);
+            publishing::count_written(connection, self.tenant, first_id, self.events.len())?;
         }
         let kept = first(
             connection,
@@ -121,11 +131,15 @@ impl Outbox {
         )?;
         retention::make_room(connection, self.tenant, kept.unwrap_or(0), now)?;
         let may_wait = self.events.iter().all(|event| event.kind.is_of_a_page());
-        send_soon(
-            connection,
-            if may_wait { now.plus(GATHER) } else { now },
-            now,
-        )
+        let at = if may_wait { now.plus(GATHER) } else { now };
+        if self.is_published {
+            publishing::publish_soon(connection, at, now)?;
+        }
+        let for_webhooks = |event: &NewEvent| self.wanted.contains(event.kind);
+        if self.events.iter().any(for_webhooks) {
+            send_soon(connection, at, now)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What events say: schema 1. Fields are only ever added to it; anything else
-//! is another schema. `docs/guides/webhooks.md` lists them for people.
+//! is another schema. `docs/reference/events.md` lists them for people,
+//! `docs/reference/events.schema.json` for programs.
 
 use serde::Serialize;
 use types::{CrawlId, SourceId, Timestamp};

@@ -1,6 +1,7 @@
 //! Events do not stay for ever: they are bounded by number, while they are
 //! written, and by age. A webhook that was too slow for one of the bounds finds
-//! what it missed among its dead letters; nobody waits for it.
+//! what it missed among its dead letters; publishing tells its readers how many
+//! are missing. Nobody waits for either.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::model::OutboxReport;
 use crate::rows::as_i64;
 use crate::sql::{Connection, collect, execute, first, params};
 use crate::webhooks::{ACTIVE_OF_TENANT, count_up, held, let_next_go, prune_finished};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, publishing};
 
 /// Events kept of one tenant: about 80 MB when all speak of pages.
 const EVENTS_MAX: i64 = 200_000;
@@ -29,6 +30,7 @@ impl Store {
         self.write("clear old events away", move |connection| {
             let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
             let before = Timestamp(now.0.saturating_sub(kept_ms));
+            publishing::expire(connection, now)?;
             let mut report = OutboxReport::default();
             let tenants = collect(connection, TENANTS, [], |row| Ok(TenantId(row.get(0)?)))?;
             for tenant in tenants {
@@ -145,6 +147,7 @@ fn drop_events(
         count_up(connection, webhook, -1, 0, 1)?;
         let_next_go(connection, webhook, source, now)?;
     }
+    publishing::pass_over(connection, tenant, last, now)?;
     let sql = "DELETE FROM events WHERE tenant_id = ?1 AND id <= ?2";
     let deleted = execute(connection, sql, [tenant.0, last])?;
     let sql = "UPDATE outboxes SET events = events - ?2 WHERE tenant_id = ?1";

@@ -20,11 +20,21 @@ struct Migration {
 }
 
 /// Version numbers are those of the embedded engine's schema.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 7,
-    name: "base",
-    sql: include_str!("../../migrations/postgres/0001_base.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: BASE,
+        name: "base",
+        sql: include_str!("../../migrations/postgres/0001_base.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "publishing",
+        sql: include_str!("../../migrations/postgres/0002_publishing.sql"),
+    },
+];
+
+/// The first version that servers had.
+const BASE: i64 = 7;
 
 /// Held while somebody looks at or changes the schema: "GLNR" and a 2.
 const SCHEMA_TURN: i64 = 0x474C_4E52_0002;
@@ -64,7 +74,7 @@ fn apply(connection: &Connection, now: Timestamp) -> Result<(), Failure> {
                 ValueRef::Integer(now.0),
             ],
         )?;
-        if found == 0 {
+        if migration.version == BASE {
             let sql = "INSERT INTO meta (key, value) VALUES ('database_id', ?1)";
             connection.execute(sql, &[ValueRef::Text(&new_database_id())])?;
             let sql = "INSERT INTO tenants (name, created_at) VALUES ('default', ?1)";

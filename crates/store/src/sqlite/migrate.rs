@@ -48,6 +48,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "breakers",
         sql: include_str!("../../migrations/sqlite/0007_breakers.sql"),
     },
+    Migration {
+        version: 8,
+        name: "publishing",
+        sql: include_str!("../../migrations/sqlite/0008_publishing.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

@@ -108,6 +108,23 @@ fn cancel(
     Ok(Cancelled::Now)
 }
 
+/// Cancels the pending tasks of a kind, also those whose key another one has.
+pub(crate) fn cancel_pending(
+    connection: &Connection,
+    tenant: TenantId,
+    kind: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let sql = "SELECT id FROM tasks WHERE tenant_id = ?1 AND kind = ?2 AND state < 2";
+    let pending = collect(connection, sql, params![tenant.0, kind], |row| {
+        Ok(TaskId(row.get(0)?))
+    })?;
+    for id in pending {
+        cancel(connection, tenant, id, now)?;
+    }
+    Ok(())
+}
+
 fn retry(
     connection: &Connection,
     tenant: TenantId,

@@ -27,6 +27,7 @@ mod status;
 mod step;
 mod tally;
 
+pub(crate) use control::cancel_pending;
 pub(crate) use enqueue::enqueue;
 
 #[cfg(test)]

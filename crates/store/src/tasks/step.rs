@@ -12,6 +12,7 @@ use crate::ClaimedTask;
 use crate::error::Failure;
 use crate::model::EventType;
 use crate::outbox::{self, SEND_EVENTS, TaskFailed};
+use crate::publishing::PUBLISH_EVENTS;
 use crate::rows::{count, small};
 use crate::sql::{Connection, Row, execute, first, params};
 
@@ -164,8 +165,8 @@ pub(super) fn end(
     execute(connection, END, parameters)?;
     tally.moved(task.tenant, &task.kind, task.state, end.state);
     let failed = matches!(end.state, TaskState::Failed | TaskState::Dead);
-    // Not of the task that would send it.
-    if failed && task.kind != SEND_EVENTS {
+    // Not of the tasks that would send it.
+    if failed && task.kind != SEND_EVENTS && task.kind != PUBLISH_EVENTS {
         outbox::tell(
             connection,
             task.tenant,

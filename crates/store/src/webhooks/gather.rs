@@ -156,7 +156,8 @@ pub(super) fn put_all_together(
     Ok(())
 }
 
-fn outgoing(row: &Row<'_>) -> Result<OutgoingEvent, Failure> {
+/// Of id, type, source_id, created_at and payload.
+pub(crate) fn outgoing(row: &Row<'_>) -> Result<OutgoingEvent, Failure> {
     let types = EventTypes::from_bits(row.get(1)?);
     let kind: Option<EventType> = types.iter().next();
     Ok(OutgoingEvent {

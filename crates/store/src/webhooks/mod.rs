@@ -22,6 +22,7 @@ use crate::tenants::check_tenant;
 use crate::{Store, StoreError, outbox};
 
 pub use gather::DELIVERY_EVENTS_MAX;
+pub(crate) use gather::outgoing;
 pub(crate) use sending::{let_next_go, prune_finished};
 #[cfg(test)]
 pub(crate) use {deliveries::LISTED_STATE, gather::BEHIND, gather::EVENTS, sending::NEXT};

@@ -7,6 +7,7 @@
 
 mod faults;
 mod machines;
+mod upgrades;
 
 #[path = "../suite/mod.rs"]
 mod suite;

@@ -13,6 +13,7 @@ mod leases;
 mod listing;
 mod notes;
 mod pages;
+mod publishing;
 mod quotas;
 mod rechunk;
 mod records;
