@@ -73,11 +73,16 @@ impl App {
     /// mix with what is stored there.
     pub fn stay_embedded(&mut self) {
         self.config.store.database_url = String::new();
+        self.config.store.shards = Vec::new();
     }
 
     pub fn open_store(&self, access: Access) -> Result<Store> {
         let settings = &self.config.store;
         let is_embedded = settings.database_url.is_empty();
+        if is_embedded && !settings.shards.is_empty() {
+            let problem = "store.shards names databases beside store.database_url, which is empty";
+            return Err(UsageError(problem.to_owned()).into());
+        }
         let options = StoreOptions {
             synchronous: match settings.synchronous {
                 Durability::Full => Synchronous::Full,
@@ -109,8 +114,9 @@ impl App {
             Access::Read => Access::Read,
             Access::Write | Access::WriteAlone => Access::Write,
         };
-        let url = &settings.database_url;
-        let store = Store::open_server(url, access, &options, clock)?;
+        let mut urls = vec![settings.database_url.as_str()];
+        urls.extend(settings.shards.iter().map(String::as_str));
+        let store = Store::open_servers(&urls, access, &options, clock)?;
         std::fs::create_dir_all(self.derived_dir(&store))
             .context("create the folder of the indexes")?;
         Ok(store)

@@ -80,7 +80,7 @@ impl Scheduler {
             .is_none_or(|at| now.since(at) >= HOUSEKEEPING_EVERY);
         if clean {
             self.store
-                .enqueue_tasks(vec![tasks::housekeeping(self.app.tenant)])?;
+                .enqueue_everywhere(vec![tasks::housekeeping(self.app.tenant)])?;
             self.cleaned = Some(now);
         }
         tracing::info!(

@@ -57,6 +57,14 @@ impl SearchError {
         }
     }
 
+    /// True when the store failed in this way.
+    pub(crate) fn is_of_store(&self, kind: store::StoreErrorKind) -> bool {
+        let source = self.source.as_deref();
+        source
+            .and_then(|source| source.downcast_ref::<store::StoreError>())
+            .is_some_and(|error| error.kind() == kind)
+    }
+
     pub(crate) fn damaged() -> SearchError {
         SearchError {
             kind: SearchErrorKind::Index,

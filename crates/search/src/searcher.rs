@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use store::{ChunkRow, PageContent, PageRow, Store};
+use store::{ChangeSeqs, ChunkRow, PageContent, PageRow, Store};
 use tracing::debug;
 use types::{ChunkId, PageId, TenantId};
 
@@ -100,10 +100,12 @@ impl Searcher {
     }
 
     /// Change numbers of what searches see now: while they stay, so do answers.
-    pub fn seen(&self) -> [i64; 3] {
-        let keyword = read(&self.keyword).committed_seq();
-        let vectors = self.vectors.as_ref();
-        let (pages, vectors) = vectors.map_or((0, 0), |vectors| read(vectors).seen());
+    pub fn seen(&self) -> [ChangeSeqs; 3] {
+        let keyword = read(&self.keyword).committed();
+        let vectors = self.vectors.as_ref().map(read);
+        let [pages, vectors] = vectors.map_or_else(Default::default, |vectors| {
+            vectors.seen().map(ChangeSeqs::clone)
+        });
         [keyword, pages, vectors]
     }
 

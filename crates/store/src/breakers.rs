@@ -14,7 +14,7 @@ impl Store {
     pub fn save_breaker(&self, tenant: TenantId, breaker: &HostBreaker) -> Result<(), StoreError> {
         let now = self.now();
         let breaker = breaker.clone();
-        self.write("save the breaker", move |connection| {
+        self.home().write("save the breaker", move |connection| {
             execute(connection, DROP_PAST, params![tenant.0, now.0])?;
             execute(
                 connection,
@@ -36,7 +36,7 @@ impl Store {
     /// The host answers the tenant's crawls again.
     pub fn forget_breaker(&self, tenant: TenantId, host: &HostKey) -> Result<(), StoreError> {
         let host = host.clone();
-        self.write("forget the breaker", move |connection| {
+        self.home().write("forget the breaker", move |connection| {
             execute(
                 connection,
                 "DELETE FROM host_breakers WHERE tenant_id = ?1 AND host = ?2",
@@ -54,7 +54,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<HostBreaker>, StoreError> {
         let parameters = [tenant.0, self.now().0, as_i64(limit)];
-        self.read("list open breakers", |connection| {
+        self.home().read("list open breakers", |connection| {
             collect(connection, OPEN_BREAKERS, parameters, |row| {
                 Ok(HostBreaker {
                     host: HostKey::from_stored(row.get(0)?),

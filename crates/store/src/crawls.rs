@@ -1,5 +1,7 @@
 //! Runs over a source: their beginning, their end and their log.
 
+use std::cmp::Reverse;
+
 use types::{CrawlId, SkipReason, SourceId, TaskId, TenantId, Timestamp};
 
 use crate::codec;
@@ -23,9 +25,10 @@ impl Store {
         let now = self.now();
         let policy = policy.to_owned();
         let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
-        self.write("start the crawl", move |connection| {
-            start_crawl(connection, source, &policy, &seeds, None, now)
-        })
+        self.holder(source)?
+            .write("start the crawl", move |connection| {
+                start_crawl(connection, source, &policy, &seeds, None, now)
+            })
     }
 
     /// The crawl that a task is to run: its own unfinished one; or, unless only
@@ -42,59 +45,67 @@ impl Store {
         let now = self.now();
         let policy = policy.to_owned();
         let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
-        self.write("take the crawl up", move |connection| {
-            let unfinished = if listed {
-                first(connection, UNFINISHED_OF_TASK, [task.0], crawl_row)?
-            } else {
-                unfinished_crawl(connection, source)?
-            };
-            let Some(row) = unfinished else {
-                let crawl = start_crawl(connection, source, &policy, &seeds, Some(task), now)?;
-                let sql = "UPDATE crawls SET listed = ?2 WHERE id = ?1";
-                execute(connection, sql, params![crawl.0, listed])?;
-                return Ok(TakenUp::Started(crawl));
-            };
-            let runner = first(connection, OTHER_RUNNER, [row.id.0, task.0], |row| {
-                Ok(TaskId(row.get(0)?))
-            })?;
-            if let Some(other) = runner {
-                return Ok(TakenUp::RunBy(other));
-            }
-            let sql = "UPDATE crawls SET task_id = ?2 WHERE id = ?1";
-            execute(connection, sql, [row.id.0, task.0])?;
-            Ok(TakenUp::Resumed(row.id))
-        })
+        self.holder(source)?
+            .write("take the crawl up", move |connection| {
+                let unfinished = if listed {
+                    first(connection, UNFINISHED_OF_TASK, [task.0], crawl_row)?
+                } else {
+                    unfinished_crawl(connection, source)?
+                };
+                let Some(row) = unfinished else {
+                    let crawl = start_crawl(connection, source, &policy, &seeds, Some(task), now)?;
+                    let sql = "UPDATE crawls SET listed = ?2 WHERE id = ?1";
+                    execute(connection, sql, params![crawl.0, listed])?;
+                    return Ok(TakenUp::Started(crawl));
+                };
+                let runner = first(connection, OTHER_RUNNER, [row.id.0, task.0], |row| {
+                    Ok(TaskId(row.get(0)?))
+                })?;
+                if let Some(other) = runner {
+                    return Ok(TakenUp::RunBy(other));
+                }
+                let sql = "UPDATE crawls SET task_id = ?2 WHERE id = ?1";
+                execute(connection, sql, [row.id.0, task.0])?;
+                Ok(TakenUp::Resumed(row.id))
+            })
     }
 
     /// The newest crawl that the task began.
     pub fn crawl_of_task(&self, task: TaskId) -> Result<Option<CrawlRow>, StoreError> {
-        self.read("look for the task's crawl", |connection| {
-            first(
-                connection,
-                select_crawls!("WHERE task_id = ?1 ORDER BY id DESC LIMIT 1"),
-                [task.0],
-                crawl_row,
-            )
+        self.find(task, |shard| {
+            shard.read("look for the task's crawl", |connection| {
+                first(
+                    connection,
+                    select_crawls!("WHERE task_id = ?1 ORDER BY id DESC LIMIT 1"),
+                    [task.0],
+                    crawl_row,
+                )
+            })
         })
     }
 
     /// The task that runs the crawl, or ran it last.
     pub fn task_of_crawl(&self, id: CrawlId) -> Result<Option<TaskId>, StoreError> {
-        self.read("look for the crawl's task", |connection| {
-            let sql = "SELECT task_id FROM crawls WHERE id = ?1 AND task_id IS NOT NULL";
-            first(connection, sql, [id.0], |row| Ok(TaskId(row.get(0)?)))
+        self.find(id, |shard| {
+            shard.read("look for the crawl's task", |connection| {
+                let sql = "SELECT task_id FROM crawls WHERE id = ?1 AND task_id IS NOT NULL";
+                first(connection, sql, [id.0], |row| Ok(TaskId(row.get(0)?)))
+            })
         })
     }
 
     /// The newest crawl of the source that has not reached its end.
     pub fn unfinished_crawl(&self, source: SourceId) -> Result<Option<CrawlRow>, StoreError> {
-        self.read("look for an unfinished crawl", |connection| {
-            unfinished_crawl(connection, source)
+        self.find(source, |shard| {
+            shard.read("look for an unfinished crawl", |connection| {
+                unfinished_crawl(connection, source)
+            })
         })
     }
 
     pub fn crawl(&self, id: CrawlId) -> Result<CrawlRow, StoreError> {
-        self.read("read the crawl", |connection| read_crawl(connection, id))
+        self.holder(id)?
+            .read("read the crawl", |connection| read_crawl(connection, id))
     }
 
     /// Newest first.
@@ -103,26 +114,33 @@ impl Store {
         source: Option<SourceId>,
         limit: usize,
     ) -> Result<Vec<CrawlRow>, StoreError> {
+        let listed = limit;
         let limit = as_i64(limit);
-        self.read("list crawls", |connection| match source {
-            Some(source) => collect(
-                connection,
-                select_crawls!("WHERE source_id = ?1 ORDER BY id DESC LIMIT ?2"),
-                [source.0, limit],
-                crawl_row,
-            ),
-            None => collect(
-                connection,
-                select_crawls!("ORDER BY id DESC LIMIT ?1"),
-                [limit],
-                crawl_row,
-            ),
-        })
+        self.merged(
+            listed,
+            |row: &CrawlRow| Reverse(row.id),
+            |shard| {
+                shard.read("list crawls", |connection| match source {
+                    Some(source) => collect(
+                        connection,
+                        select_crawls!("WHERE source_id = ?1 ORDER BY id DESC LIMIT ?2"),
+                        [source.0, limit],
+                        crawl_row,
+                    ),
+                    None => collect(
+                        connection,
+                        select_crawls!("ORDER BY id DESC LIMIT ?1"),
+                        [limit],
+                        crawl_row,
+                    ),
+                })
+            },
+        )
     }
 
     /// Like [`Store::crawl`]; another tenant's crawl does not exist (T1).
     pub fn crawl_of_tenant(&self, tenant: TenantId, id: CrawlId) -> Result<CrawlRow, StoreError> {
-        self.read("read the crawl", |connection| {
+        self.holder(id)?.read("read the crawl", |connection| {
             let sql = select_crawls!("WHERE id = ?1 AND tenant_id = ?2");
             let row = first(connection, sql, [id.0, tenant.0], crawl_row)?;
             row.ok_or_else(|| no_crawl(id))
@@ -139,27 +157,40 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<CrawlRow>, StoreError> {
         let before = before.map_or(i64::MAX, |id| id.0);
+        let listed = limit;
         let limit = as_i64(limit);
-        self.read("list the tenant's crawls", |connection| match source {
-            Some(source) => {
-                let parameters = [tenant.0, source.0, before, limit];
-                collect(connection, CRAWLS_OF_SOURCE, parameters, crawl_row)
-            }
-            None => {
-                let parameters = [tenant.0, before, limit];
-                collect(connection, CRAWLS_OF_TENANT, parameters, crawl_row)
-            }
-        })
+        self.merged(
+            listed,
+            |row: &CrawlRow| Reverse(row.id),
+            |shard| {
+                shard.read("list the tenant's crawls", |connection| match source {
+                    Some(source) => {
+                        let parameters = [tenant.0, source.0, before, limit];
+                        collect(connection, CRAWLS_OF_SOURCE, parameters, crawl_row)
+                    }
+                    None => {
+                        let parameters = [tenant.0, before, limit];
+                        collect(connection, CRAWLS_OF_TENANT, parameters, crawl_row)
+                    }
+                })
+            },
+        )
     }
 
     /// Of the newest crawls, of all tenants: how many URLs were answered so far.
     pub fn newest_crawls_fetched(&self, limit: usize) -> Result<Vec<(CrawlId, u64)>, StoreError> {
-        self.read("count what crawls fetched", |connection| {
-            let sql = "SELECT id, fetched FROM crawls ORDER BY id DESC LIMIT ?1";
-            collect(connection, sql, [as_i64(limit)], |row| {
-                Ok((CrawlId(row.get(0)?), count(row, 1)?))
-            })
-        })
+        self.merged(
+            limit,
+            |row: &(CrawlId, u64)| Reverse(row.0),
+            |shard| {
+                shard.read("count what crawls fetched", |connection| {
+                    let sql = "SELECT id, fetched FROM crawls ORDER BY id DESC LIMIT ?1";
+                    collect(connection, sql, [as_i64(limit)], |row| {
+                        Ok((CrawlId(row.get(0)?), count(row, 1)?))
+                    })
+                })
+            },
+        )
     }
 
     /// Asks for a crawl to rest, to go on or to end. Resting and going on take
@@ -172,9 +203,10 @@ impl Store {
         id: CrawlId,
         control: CrawlControl,
     ) -> Result<CrawlRow, StoreError> {
-        self.write("control the crawl", move |connection| {
-            request_control(connection, id, control)
-        })
+        self.holder(id)?
+            .write("control the crawl", move |connection| {
+                request_control(connection, id, control)
+            })
     }
 
     /// What the crawl is asked to do.
@@ -188,9 +220,11 @@ impl Store {
     pub fn cancel_crawl(&self, id: CrawlId) -> Result<CrawlRow, StoreError> {
         let now = self.now();
         loop {
-            let step = self.write("cancel the crawl", move |connection| {
-                cancel_step(connection, id, now)
-            })?;
+            let step = self
+                .holder(id)?
+                .write("cancel the crawl", move |connection| {
+                    cancel_step(connection, id, now)
+                })?;
             if let Some(row) = step {
                 return Ok(row);
             }
@@ -206,47 +240,50 @@ impl Store {
         error: Option<String>,
     ) -> Result<CrawlRow, StoreError> {
         let now = self.now();
-        self.write("finish the crawl", move |connection| {
-            finish_crawl(connection, id, status, error.clone(), now)
-        })
+        self.holder(id)?
+            .write("finish the crawl", move |connection| {
+                finish_crawl(connection, id, status, error.clone(), now)
+            })
     }
 
     /// Ends a crawl as completed, see [`Store::finish_crawl`], and adds the
     /// time of its last run: whoever sees it ended sees its final figures.
     pub fn complete_crawl(&self, id: CrawlId, active_ms: i64) -> Result<CrawlRow, StoreError> {
         let now = self.now();
-        self.write("complete the crawl", move |connection| {
-            add_active_ms(connection, id, active_ms)?;
-            finish_crawl(connection, id, CrawlStatus::Completed, None, now)
-        })
+        self.holder(id)?
+            .write("complete the crawl", move |connection| {
+                add_active_ms(connection, id, active_ms)?;
+                finish_crawl(connection, id, CrawlStatus::Completed, None, now)
+            })
     }
 
     /// Adds time spent crawling, so that rates survive a resume.
     pub fn add_active_ms(&self, id: CrawlId, active_ms: i64) -> Result<(), StoreError> {
-        self.write("add crawl time", move |connection| {
+        self.holder(id)?.write("add crawl time", move |connection| {
             add_active_ms(connection, id, active_ms)
         })
     }
 
     /// Why URLs failed or were skipped, most frequent first.
     pub fn crawl_reasons(&self, id: CrawlId) -> Result<Vec<ReasonCount>, StoreError> {
-        self.read("read the crawl's reasons", |connection| {
-            collect(
-                connection,
-                "SELECT class, reason, count, examples FROM crawl_reasons WHERE crawl_id = ?1
+        self.holder(id)?
+            .read("read the crawl's reasons", |connection| {
+                collect(
+                    connection,
+                    "SELECT class, reason, count, examples FROM crawl_reasons WHERE crawl_id = ?1
                  ORDER BY count DESC, class, reason",
-                [id.0],
-                |row| {
-                    let examples: String = row.get(3)?;
-                    Ok(ReasonCount {
-                        class: row.get(0)?,
-                        reason: row.get(1)?,
-                        count: count(row, 2)?,
-                        examples: codec::decode_strings(&examples)?,
-                    })
-                },
-            )
-        })
+                    [id.0],
+                    |row| {
+                        let examples: String = row.get(3)?;
+                        Ok(ReasonCount {
+                            class: row.get(0)?,
+                            reason: row.get(1)?,
+                            count: count(row, 2)?,
+                            examples: codec::decode_strings(&examples)?,
+                        })
+                    },
+                )
+            })
     }
 }
 

@@ -3,6 +3,8 @@
 //! All stored vectors come from one model, named in `meta`; choosing another
 //! drops them and puts every chunk back into the backlog.
 
+use std::collections::HashSet;
+
 use types::{ChunkId, PageId, TenantId, TextHash, Timestamp};
 
 use crate::codec;
@@ -23,7 +25,7 @@ const CACHE_ROWS_PER_STEP: usize = 5_000;
 impl Store {
     /// The model all stored vectors come from.
     pub fn embedding_model(&self) -> Result<Option<EmbeddingModel>, StoreError> {
-        self.read("read the embedding model", current_model)
+        self.first().read("read the embedding model", current_model)
     }
 
     /// Chooses the model. Another one than before drops all vectors and makes
@@ -33,19 +35,31 @@ impl Store {
             id: model.to_owned(),
             dims,
         };
-        self.write("set the embedding model", move |connection| {
+        self.write_every("set the embedding model", move |connection| {
             set_model(connection, &model)
+        })
+        .map(|changes| {
+            changes
+                .into_iter()
+                .fold(ModelChange::Same, ModelChange::and)
         })
     }
 
     pub fn embedding_progress(&self) -> Result<EmbeddingProgress, StoreError> {
-        self.read("read the embedding progress", |connection| {
-            let value = |name| counters::value(connection, name).map(i64::unsigned_abs);
-            Ok(EmbeddingProgress {
-                done: value("chunks_done")?,
-                pending: value("chunks_pending")?,
-                failed: value("chunks_failed")?,
+        self.gather(|shard| {
+            shard.read("read the embedding progress", |connection| {
+                let value = |name| counters::value(connection, name).map(i64::unsigned_abs);
+                Ok(EmbeddingProgress {
+                    done: value("chunks_done")?,
+                    pending: value("chunks_pending")?,
+                    failed: value("chunks_failed")?,
+                })
             })
+        })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(EmbeddingProgress::default(), EmbeddingProgress::and)
         })
     }
 
@@ -62,9 +76,15 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<PendingChunk>, StoreError> {
         let after = after.map_or(0, |id| id.0);
-        self.read("read pending chunks", |connection| {
-            pending_chunks(connection, after, limit)
-        })
+        self.merged(
+            limit,
+            |waiting: &PendingChunk| waiting.chunk,
+            |shard| {
+                shard.read("read pending chunks", |connection| {
+                    pending_chunks(connection, after, limit)
+                })
+            },
+        )
     }
 
     /// Those of `hashes` that the model's vectors are still known of.
@@ -73,20 +93,25 @@ impl Store {
         model: &str,
         hashes: &[TextHash],
     ) -> Result<Vec<(TextHash, StoredVector)>, StoreError> {
-        self.read("look into the vector cache", |connection| {
-            let cached = hashes.iter().map(|hash| {
-                first(
-                    connection,
-                    "SELECT scale, codes FROM vector_cache WHERE model = ?1 AND text_hash = ?2",
-                    params![model, hash.0],
-                    |row| {
-                        let (scale, codes) = scale_and_codes(row, 0)?;
-                        Ok((*hash, StoredVector { scale, codes }))
-                    },
-                )
-            });
-            cached.filter_map(Result::transpose).collect()
-        })
+        let known: Vec<Vec<(TextHash, StoredVector)>> = self.gather(|shard| {
+            shard.read("look into the vector cache", |connection| {
+                let cached = hashes.iter().map(|hash| {
+                    first(
+                        connection,
+                        "SELECT scale, codes FROM vector_cache WHERE model = ?1 AND text_hash = ?2",
+                        params![model, hash.0],
+                        |row| {
+                            let (scale, codes) = scale_and_codes(row, 0)?;
+                            Ok((*hash, StoredVector { scale, codes }))
+                        },
+                    )
+                });
+                cached.filter_map(Result::transpose).collect()
+            })
+        })?;
+        let mut seen = HashSet::new();
+        let all = known.into_iter().flatten();
+        Ok(all.filter(|(hash, _)| seen.insert(*hash)).collect())
     }
 
     /// Stores vectors, and remembers them in the cache; for how many chunks.
@@ -95,21 +120,29 @@ impl Store {
     pub fn save_vectors(&self, model: &str, vectors: Vec<ChunkVectors>) -> Result<u64, StoreError> {
         let model = model.to_owned();
         let now = self.now();
-        self.write("save vectors", move |connection| {
-            save_vectors(connection, &model, &vectors, now)
-        })
+        let saved = self.write_grouped(
+            "save vectors",
+            vectors,
+            |vectors| vectors.chunk,
+            move |connection, vectors| Ok(vec![save_vectors(connection, &model, vectors, now)?]),
+        )?;
+        Ok(saved.into_iter().sum())
     }
 
     /// Gives chunks up, with the reason; how many were there.
     pub fn fail_chunks(&self, failures: Vec<(ChunkId, String)>) -> Result<u64, StoreError> {
-        self.write("note failed chunks", move |connection| {
-            fail_chunks(connection, &failures)
-        })
+        let failed = self.write_grouped(
+            "note failed chunks",
+            failures,
+            |(chunk, _)| *chunk,
+            |connection, failures| Ok(vec![fail_chunks(connection, failures)?]),
+        )?;
+        Ok(failed.into_iter().sum())
     }
 
     /// Failed chunks wait again; their number.
     pub fn retry_failed_chunks(&self) -> Result<u64, StoreError> {
-        self.write("retry failed chunks", move |connection| {
+        self.write_every("retry failed chunks", move |connection| {
             let mut counters = Counters::load(connection)?;
             let rows = as_i64(execute(
                 connection,
@@ -121,25 +154,23 @@ impl Store {
             counters.save(connection)?;
             Ok(rows.unsigned_abs())
         })
+        .map(|parts| parts.into_iter().sum())
     }
 
     /// Forgets cached vectors made before `older_than`; their number.
     pub fn purge_vector_cache(&self, older_than: Timestamp) -> Result<u64, StoreError> {
-        let mut rows = 0;
-        loop {
-            let step = self.write("purge the vector cache", move |connection| {
+        self.in_steps(
+            CACHE_ROWS_PER_STEP,
+            "purge the vector cache",
+            move |connection| {
                 execute(
                     connection,
                     "DELETE FROM vector_cache WHERE id IN
-                       (SELECT id FROM vector_cache WHERE created_at < ?1 LIMIT ?2)",
+                   (SELECT id FROM vector_cache WHERE created_at < ?1 LIMIT ?2)",
                     [older_than.0, as_i64(CACHE_ROWS_PER_STEP)],
                 )
-            })?;
-            rows += as_i64(step).unsigned_abs();
-            if step < CACHE_ROWS_PER_STEP {
-                return Ok(rows);
-            }
-        }
+            },
+        )
     }
 
     /// Vectors with a change number above `seq`, in its order. Empty when the
@@ -151,7 +182,7 @@ impl Store {
         seq: i64,
         limit: usize,
     ) -> Result<Vec<VectorRow>, StoreError> {
-        self.read("read vectors", |connection| {
+        self.own()?.read("read vectors", |connection| {
             if current_model(connection)?.is_none_or(|current| current.id != model) {
                 return Ok(Vec::new());
             }

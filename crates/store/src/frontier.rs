@@ -25,7 +25,7 @@ impl Store {
     ) -> Result<Vec<(HostKey, u64)>, StoreError> {
         let now = self.now();
         let urls: Vec<PreparedUrl> = urls.into_iter().map(PreparedUrl::new).collect();
-        self.write("queue URLs", move |connection| {
+        self.holder(crawl)?.write("queue URLs", move |connection| {
             let mut queue = Queue::new(open_crawl(connection, crawl)?, now);
             for url in &urls {
                 queue.add(connection, url)?;
@@ -36,7 +36,7 @@ impl Store {
 
     /// Hosts with queued URLs.
     pub fn queued_hosts(&self, crawl: CrawlId) -> Result<Vec<HostKey>, StoreError> {
-        self.read("list queued hosts", |connection| {
+        self.holder(crawl)?.read("list queued hosts", |connection| {
             collect(connection, QUEUED_HOSTS, [crawl.0], |row| {
                 Ok(HostKey::from_stored(row.get(0)?))
             })
@@ -52,7 +52,7 @@ impl Store {
         after_row: i64,
         limit: usize,
     ) -> Result<Vec<FrontierRow>, StoreError> {
-        self.read("read queued URLs", |connection| {
+        self.holder(crawl)?.read("read queued URLs", |connection| {
             collect(
                 connection,
                 QUEUED_URLS,
@@ -65,9 +65,10 @@ impl Store {
     /// Where the crawl's seeds redirected to. Reads all of the crawl's rows, which
     /// only a resumed crawl pays, once.
     pub fn seed_redirects(&self, crawl: CrawlId) -> Result<Vec<String>, StoreError> {
-        self.read("read redirected seeds", |connection| {
-            collect(connection, SEED_REDIRECTS, [crawl.0], |row| row.get(0))
-        })
+        self.holder(crawl)?
+            .read("read redirected seeds", |connection| {
+                collect(connection, SEED_REDIRECTS, [crawl.0], |row| row.get(0))
+            })
     }
 
     /// Ends all queued URLs of the crawl as skipped; how many pages these were.
@@ -80,9 +81,11 @@ impl Store {
         let mut pages = 0;
         loop {
             let detail = cut(detail).to_owned();
-            let step = self.write("skip queued URLs", move |connection| {
-                skip_step(connection, crawl, reason, &detail)
-            })?;
+            let step = self
+                .holder(crawl)?
+                .write("skip queued URLs", move |connection| {
+                    skip_step(connection, crawl, reason, &detail)
+                })?;
             pages += step.pages;
             if !step.more {
                 return Ok(pages);
@@ -93,20 +96,13 @@ impl Store {
     /// Forgets the URLs of finished crawls, except each source's newest
     /// `crawls_kept` of them; how many rows went. Counts, reasons and pages stay.
     pub fn prune_frontier(&self, crawls_kept: usize) -> Result<u64, StoreError> {
-        let mut rows = 0;
-        loop {
-            let step = self.write("prune the frontier", move |connection| {
-                execute(
-                    connection,
-                    PRUNE_STEP,
-                    [as_i64(crawls_kept), as_i64(ROWS_PER_STEP)],
-                )
-            })?;
-            rows += as_i64(step).unsigned_abs();
-            if step < ROWS_PER_STEP {
-                return Ok(rows);
-            }
-        }
+        self.in_steps(ROWS_PER_STEP, "prune the frontier", move |connection| {
+            execute(
+                connection,
+                PRUNE_STEP,
+                [as_i64(crawls_kept), as_i64(ROWS_PER_STEP)],
+            )
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{HostRow, Lease, Store, StoreError};
 
 impl Store {
     pub fn host(&self, host: &HostKey) -> Result<Option<HostRow>, StoreError> {
-        self.read("read the host", |connection| {
+        self.home().read("read the host", |connection| {
             first(
                 connection,
                 "SELECT key, robots_status, robots_body, robots_fetched_at, lease_owner,
@@ -40,7 +40,7 @@ impl Store {
         let now = self.now();
         let host = host.clone();
         let body = body.to_vec();
-        self.write("save robots.txt", move |connection| {
+        self.home().write("save robots.txt", move |connection| {
             execute(
                 connection,
                 "INSERT INTO hosts (key, robots_status, robots_body, robots_fetched_at)
@@ -65,7 +65,7 @@ impl Store {
         let now = self.now();
         let host = host.clone();
         let owner = owner.to_owned();
-        self.write("lease the host", move |connection| {
+        self.home().write("lease the host", move |connection| {
             let rows = execute(
                 connection,
                 "INSERT INTO hosts (key, lease_owner, lease_until) VALUES (?1, ?2, ?3)
@@ -96,7 +96,7 @@ impl Store {
     /// was taken by someone else is not among them.
     pub fn renew_host_leases(&self, owner: &str, until: Timestamp) -> Result<u64, StoreError> {
         let owner = owner.to_owned();
-        self.write("renew host leases", move |connection| {
+        self.home().write("renew host leases", move |connection| {
             let rows = execute(
                 connection,
                 "UPDATE hosts SET lease_until = ?2 WHERE lease_owner = ?1",
@@ -115,15 +115,16 @@ impl Store {
         rest_until: Timestamp,
     ) -> Result<bool, StoreError> {
         let (host, owner) = (host.clone(), owner.to_owned());
-        self.write("release the host's lease", move |connection| {
-            let rows = execute(
-                connection,
-                "UPDATE hosts SET lease_owner = NULL, lease_until = ?3
+        self.home()
+            .write("release the host's lease", move |connection| {
+                let rows = execute(
+                    connection,
+                    "UPDATE hosts SET lease_owner = NULL, lease_until = ?3
                  WHERE key = ?1 AND lease_owner = ?2",
-                params![host.as_str(), owner, rest_until.0],
-            )?;
-            Ok(rows == 1)
-        })
+                    params![host.as_str(), owner, rest_until.0],
+                )?;
+                Ok(rows == 1)
+            })
     }
 
     /// Gives all leases of `owner` back; their number. Nobody gets one of the
@@ -145,7 +146,7 @@ impl Store {
         rest_until: Timestamp,
     ) -> Result<u64, StoreError> {
         let owners = lost_owners.to_vec();
-        self.write("release host leases", move |connection| {
+        self.home().write("release host leases", move |connection| {
             let mut rows = 0;
             for owner in &owners {
                 rows += execute(
@@ -160,7 +161,7 @@ impl Store {
 
     /// Everybody who holds a lease, each once.
     pub fn host_lease_owners(&self) -> Result<Vec<String>, StoreError> {
-        self.read("list host leases", |connection| {
+        self.home().read("list host leases", |connection| {
             collect(connection, LEASE_OWNERS, [], |row| row.get(0))
         })
     }

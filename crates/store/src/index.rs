@@ -13,13 +13,14 @@ use crate::error::Failure;
 use crate::pages::chunks_of;
 use crate::records::record_of;
 use crate::rows::{PAGE_COLUMNS, as_i64, page_row, select_pages};
+use crate::shard::Shard;
 use crate::sql::{Connection, collect, first, params};
-use crate::{IndexDoc, PageChange, PageRow, PageStatus, Store, StoreError, StoreStats};
+use crate::{ChangeSeqs, IndexDoc, PageChange, PageRow, PageStatus, Store, StoreError, StoreStats};
 
 impl Store {
     /// The last change number given out.
     pub fn change_seq(&self) -> Result<i64, StoreError> {
-        self.read("read the change number", |connection| {
+        self.own()?.read("read the change number", |connection| {
             counters::value(connection, "change_seq")
         })
     }
@@ -27,15 +28,17 @@ impl Store {
     /// The newest change of any page: what the keyword index has to reach.
     /// Vectors take numbers of the same sequence but are none of its business.
     pub fn pages_change_seq(&self) -> Result<i64, StoreError> {
-        self.read("read the newest page change", |connection| {
-            let newest = first(
-                connection,
-                "SELECT change_seq FROM pages ORDER BY change_seq DESC LIMIT 1",
-                [],
-                |row| row.get(0),
-            )?;
-            Ok(newest.unwrap_or(0))
-        })
+        pages_change_seq(self.own()?)
+    }
+
+    /// [`Store::pages_change_seq`] of each database that answers.
+    pub fn pages_change_seqs(&self) -> Result<ChangeSeqs, StoreError> {
+        let seqs = self.gather(|shard| Ok((shard.number(), pages_change_seq(shard)?)))?;
+        let mut all = ChangeSeqs::default();
+        for (shard, seq) in seqs {
+            all.advance(shard, seq);
+        }
+        Ok(all)
     }
 
     /// Pages with a change number above `seq`, in its order. A page appears
@@ -46,7 +49,7 @@ impl Store {
         seq: i64,
         limit: usize,
     ) -> Result<Vec<PageChange>, StoreError> {
-        self.read("read page changes", |connection| {
+        self.own()?.read("read page changes", |connection| {
             collect(
                 connection,
                 PAGES_CHANGED,
@@ -66,10 +69,16 @@ impl Store {
     /// All that an indexer needs of the given pages, in the order asked; pages
     /// that do not exist are left out.
     pub fn index_docs(&self, pages: &[PageId]) -> Result<Vec<IndexDoc>, StoreError> {
-        self.read("read pages to index", |connection| {
-            let docs = pages.iter().map(|page| index_doc(connection, *page));
-            docs.filter_map(Result::transpose).collect()
-        })
+        self.by_ids(
+            pages,
+            |doc: &IndexDoc| doc.page.id,
+            |shard, pages| {
+                shard.read("read pages to index", |connection| {
+                    let docs = pages.iter().map(|page| index_doc(connection, *page));
+                    docs.filter_map(Result::transpose).collect()
+                })
+            },
+        )
     }
 
     /// Ids of the chunks that each page holds now, in the order asked; empty for
@@ -80,46 +89,93 @@ impl Store {
         &self,
         pages: &[PageId],
     ) -> Result<Vec<(PageId, Vec<ChunkId>)>, StoreError> {
-        self.read("read chunk ids", |connection| {
-            let sql = "SELECT id FROM chunks WHERE page_id = ?1 ORDER BY position";
-            let ids_of = |page: &PageId| {
-                let ids = collect(connection, sql, [page.0], |row| Ok(ChunkId(row.get(0)?)))?;
-                Ok((*page, ids))
-            };
-            pages.iter().map(ids_of).collect()
-        })
+        let mut known = self
+            .by_ids(
+                pages,
+                |(page, _)| *page,
+                |shard, pages| {
+                    let all: Vec<(PageId, Vec<ChunkId>)> =
+                        shard.read("read chunk ids", |connection| {
+                            let sql = "SELECT id FROM chunks WHERE page_id = ?1 ORDER BY position";
+                            let ids_of = |page: &PageId| {
+                                let ids = collect(connection, sql, [page.0], |row| {
+                                    Ok(ChunkId(row.get(0)?))
+                                })?;
+                                Ok((*page, ids))
+                            };
+                            pages.iter().map(ids_of).collect()
+                        })?;
+                    Ok(all
+                        .into_iter()
+                        .filter(|(_, chunks): &(_, Vec<_>)| !chunks.is_empty())
+                        .collect())
+                },
+            )?
+            .into_iter()
+            .peekable();
+        let next = |page: &PageId| {
+            let chunks = known.next_if(|(known, _)| known == page);
+            (*page, chunks.map_or_else(Vec::new, |(_, chunks)| chunks))
+        };
+        Ok(pages.iter().map(next).collect())
     }
 
     /// Every chunk id there is, ascending. Reads the whole index: for checks and rebuilds.
     pub fn live_chunk_ids(&self) -> Result<Vec<ChunkId>, StoreError> {
-        self.read("read all chunk ids", |connection| {
-            collect(connection, "SELECT id FROM chunks ORDER BY id", [], |row| {
-                Ok(ChunkId(row.get(0)?))
-            })
-        })
+        let mut ids = self
+            .gather(|shard| {
+                shard.read("read all chunk ids", |connection| {
+                    collect(connection, "SELECT id FROM chunks ORDER BY id", [], |row| {
+                        Ok(ChunkId(row.get(0)?))
+                    })
+                })
+            })?
+            .concat();
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.read("read the statistics", |connection| {
-            let value = |name| -> Result<u64, Failure> {
-                let stored = counters::value(connection, name)?;
-                u64::try_from(stored)
-                    .map_err(|_| Failure::corrupt(format!("counter {name} is negative: {stored}")))
-            };
-            let pending = value("chunks_pending")?;
-            let failed = value("chunks_failed")?;
-            Ok(StoreStats {
-                pages: value("pages")?,
-                pages_live: value("pages_live")?,
-                chunks: pending + failed + value("chunks_done")?,
-                chunks_pending: pending,
-                chunks_failed: failed,
-                vectors: value("vectors")?,
-                change_seq: counters::value(connection, "change_seq")?,
-                disk_bytes: self.location().disk_bytes(connection)?,
+        self.gather(|shard| {
+            shard.read("read the statistics", |connection| {
+                let value = |name| -> Result<u64, Failure> {
+                    let stored = counters::value(connection, name)?;
+                    u64::try_from(stored).map_err(|_| {
+                        Failure::corrupt(format!("counter {name} is negative: {stored}"))
+                    })
+                };
+                let pending = value("chunks_pending")?;
+                let failed = value("chunks_failed")?;
+                Ok(StoreStats {
+                    pages: value("pages")?,
+                    pages_live: value("pages_live")?,
+                    chunks: pending + failed + value("chunks_done")?,
+                    chunks_pending: pending,
+                    chunks_failed: failed,
+                    vectors: value("vectors")?,
+                    change_seq: counters::value(connection, "change_seq")?,
+                    disk_bytes: shard.location().disk_bytes(connection)?,
+                })
             })
         })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(StoreStats::default(), StoreStats::and)
+        })
     }
+}
+
+fn pages_change_seq(shard: &Shard) -> Result<i64, StoreError> {
+    shard.read("read the newest page change", |connection| {
+        let newest = first(
+            connection,
+            "SELECT change_seq FROM pages ORDER BY change_seq DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(newest.unwrap_or(0))
+    })
 }
 
 pub(crate) const PAGES_CHANGED: &str = "

@@ -9,15 +9,16 @@ impl Store {
     /// until the last clone of this handle goes; that of a store opened for
     /// reading counts as lost from the beginning.
     pub fn instance(&self) -> &str {
-        self.instance_name()
+        self.home().instance()
     }
 
     /// Those among `candidates` whose store is no more, because it was closed
     /// or its process died. A tag behind `:` is not looked at. What is no
-    /// instance name at all is lost, too.
+    /// instance name at all is lost, too. Asks the first database that this
+    /// handle has: what lives by another counts for that one alone.
     pub fn lost_owners(&self, candidates: &[String]) -> Vec<String> {
-        let own = self.writes().then(|| self.instance_name());
-        let others = match self.location().living() {
+        let own = self.home().writes().then(|| self.instance());
+        let others = match self.first().location().living() {
             Ok(others) => others,
             // Nobody is given up while nobody can be asked.
             Err(failure) => {

@@ -33,7 +33,7 @@ impl Store {
     /// keys that are not revoked.
     pub fn add_api_key(&self, key: NewApiKey) -> Result<ApiKeyRow, StoreError> {
         let now = self.now();
-        self.write("add the API key", move |connection| {
+        self.home().write("add the API key", move |connection| {
             check_tenant(connection, key.tenant)?;
             insert(connection, &key, now)
         })
@@ -42,7 +42,7 @@ impl Store {
     /// The key of this hash, whatever state it or its tenant is in: it is for
     /// the caller to refuse it and to say why.
     pub fn api_key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError> {
-        self.read("look up the API key", |connection| {
+        self.home().read("look up the API key", |connection| {
             first(connection, BY_HASH, [hash], key_row)
         })
     }
@@ -50,7 +50,7 @@ impl Store {
     /// A tenant's keys: those not revoked, oldest first, then the hundred
     /// revoked last.
     pub fn api_keys(&self, tenant: TenantId) -> Result<Vec<ApiKeyRow>, StoreError> {
-        self.read("list API keys", |connection| {
+        self.home().read("list API keys", |connection| {
             let mut keys = collect(connection, VALID, [tenant.0, as_i64(KEYS_MAX), 0], key_row)?;
             let limit = as_i64(REVOKED_LISTED_MAX);
             keys.extend(collect(connection, REVOKED, [tenant.0, limit], key_row)?);
@@ -61,7 +61,7 @@ impl Store {
     /// Closes a key for good; false when it was closed before.
     pub fn revoke_api_key(&self, tenant: TenantId, id: ApiKeyId) -> Result<bool, StoreError> {
         let now = self.now();
-        self.write("revoke the API key", move |connection| {
+        self.home().write("revoke the API key", move |connection| {
             if key_of_tenant(connection, tenant, id)?.revoked_at.is_some() {
                 return Ok(false);
             }
@@ -85,7 +85,7 @@ impl Store {
     ) -> Result<ApiKeyRow, StoreError> {
         let now = self.now();
         let prefix = new_prefix.to_owned();
-        self.write("rotate the API key", move |connection| {
+        self.home().write("rotate the API key", move |connection| {
             let old = key_of_tenant(connection, tenant, id)?;
             if old.revoked_at.is_some() {
                 return Err(Failure::conflict(format!("API key {id} is revoked")));
@@ -114,23 +114,24 @@ impl Store {
     /// Notes when keys were used last, in one write for many. An earlier time
     /// than the one noted, and a key that is not there, change nothing.
     pub fn touch_api_keys(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), StoreError> {
-        self.write("note the use of API keys", move |connection| {
-            for (id, at) in &uses {
-                execute(
-                    connection,
-                    "UPDATE api_keys SET last_used_at = ?2
+        self.home()
+            .write("note the use of API keys", move |connection| {
+                for (id, at) in &uses {
+                    execute(
+                        connection,
+                        "UPDATE api_keys SET last_used_at = ?2
                      WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)",
-                    [id.0, at.0],
-                )?;
-            }
-            Ok(())
-        })
+                        [id.0, at.0],
+                    )?;
+                }
+                Ok(())
+            })
     }
 
     /// Keys of all tenants that are not revoked. Expired ones count: a service
     /// whose last key ran out must not take that for one without keys.
     pub fn active_key_count(&self) -> Result<u64, StoreError> {
-        self.read("count API keys", |connection| {
+        self.home().read("count API keys", |connection| {
             Ok(counters::value(connection, "api_keys")?.unsigned_abs())
         })
     }

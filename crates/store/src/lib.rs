@@ -22,6 +22,7 @@ mod store;
 
 mod batch;
 mod breakers;
+mod catalogue;
 mod crawls;
 mod embedding;
 mod frontier;
@@ -33,6 +34,7 @@ mod listing;
 mod notes;
 mod outbox;
 mod pages;
+mod placement;
 mod publishing;
 mod quotas;
 mod reasons;
@@ -51,6 +53,7 @@ mod location;
 mod postgres;
 mod readers;
 mod rows;
+mod shard;
 mod sql;
 mod sqlite;
 mod watch;
@@ -59,26 +62,28 @@ mod writer;
 #[cfg(test)]
 mod plans;
 
+pub use catalogue::ShardRow;
 pub use error::{StoreError, StoreErrorKind};
 pub use model::{
-    ApiKeyRow, BatchReport, Cancelled, ChunkRow, ChunkVectors, Claim, ClaimedTask, CrawlBatch,
-    CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt, DeliveryCounts,
-    DeliveryFilter, DeliveryRow, DeliveryState, DeliveryVerdict, EmbedState, EmbeddingModel,
-    EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, EventType, EventTypes, EverCount, Facet,
-    FacetCounts, Finish, Finished, FrontierKind, FrontierRow, Gap, HostBreaker, HostRow,
-    HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange, NewApiKey, NewSource,
-    NewSourceSpec, NewTask, NewUrl, NewWebhook, NotesPatch, OutboxReport, OutgoingDelivery,
-    OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail, PageFilter, PageNotes, PageRow,
-    PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk, Published, Publishing,
-    PublishingCounts, QueueCount, Quota, ReasonCount, RechunkReport, Rechunked, RecordCursor,
-    RecordFilter, RecordRow, RecordSort, RescueReport, Retention, Scopes, Signal, SourceEdit,
-    SourceOutcome, SourceRow, SourceSchedule, StoreStats, StoredVector, TakenUp, TaskEnd,
-    TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats, Unpublished, UpsertOutcome, UsageDelta,
-    UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork,
-    WebhookEdit, WebhookRow, WebhookSecret,
+    ApiKeyRow, BatchReport, Cancelled, ChangeSeqs, ChunkRow, ChunkVectors, Claim, ClaimedTask,
+    CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt,
+    DeliveryCounts, DeliveryFilter, DeliveryRow, DeliveryState, DeliveryVerdict, EmbedState,
+    EmbeddingModel, EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, EventType, EventTypes,
+    EverCount, Facet, FacetCounts, Finish, Finished, FrontierKind, FrontierRow, Gap, HostBreaker,
+    HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit, Lease, ModelChange, NewApiKey,
+    NewSource, NewSourceSpec, NewTask, NewUrl, NewWebhook, NotesPatch, OutboxReport,
+    OutgoingDelivery, OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail, PageFilter,
+    PageNotes, PageRow, PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk,
+    Published, Publishing, PublishingCounts, QueueCount, Quota, ReasonCount, RechunkReport,
+    Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort, RescueReport, Retention, Scopes,
+    Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule, StoreStats, StoredVector,
+    TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats, Unpublished,
+    UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit,
+    VisitResult, WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};
+pub use placement::{ShardNumber, noting_absent};
 pub use publishing::{PUBLISH_EVENTS, publish_task};
 pub use store::Store;
 pub use watch::Subscription;

@@ -22,28 +22,29 @@ impl Store {
         patch: NotesPatch,
     ) -> Result<PageNotes, StoreError> {
         let now = self.now();
-        self.write("note on the page", move |connection| {
-            check_patch(&patch)?;
-            let sql = "SELECT 1 FROM pages WHERE id = ?1 AND tenant_id = ?2 AND version > 0";
-            first(connection, sql, [page.0, tenant.0], |_| Ok(()))?
-                .ok_or_else(|| Failure::not_found(format!("no page {page}")))?;
-            let old = read_notes(connection, tenant, page)?;
-            let old_tags = old.as_ref().map_or(Vec::new(), |old| old.tags.clone());
-            let mut notes = old.unwrap_or_else(|| PageNotes::none(page));
-            notes.change(patch.clone());
-            notes.updated_at = now;
-            save(connection, tenant, &notes)?;
-            let sql = "UPDATE tenants SET data_version = data_version + 1 WHERE id = ?1";
-            execute(connection, sql, [tenant.0])?;
-            if notes.tags != old_tags {
-                drop_tags(connection, tenant, page.0, &old_tags)?;
-                let sql = "INSERT INTO page_tags (tenant_id, tag, page_id) VALUES (?1, ?2, ?3)";
-                for tag in &notes.tags {
-                    execute(connection, sql, params![tenant.0, tag, page.0])?;
+        self.holder(page)?
+            .write("note on the page", move |connection| {
+                check_patch(&patch)?;
+                let sql = "SELECT 1 FROM pages WHERE id = ?1 AND tenant_id = ?2 AND version > 0";
+                first(connection, sql, [page.0, tenant.0], |_| Ok(()))?
+                    .ok_or_else(|| Failure::not_found(format!("no page {page}")))?;
+                let old = read_notes(connection, tenant, page)?;
+                let old_tags = old.as_ref().map_or(Vec::new(), |old| old.tags.clone());
+                let mut notes = old.unwrap_or_else(|| PageNotes::none(page));
+                notes.change(patch.clone());
+                notes.updated_at = now;
+                save(connection, tenant, &notes)?;
+                let sql = "UPDATE tenants SET data_version = data_version + 1 WHERE id = ?1";
+                execute(connection, sql, [tenant.0])?;
+                if notes.tags != old_tags {
+                    drop_tags(connection, tenant, page.0, &old_tags)?;
+                    let sql = "INSERT INTO page_tags (tenant_id, tag, page_id) VALUES (?1, ?2, ?3)";
+                    for tag in &notes.tags {
+                        execute(connection, sql, params![tenant.0, tag, page.0])?;
+                    }
                 }
-            }
-            Ok(notes)
-        })
+                Ok(notes)
+            })
     }
 
     /// Notes on those of the tenant's `pages` that have any, in the order asked.
@@ -52,12 +53,18 @@ impl Store {
         tenant: TenantId,
         pages: &[PageId],
     ) -> Result<Vec<PageNotes>, StoreError> {
-        self.read("read notes on pages", |connection| {
-            let notes = pages
-                .iter()
-                .map(|page| read_notes(connection, tenant, *page));
-            notes.filter_map(Result::transpose).collect()
-        })
+        self.by_ids(
+            pages,
+            |notes: &PageNotes| notes.page,
+            |shard, pages| {
+                shard.read("read notes on pages", |connection| {
+                    let notes = pages
+                        .iter()
+                        .map(|page| read_notes(connection, tenant, *page));
+                    notes.filter_map(Result::transpose).collect()
+                })
+            },
+        )
     }
 }
 

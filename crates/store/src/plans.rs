@@ -32,6 +32,7 @@ fn plan(connection: &Connection, sql: &str) -> String {
 fn check(sql: &str, expected: &[&str]) {
     let store = Store::open_memory(Arc::new(ManualClock::default())).unwrap();
     let found = store
+        .home()
         .read("explain", |connection| Ok(plan(connection, sql)))
         .unwrap();
     for step in expected {

@@ -38,7 +38,7 @@ impl Store {
     pub fn start_publishing(&self, origin: &str, keep: Duration) -> Result<Publishing, StoreError> {
         let now = self.now();
         let origin = origin.to_owned();
-        self.write("switch publishing on", move |connection| {
+        self.write_every("switch publishing on", move |connection| {
             if origin.is_empty() || origin.len() > ORIGIN_BYTES_MAX {
                 return Err(Failure::conflict(format!(
                     "an origin has 1 to {ORIGIN_BYTES_MAX} bytes"
@@ -59,13 +59,14 @@ impl Store {
             publish_soon(connection, now, now)?;
             read(connection)?.ok_or_else(|| Failure::bug("publishing was not switched on"))
         })
+        .map(|mut parts| parts.swap_remove(0))
     }
 
     /// Says that publishing is to stay on for so long from now. `None`: it is
     /// off, and stays so.
     pub fn renew_publishing(&self, keep: Duration) -> Result<Option<Publishing>, StoreError> {
         let until = self.now().plus(keep);
-        self.write("renew publishing", move |connection| {
+        self.write_every("renew publishing", move |connection| {
             execute(
                 connection,
                 "UPDATE publisher SET wanted_until = max(wanted_until, ?1) WHERE active = 1",
@@ -73,32 +74,41 @@ impl Store {
             )?;
             read(connection)
         })
+        .map(|mut parts| parts.swap_remove(0))
     }
 
     /// Switches publishing off: what waits is not published any more. False
     /// when it was off.
     pub fn stop_publishing(&self) -> Result<bool, StoreError> {
         let now = self.now();
-        self.write("switch publishing off", move |connection| {
+        self.write_every("switch publishing off", move |connection| {
             stop(connection, now)
         })
+        .map(|stopped| stopped.contains(&true))
     }
 
     /// `None`: nobody publishes.
     pub fn publishing(&self) -> Result<Option<Publishing>, StoreError> {
-        self.read("look whether events are published", read)
+        self.first().read("look whether events are published", read)
     }
 
     pub fn publishing_counts(&self) -> Result<PublishingCounts, StoreError> {
-        self.read("count events to publish", |connection| {
-            let counts = first(connection, COUNTS, [], |row| {
-                Ok(PublishingCounts {
-                    waiting: count(row, 0)?,
-                    dropped: count(row, 1)?,
-                    oldest: row.get::<Option<i64>>(2)?.map(Timestamp),
-                })
-            })?;
-            Ok(counts.unwrap_or_default())
+        self.gather(|shard| {
+            shard.read("count events to publish", |connection| {
+                let counts = first(connection, COUNTS, [], |row| {
+                    Ok(PublishingCounts {
+                        waiting: count(row, 0)?,
+                        dropped: count(row, 1)?,
+                        oldest: row.get::<Option<i64>>(2)?.map(Timestamp),
+                    })
+                })?;
+                Ok(counts.unwrap_or_default())
+            })
+        })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(PublishingCounts::default(), PublishingCounts::and)
         })
     }
 
@@ -106,7 +116,7 @@ impl Store {
     /// all 2,048, beginning with the tenants behind `last`, so that each has
     /// its turn.
     pub fn unpublished(&self, last: TenantId) -> Result<Vec<Unpublished>, StoreError> {
-        self.read("read events to publish", |connection| {
+        self.own()?.read("read events to publish", |connection| {
             let mut waiting = collect(connection, WAITING, [], unpublished)?;
             let turn = waiting.partition_point(|tenant| tenant.tenant <= last);
             waiting.rotate_left(turn);
@@ -129,25 +139,26 @@ impl Store {
     /// Moves the places of tenants; how many moved. One that is no longer where
     /// the publisher found it stays.
     pub fn record_published(&self, published: Vec<Published>) -> Result<usize, StoreError> {
-        self.write("note what was published", move |connection| {
-            let mut moved = 0;
-            for one in &published {
-                moved += execute(
-                    connection,
-                    "UPDATE publications SET event_cursor = ?3, waiting = waiting - ?4,
+        self.own()?
+            .write("note what was published", move |connection| {
+                let mut moved = 0;
+                for one in &published {
+                    moved += execute(
+                        connection,
+                        "UPDATE publications SET event_cursor = ?3, waiting = waiting - ?4,
                        gap = gap - ?5
                      WHERE tenant_id = ?1 AND event_cursor = ?2",
-                    params![
-                        one.tenant.0,
-                        one.after,
-                        one.up_to,
-                        i64::try_from(one.events).unwrap_or(i64::MAX),
-                        i64::try_from(one.gap).unwrap_or(i64::MAX)
-                    ],
-                )?;
-            }
-            Ok(moved)
-        })
+                        params![
+                            one.tenant.0,
+                            one.after,
+                            one.up_to,
+                            i64::try_from(one.events).unwrap_or(i64::MAX),
+                            i64::try_from(one.gap).unwrap_or(i64::MAX)
+                        ],
+                    )?;
+                }
+                Ok(moved)
+            })
     }
 }
 

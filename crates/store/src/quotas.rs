@@ -10,7 +10,7 @@ use crate::{Quota, Store, StoreError};
 
 impl Store {
     pub fn quota(&self, tenant: TenantId) -> Result<Quota, StoreError> {
-        self.read("read the tenant's quota", |connection| {
+        self.home().read("read the tenant's quota", |connection| {
             read_quota(connection, tenant)
         })
     }
@@ -18,7 +18,7 @@ impl Store {
     /// Sets all of a tenant's limits. One below what the tenant has takes
     /// nothing away; it only lets nothing in.
     pub fn set_quota(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
-        self.write("set the tenant's quota", move |connection| {
+        self.write_every("set the tenant's quota", move |connection| {
             check_tenant(connection, tenant)?;
             if quota.tasks_running_max == Some(0) {
                 return Err(Failure::conflict(
@@ -46,7 +46,8 @@ impl Store {
                 params![tenant.0, quota.tasks_running_max.unwrap_or(0)],
             )?;
             Ok(())
-        })
+        })?;
+        Ok(())
     }
 }
 
@@ -91,13 +92,23 @@ pub(crate) fn admit_source(connection: &Connection, tenant: TenantId) -> Result<
         return Ok(());
     }
     let sql = "SELECT sources, sources_max FROM tenants WHERE id = ?1";
-    let (has, may): (i64, i64) = first(connection, sql, [tenant.0], |row| {
+    let (has, may): (u64, u64) = first(connection, sql, [tenant.0], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })?
     .ok_or_else(|| no_tenant(tenant))?;
-    Err(Failure::quota(format!(
+    Err(too_many_sources(has, may))
+}
+
+pub(crate) fn too_many_sources(has: u64, may: u64) -> Failure {
+    Failure::quota(format!(
         "the tenant has {has} of at most {may} sources; remove one or raise its limit"
-    )))
+    ))
+}
+
+/// How many sources of the tenant this database has.
+pub(crate) fn sources_of(connection: &Connection, tenant: TenantId) -> Result<u64, Failure> {
+    let sql = "SELECT sources FROM tenants WHERE id = ?1";
+    Ok(first(connection, sql, [tenant.0], |row| row.get(0))?.unwrap_or(0))
 }
 
 /// A source of the tenant was removed.

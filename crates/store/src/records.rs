@@ -34,23 +34,29 @@ impl Store {
         cursor: Option<&RecordCursor>,
         limit: usize,
     ) -> Result<Vec<RecordRow>, StoreError> {
-        self.read("list records", |connection| {
-            if cursor.is_some_and(|cursor| cursor.sort != sort) {
-                return Err(Failure::conflict(
-                    "the cursor is of a list in another order; start at its beginning",
-                ));
-            }
-            let (sql, parameters) = list(filter, sort, cursor, limit);
-            let found = collect(connection, &sql, &parameters, |row| {
-                Ok((PageId(row.get(0)?), record(row, 1)?))
-            })?;
-            let mut rows = Vec::with_capacity(found.len());
-            for (page, record) in found {
-                let page = page_by_id(connection, page)?;
-                rows.extend(page.map(|page| RecordRow { page, record }));
-            }
-            Ok(rows)
-        })
+        let mut lists = self.gather(|shard| {
+            shard.read("list records", |connection| {
+                if cursor.is_some_and(|cursor| cursor.sort != sort) {
+                    return Err(Failure::conflict(
+                        "the cursor is of a list in another order; start at its beginning",
+                    ));
+                }
+                let (sql, parameters) = list(filter, sort, cursor, limit);
+                let found = collect(connection, &sql, &parameters, |row| {
+                    Ok((PageId(row.get(0)?), record(row, 1)?))
+                })?;
+                let mut rows = Vec::with_capacity(found.len());
+                for (page, record) in found {
+                    let page = page_by_id(connection, page)?;
+                    rows.extend(page.map(|page| RecordRow { page, record }));
+                }
+                Ok(rows)
+            })
+        })?;
+        if lists.len() == 1 {
+            return Ok(lists.remove(0));
+        }
+        Ok(together(lists, sort, limit))
     }
 
     /// How many records fit, and the most frequent `values_max` values of each
@@ -61,15 +67,27 @@ impl Store {
         facets: &[Facet],
         values_max: usize,
     ) -> Result<(u64, Vec<FacetCounts>), StoreError> {
-        self.read("count records", |connection| {
-            count(connection, filter, facets, values_max)
-        })
+        // The values of one database are not those of all, so all are counted.
+        let shards = self.shards_held().len();
+        let listed = if shards == 1 {
+            values_max
+        } else {
+            DISTINCT_MAX
+        };
+        let counted = self.gather(|shard| {
+            shard.read("count records", |connection| {
+                count(connection, filter, facets, listed)
+            })
+        })?;
+        Ok(added(counted, facets, values_max))
     }
 
     /// The record of a live page, if it has one.
     pub fn record_of(&self, page: PageId) -> Result<Option<Record>, StoreError> {
-        self.read("read the page's record", |connection| {
-            record_of(connection, page)
+        self.find(page, |shard| {
+            shard.read("read the page's record", |connection| {
+                record_of(connection, page)
+            })
         })
     }
 
@@ -79,7 +97,11 @@ impl Store {
         tenant: TenantId,
         pages: &[PageId],
     ) -> Result<Vec<(PageId, Record)>, StoreError> {
-        self.read("read records of pages", |connection| {
+        self.by_ids(
+            pages,
+            |(page, _)| *page,
+            |shard, pages| {
+                shard.read("read records of pages", |connection| {
             let sql = concat!(
                 "SELECT page_id, ",
                 columns!(),
@@ -92,7 +114,50 @@ impl Store {
             });
             found.filter_map(Result::transpose).collect()
         })
+            },
+        )
     }
+}
+
+/// The lists of several databases as one, in the order of [`list`].
+fn together(lists: Vec<Vec<RecordRow>>, sort: RecordSort, limit: usize) -> Vec<RecordRow> {
+    let mut rows = lists.concat();
+    let place = |row: &RecordRow| {
+        let cursor = RecordCursor::behind(row, sort);
+        (cursor.value, cursor.page)
+    };
+    rows.sort_by(|a, b| {
+        let ((a, a_page), (b, b_page)) = (place(a), place(b));
+        let ascending = a.total_cmp(&b).then(a_page.cmp(&b_page));
+        if sort == RecordSort::Cheapest {
+            ascending
+        } else {
+            ascending.reverse()
+        }
+    });
+    rows.truncate(limit);
+    rows
+}
+
+/// The counts of several databases as one.
+fn added(
+    counted: Vec<(u64, Vec<FacetCounts>)>,
+    facets: &[Facet],
+    values_max: usize,
+) -> (u64, Vec<FacetCounts>) {
+    let mut total = 0;
+    let mut values: Vec<HashMap<String, u64>> = facets.iter().map(|_| HashMap::new()).collect();
+    for (records, counts) in counted {
+        total += records;
+        for (sums, counts) in values.iter_mut().zip(counts) {
+            for (value, count) in counts.values {
+                *sums.entry(value).or_default() += count;
+            }
+        }
+    }
+    let counts = facets.iter().zip(values);
+    let counts = counts.map(|(facet, sums)| FacetCounts::of(*facet, sums, values_max));
+    (total, counts.collect())
 }
 
 /// What [`record`] reads.
@@ -506,7 +571,7 @@ impl Tally {
     }
 
     fn counts(self, facet: Facet, values_max: usize) -> Result<FacetCounts, Failure> {
-        let mut values: Vec<(String, u64)> = self.texts.into_iter().collect();
+        let mut values = self.texts;
         for (number, count) in self.numbers {
             let name = match facet {
                 Facet::Kind => from_code(&RecordKind::ALL, number, "record kind")?.as_str(),
@@ -516,20 +581,27 @@ impl Tally {
                 Facet::Remote if number == 0 => "false",
                 Facet::Remote => "true",
                 _ => {
-                    values.push((number.to_string(), count));
+                    values.insert(number.to_string(), count);
                     continue;
                 }
             };
-            values.push((name.to_owned(), count));
+            values.insert(name.to_owned(), count);
         }
+        Ok(FacetCounts::of(facet, values, values_max))
+    }
+}
+
+impl FacetCounts {
+    fn of(facet: Facet, values: HashMap<String, u64>, values_max: usize) -> FacetCounts {
         let distinct = values.len() as u64;
+        let mut values: Vec<(String, u64)> = values.into_iter().collect();
         values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         values.truncate(values_max);
-        Ok(FacetCounts {
+        FacetCounts {
             facet,
             values,
             distinct,
-        })
+        }
     }
 }
 

@@ -22,9 +22,10 @@ impl Store {
     /// has not ended.
     pub fn remove_source(&self, id: SourceId, keep_pages: bool) -> Result<u64, StoreError> {
         let now = self.now();
-        self.write("remove the source", move |connection| {
-            mark_removed(connection, id, keep_pages, now)
-        })?;
+        self.holder(id)?
+            .write("remove the source", move |connection| {
+                mark_removed(connection, id, keep_pages, now)
+            })?;
         if keep_pages {
             return Ok(0);
         }
@@ -34,11 +35,13 @@ impl Store {
     /// Finishes the deletions of pages that were interrupted; how many pages
     /// went.
     pub fn finish_removals(&self) -> Result<u64, StoreError> {
-        let sources = self.read("look for unfinished removals", |connection| {
-            collect(connection, PURGING, [], |row| Ok(SourceId(row.get(0)?)))
+        let sources = self.gather(|shard| {
+            shard.read("look for unfinished removals", |connection| {
+                collect(connection, PURGING, [], |row| Ok(SourceId(row.get(0)?)))
+            })
         })?;
         let mut pages = 0;
-        for source in sources {
+        for source in sources.concat() {
             pages += self.delete_pages_of(source)?;
         }
         Ok(pages)
@@ -49,9 +52,11 @@ impl Store {
         let mut below = i64::MAX;
         loop {
             let now = self.now();
-            let step = self.write("delete pages of a removed source", move |connection| {
-                delete_step(connection, id, below, now)
-            })?;
+            let step = self
+                .holder(id)?
+                .write("delete pages of a removed source", move |connection| {
+                    delete_step(connection, id, below, now)
+                })?;
             pages += step.pages;
             match step.next_below {
                 Some(next) => below = next,

@@ -15,16 +15,25 @@ use crate::{Enqueued, NewTask, SourceOutcome, SourceRow, Store, StoreError};
 impl Store {
     /// Active sources of all active tenants that are due, the longest due first.
     pub fn due_sources(&self, now: Timestamp, limit: usize) -> Result<Vec<SourceRow>, StoreError> {
-        self.read("list due sources", |connection| {
-            source_rows(connection, DUE_SOURCES, [now.0, as_i64(limit)])
-        })
+        self.merged(
+            limit,
+            |source: &SourceRow| source.next_due_at,
+            |shard| {
+                shard.read("list due sources", |connection| {
+                    source_rows(connection, DUE_SOURCES, [now.0, as_i64(limit)])
+                })
+            },
+        )
     }
 
     /// When the next active source is due.
     pub fn next_source_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read("look for the next due source", |connection| {
-            first(connection, NEXT_DUE, [], |row| Ok(Timestamp(row.get(0)?)))
+        self.gather(|shard| {
+            shard.read("look for the next due source", |connection| {
+                first(connection, NEXT_DUE, [], |row| Ok(Timestamp(row.get(0)?)))
+            })
         })
+        .map(|parts| parts.into_iter().flatten().min())
     }
 
     /// Enqueues the crawl of a due source and says when it is due again, in one
@@ -36,31 +45,33 @@ impl Store {
         task: NewTask,
     ) -> Result<Option<Enqueued>, StoreError> {
         let now = self.now();
-        self.write("schedule the source", move |connection| {
-            let rows = execute(
-                connection,
-                "UPDATE sources SET next_due_at = ?2
+        self.holder(id)?
+            .write("schedule the source", move |connection| {
+                let rows = execute(
+                    connection,
+                    "UPDATE sources SET next_due_at = ?2
                  WHERE id = ?1 AND active = 1 AND removed_at IS NULL AND next_due_at <= ?3",
-                params![id.0, next_due.map(|at| at.0), now.0],
-            )?;
-            if rows == 0 {
-                return Ok(None);
-            }
-            Ok(tasks::enqueue(connection, std::slice::from_ref(&task), now)?.pop())
-        })
+                    params![id.0, next_due.map(|at| at.0), now.0],
+                )?;
+                if rows == 0 {
+                    return Ok(None);
+                }
+                Ok(tasks::enqueue(connection, std::slice::from_ref(&task), now)?.pop())
+            })
     }
 
     /// Says when the source is to be crawled next; `None`: only when asked.
     pub fn set_next_due(&self, id: SourceId, at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.write("set when the source is due", move |connection| {
-            present_source(connection, id)?;
-            execute(
-                connection,
-                "UPDATE sources SET next_due_at = ?2 WHERE id = ?1",
-                params![id.0, at.map(|at| at.0)],
-            )?;
-            Ok(())
-        })
+        self.holder(id)?
+            .write("set when the source is due", move |connection| {
+                present_source(connection, id)?;
+                execute(
+                    connection,
+                    "UPDATE sources SET next_due_at = ?2 WHERE id = ?1",
+                    params![id.0, at.map(|at| at.0)],
+                )?;
+                Ok(())
+            })
     }
 
     /// Notes how a crawl of the source ended and when the next one is due; its
@@ -72,7 +83,7 @@ impl Store {
         next_due: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
         let now = self.now();
-        self.write(
+        self.holder(id)?.write(
             "note how the crawl of the source ended",
             move |connection| {
                 present_source(connection, id)?;

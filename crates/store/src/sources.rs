@@ -8,8 +8,10 @@ use types::{SourceId, TenantId, Timestamp};
 use crate::codec;
 use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
-use crate::quotas::admit_source;
+use crate::placement::first_host;
+use crate::quotas::{admit_source, sources_of, too_many_sources};
 use crate::rows::{as_i64, count, crawl_row, select_crawls, small, time};
+use crate::shard::Shard;
 use crate::sql::{Connection, Parameters, Row, collect, execute, first, insert, params};
 use crate::tenants::check_tenant;
 use crate::{
@@ -40,7 +42,8 @@ impl Store {
     /// with the pages it still has and without its schedule.
     pub fn ensure_source(&self, source: NewSource) -> Result<SourceId, StoreError> {
         let now = self.now();
-        self.write("save the source", move |connection| {
+        let shard = self.shard_of_seeds(source.tenant, &source.seeds)?;
+        shard.write("save the source", move |connection| {
             let seeds = Seeds::new(connection, &source)?;
             match seeds.find(connection)? {
                 Some(known) if known.removed => {
@@ -64,7 +67,8 @@ impl Store {
     /// without seeds and never crawled. Created, or brought back, when it is not there.
     pub fn ensure_import_source(&self, tenant: TenantId) -> Result<SourceId, StoreError> {
         let now = self.now();
-        self.write("save the source of imports", move |connection| {
+        let shard = self.shard_of_seeds(tenant, &[])?;
+        shard.write("save the source of imports", move |connection| {
             check_tenant(connection, tenant)?;
             let seeds = Seeds::written(tenant, Vec::new())?;
             let spec = NewSourceSpec {
@@ -96,7 +100,8 @@ impl Store {
     /// one that it would have to create or bring back.
     pub fn add_source(&self, spec: NewSourceSpec) -> Result<SourceId, StoreError> {
         let now = self.now();
-        self.write("add the source", move |connection| {
+        let shard = self.shard_of_seeds(spec.source.tenant, &spec.source.seeds)?;
+        shard.write("add the source", move |connection| {
             check(&spec.kind, &spec.schedule, &spec.settings)?;
             let seeds = Seeds::new(connection, &spec.source)?;
             match seeds.find(connection)? {
@@ -112,22 +117,111 @@ impl Store {
 
     /// Changes a source; all of it as it is then.
     pub fn edit_source(&self, id: SourceId, edit: SourceEdit) -> Result<SourceRow, StoreError> {
-        self.write("edit the source", move |connection| {
+        let shard = self.holder(id)?;
+        if let Some(seeds) = &edit.seeds
+            && let Some(source) = self.source(id)?
+        {
+            self.may_begin_at(shard, source.tenant, seeds)?;
+        }
+        shard.write("edit the source", move |connection| {
             edit_source(connection, id, edit.clone())
         })
     }
 
+    /// This store with only the database that has the source, or would have
+    /// it: the tenant's source with these start URLs.
+    pub fn shard_for(&self, tenant: TenantId, seeds: &[String]) -> Result<Store, StoreError> {
+        let number = self.shard_of_seeds(tenant, seeds)?.number();
+        let mut shards = self.shards().into_iter();
+        let found = shards.find(|shard| shard.shard_number() == number);
+        Ok(found.unwrap_or_else(|| self.clone()))
+    }
+
+    /// Where the source with these seeds is, if there is one, or else belongs,
+    /// if the tenant may have another one.
+    fn shard_of_seeds(&self, tenant: TenantId, seeds: &[String]) -> Result<&Shard, StoreError> {
+        if let [only] = self.shards_held() {
+            return Ok(only);
+        }
+        let known = self.known_by_seeds(tenant, seeds)?;
+        if let Some((shard, Known { removed: false, .. })) = known {
+            return Ok(shard);
+        }
+        let sources_max = self.quota(tenant)?.sources_max.unwrap_or(u64::MAX);
+        let counts = self.every(|shard| shard.read("count sources", |c| sources_of(c, tenant)))?;
+        let has: u64 = counts.into_iter().sum();
+        if has >= sources_max {
+            let failure = too_many_sources(has, sources_max);
+            return Err(failure.into_store_error("add the source", "the catalogue"));
+        }
+        let removed = known.map(|(shard, _)| shard);
+        Ok(removed.unwrap_or_else(|| self.placed(tenant, first_host(seeds))))
+    }
+
+    /// Where the source with these seeds is; one that was not removed rather
+    /// than one that was.
+    fn known_by_seeds(
+        &self,
+        tenant: TenantId,
+        seeds: &[String],
+    ) -> Result<Option<(&Shard, Known)>, StoreError> {
+        let in_memory =
+            |failure: Failure| failure.into_store_error("read the start URLs", "memory");
+        let seeds = Seeds::written(tenant, seeds.to_vec()).map_err(in_memory)?;
+        let mut known = Vec::new();
+        for shard in self.all() {
+            let found = shard.read("look for the start URLs", |connection| {
+                seeds.find(connection)
+            })?;
+            known.extend(found.map(|found| (shard, found)));
+        }
+        Ok(known.into_iter().min_by_key(|(_, known)| known.removed))
+    }
+
+    /// No source in another database may have these seeds.
+    fn may_begin_at(
+        &self,
+        shard: &Shard,
+        tenant: TenantId,
+        seeds: &[String],
+    ) -> Result<(), StoreError> {
+        if self.shards_held().len() == 1 {
+            return Ok(());
+        }
+        match self.known_by_seeds(tenant, seeds)? {
+            Some((other, known)) if other.number() != shard.number() => {
+                if !known.removed {
+                    let place = shard.describe();
+                    return Err(taken(known.id).into_store_error("edit the source", &place));
+                }
+                other.write("give start URLs up", move |connection| {
+                    give_seeds_up(connection, known.id)
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// All sources of a tenant that were not removed, oldest first.
     pub fn sources(&self, tenant: TenantId) -> Result<Vec<SourceRow>, StoreError> {
-        self.read("list sources", |connection| {
-            let sql = select_sources!("WHERE tenant_id = ?1 AND removed_at IS NULL ORDER BY id");
-            source_rows(connection, sql, [tenant.0])
-        })
+        self.merged(
+            usize::MAX,
+            |source: &SourceRow| source.id,
+            |shard| {
+                shard.read("list sources", |connection| {
+                    let sql =
+                        select_sources!("WHERE tenant_id = ?1 AND removed_at IS NULL ORDER BY id");
+                    source_rows(connection, sql, [tenant.0])
+                })
+            },
+        )
     }
 
     /// A source, also one that was removed.
     pub fn source(&self, id: SourceId) -> Result<Option<SourceRow>, StoreError> {
-        self.read("read the source", |connection| read_source(connection, id))
+        self.find(id, |shard| {
+            shard.read("read the source", |connection| read_source(connection, id))
+        })
     }
 
     /// Like [`Store::source`]; another tenant's source does not exist (T1).
@@ -136,9 +230,11 @@ impl Store {
         tenant: TenantId,
         id: SourceId,
     ) -> Result<Option<SourceRow>, StoreError> {
-        self.read("read the source", |connection| {
-            let sql = select_sources!("WHERE id = ?1 AND tenant_id = ?2");
-            Ok(source_rows(connection, sql, [id.0, tenant.0])?.pop())
+        self.find(id, |shard| {
+            shard.read("read the source", |connection| {
+                let sql = select_sources!("WHERE id = ?1 AND tenant_id = ?2");
+                Ok(source_rows(connection, sql, [id.0, tenant.0])?.pop())
+            })
         })
     }
 
@@ -150,11 +246,17 @@ impl Store {
         after: Option<SourceId>,
         limit: usize,
     ) -> Result<Vec<SourceRow>, StoreError> {
-        self.read("list sources", |connection| {
-            let after = after.map_or(0, |id| id.0);
-            let parameters = [tenant.0, after, as_i64(limit)];
-            source_rows(connection, SOURCES_BEHIND, parameters)
-        })
+        self.merged(
+            limit,
+            |source: &SourceRow| source.id,
+            |shard| {
+                shard.read("list sources", |connection| {
+                    let after = after.map_or(0, |id| id.0);
+                    let parameters = [tenant.0, after, as_i64(limit)];
+                    source_rows(connection, SOURCES_BEHIND, parameters)
+                })
+            },
+        )
     }
 
     /// Like [`Store::sources_page`], of the sources whose name or seeds
@@ -166,11 +268,18 @@ impl Store {
         after: Option<SourceId>,
         limit: usize,
     ) -> Result<Vec<SourceRow>, StoreError> {
-        self.read("look for sources", |connection| {
-            let after = after.map_or(0, |id| id.0);
-            let parameters = params![tenant.0, after, as_i64(limit), part.to_ascii_lowercase()];
-            source_rows(connection, SOURCES_WITH, parameters)
-        })
+        self.merged(
+            limit,
+            |source: &SourceRow| source.id,
+            |shard| {
+                shard.read("look for sources", |connection| {
+                    let after = after.map_or(0, |id| id.0);
+                    let parameters =
+                        params![tenant.0, after, as_i64(limit), part.to_ascii_lowercase()];
+                    source_rows(connection, SOURCES_WITH, parameters)
+                })
+            },
+        )
     }
 
     /// Names of those of a tenant's sources that were not removed.
@@ -180,14 +289,16 @@ impl Store {
         ids: &[SourceId],
     ) -> Result<HashMap<SourceId, String>, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        self.read("read names of sources", |connection| {
-            let ids = serde_json::to_string(&ids)
-                .map_err(|error| Failure::bug(format!("numbers are no JSON: {error}")))?;
-            let names = collect(connection, SOURCE_NAMES, params![ids, tenant.0], |row| {
-                Ok((SourceId(row.get(0)?), row.get(1)?))
-            })?;
-            Ok(names.into_iter().collect())
-        })
+        let names: Vec<Vec<(SourceId, String)>> = self.gather(|shard| {
+            shard.read("read names of sources", |connection| {
+                let ids = serde_json::to_string(&ids)
+                    .map_err(|error| Failure::bug(format!("numbers are no JSON: {error}")))?;
+                collect(connection, SOURCE_NAMES, params![ids, tenant.0], |row| {
+                    Ok((SourceId(row.get(0)?), row.get(1)?))
+                })
+            })
+        })?;
+        Ok(names.into_iter().flatten().collect())
     }
 }
 
@@ -400,15 +511,17 @@ fn may_begin_elsewhere(
         )));
     }
     match seeds.find(connection)? {
-        Some(other) if other.removed => {
-            let given_up = codec::hash_16(format!("removed source {}", other.id).as_bytes());
-            let sql = "UPDATE sources SET seeds_hash = ?2 WHERE id = ?1";
-            execute(connection, sql, params![other.id.0, given_up])?;
-            Ok(())
-        }
+        Some(other) if other.removed => give_seeds_up(connection, other.id),
         Some(other) => Err(taken(other.id)),
         None => Ok(()),
     }
+}
+
+fn give_seeds_up(connection: &Connection, removed: SourceId) -> Result<(), Failure> {
+    let given_up = codec::hash_16(format!("removed source {removed}").as_bytes());
+    let sql = "UPDATE sources SET seeds_hash = ?2 WHERE id = ?1";
+    execute(connection, sql, params![removed.0, given_up])?;
+    Ok(())
 }
 
 /// What people say of a source.

@@ -21,7 +21,7 @@ impl Store {
     pub fn ensure_tenant(&self, name: &str) -> Result<TenantId, StoreError> {
         let now = self.now();
         let name = name.to_owned();
-        self.write("save the tenant", move |connection| {
+        let id = self.home().write("save the tenant", move |connection| {
             if name.is_empty() {
                 return Err(Failure::conflict("a tenant needs a name"));
             }
@@ -33,7 +33,9 @@ impl Store {
                 |row| Ok(TenantId(row.get(0)?)),
             )?;
             id.ok_or_else(|| Failure::bug("the tenant was not saved"))
-        })
+        })?;
+        self.spread_catalogue(id)?;
+        Ok(id)
     }
 
     /// Adds an active tenant without limits. Fails with a conflict when there
@@ -42,7 +44,7 @@ impl Store {
     pub fn create_tenant(&self, name: &str) -> Result<TenantRow, StoreError> {
         let now = self.now();
         let name = name.to_owned();
-        self.write("create the tenant", move |connection| {
+        let created = self.home().write("create the tenant", move |connection| {
             check_name(&name)?;
             let created = first(
                 connection,
@@ -52,25 +54,27 @@ impl Store {
                 tenant_row,
             )?;
             created.ok_or_else(|| Failure::conflict(format!("there is a tenant {name} already")))
-        })
+        })?;
+        self.spread_catalogue(created.id)?;
+        Ok(created)
     }
 
     /// All tenants, oldest first.
     pub fn tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
-        self.read("list tenants", |connection| {
+        self.home().read("list tenants", |connection| {
             collect(connection, select_tenants!("ORDER BY id"), [], tenant_row)
         })
     }
 
     pub fn tenant(&self, id: TenantId) -> Result<Option<TenantRow>, StoreError> {
-        self.read("read the tenant", |connection| {
+        self.home().read("read the tenant", |connection| {
             let sql = select_tenants!("WHERE id = ?1");
             first(connection, sql, [id.0], tenant_row)
         })
     }
 
     pub fn tenant_by_name(&self, name: &str) -> Result<Option<TenantRow>, StoreError> {
-        self.read("look up the tenant", |connection| {
+        self.home().read("look up the tenant", |connection| {
             let sql = select_tenants!("WHERE name = ?1");
             first(connection, sql, [name], tenant_row)
         })
@@ -80,7 +84,7 @@ impl Store {
     /// does what it has scheduled. The default tenant is always active: it is
     /// who uses this machine without any keys.
     pub fn set_tenant_active(&self, id: TenantId, active: bool) -> Result<(), StoreError> {
-        self.write("switch the tenant", move |connection| {
+        self.write_every("switch the tenant", move |connection| {
             if id == TenantId::DEFAULT && !active {
                 return Err(Failure::conflict("the default tenant is always active"));
             }
@@ -89,32 +93,43 @@ impl Store {
                 0 => Err(no_tenant(id)),
                 _ => Ok(()),
             }
-        })
+        })?;
+        Ok(())
     }
 
     /// A number that grows with each write of the tenant's pages, records or
     /// notes: an answer made of them is good for as long as it stays.
     pub fn tenant_version(&self, id: TenantId) -> Result<i64, StoreError> {
-        self.read("read the tenant's version", |connection| {
-            let sql = "SELECT data_version FROM tenants WHERE id = ?1";
-            first(connection, sql, [id.0], |row| row.get(0))?.ok_or_else(|| no_tenant(id))
+        self.gather(|shard| {
+            shard.read("read the tenant's version", |connection| {
+                let sql = "SELECT data_version FROM tenants WHERE id = ?1";
+                first(connection, sql, [id.0], |row| row.get(0))?.ok_or_else(|| no_tenant(id))
+            })
         })
+        .map(|versions: Vec<i64>| versions.into_iter().sum())
     }
 
     /// What the tenant has: maintained numbers, read from two rows.
     pub fn tenant_stats(&self, id: TenantId) -> Result<TenantStats, StoreError> {
-        self.read("read the tenant's numbers", |connection| {
-            let stats = first(connection, STATS, [id.0], |row| {
-                Ok(TenantStats {
-                    pages: count(row, 0)?,
-                    pages_live: count(row, 1)?,
-                    chunks: count(row, 2)?,
-                    sources: count(row, 3)?,
-                    tasks_queued: count(row, 4)?,
-                    tasks_running: count(row, 5)?,
-                })
-            })?;
-            stats.ok_or_else(|| no_tenant(id))
+        self.gather(|shard| {
+            shard.read("read the tenant's numbers", |connection| {
+                let stats = first(connection, STATS, [id.0], |row| {
+                    Ok(TenantStats {
+                        pages: count(row, 0)?,
+                        pages_live: count(row, 1)?,
+                        chunks: count(row, 2)?,
+                        sources: count(row, 3)?,
+                        tasks_queued: count(row, 4)?,
+                        tasks_running: count(row, 5)?,
+                    })
+                })?;
+                stats.ok_or_else(|| no_tenant(id))
+            })
+        })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(TenantStats::default(), TenantStats::and)
         })
     }
 }

@@ -24,7 +24,7 @@ impl Store {
             let sum = sums.entry(key).or_default();
             *sum = sum.saturating_add(amount);
         }
-        self.write("add to the usage", move |connection| {
+        self.home().write("add to the usage", move |connection| {
             let mut checked = None;
             for ((tenant, day, metric), amount) in &sums {
                 if checked != Some(*tenant) {
@@ -49,7 +49,7 @@ impl Store {
     /// are left out. Both days are included. Fails with a conflict on more
     /// than 367 days.
     pub fn usage(&self, tenant: TenantId, from: Day, to: Day) -> Result<Vec<UsageRow>, StoreError> {
-        self.read("read the usage", |connection| {
+        self.home().read("read the usage", |connection| {
             if to.0.saturating_sub(from.0) >= DAYS_MAX {
                 return Err(Failure::conflict(format!(
                     "at most {DAYS_MAX} days of usage can be read at once"

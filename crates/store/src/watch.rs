@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::Failure;
+use crate::location::Location;
 use crate::options::StoreOptions;
+use crate::shard::Shard;
 use crate::sql::Connection;
 use crate::{Store, StoreError};
 
@@ -18,11 +20,15 @@ impl Store {
     /// A store opened for reading never calls it.
     #[must_use = "dropping the subscription ends it"]
     pub fn on_commit(&self, listener: Listener) -> Subscription {
-        let bell = self.bell();
-        let id = bell.add(listener);
+        let add = |shard: &Shard| {
+            let bell = shard.bell();
+            (Arc::downgrade(bell), bell.add(listener.clone()))
+        };
+        // What all wait for (a host that is free) is there.
+        let is_among = self.all().any(|shard| std::ptr::eq(shard, self.home()));
+        let home = (!is_among).then(|| self.home());
         Subscription {
-            bell: Arc::downgrade(bell),
-            id,
+            bells: self.all().chain(home).map(add).collect(),
         }
     }
 
@@ -30,20 +36,22 @@ impl Store {
     /// in this process or another, changed anything meanwhile. It says nothing
     /// else. Cheap enough to be polled.
     pub fn data_version(&self) -> Result<u64, StoreError> {
-        self.watcher().version(self)
+        let versions = self.gather(Shard::data_version)?;
+        Ok(versions.into_iter().fold(0, u64::wrapping_add))
     }
 }
 
 /// Keeps a listener of [`Store::on_commit`] listening.
 pub struct Subscription {
-    bell: Weak<Bell>,
-    id: u64,
+    bells: Vec<(Weak<Bell>, u64)>,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(bell) = self.bell.upgrade() {
-            bell.remove(self.id);
+        for (bell, id) in &self.bells {
+            if let Some(bell) = bell.upgrade() {
+                bell.remove(*id);
+            }
         }
     }
 }
@@ -51,7 +59,7 @@ impl Drop for Subscription {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("id", &self.id)
+            .field("databases", &self.bells.len())
             .finish_non_exhaustive()
     }
 }
@@ -107,7 +115,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    fn version(&self, store: &Store) -> Result<u64, StoreError> {
+    pub(crate) fn version(&self, location: &Location) -> Result<u64, StoreError> {
         let mut slot = self
             .connection
             .lock()
@@ -120,13 +128,13 @@ impl Watcher {
                         mmap_mb: 0,
                         ..StoreOptions::default()
                     };
-                    store.location().open_reader(&options)?
+                    location.open_reader(&options)?
                 }
             };
             let version = connection.data_version()?;
             *slot = Some(connection);
             Ok(version)
         };
-        read().map_err(|f| f.into_store_error("look for commits", &store.location().describe()))
+        read().map_err(|f| f.into_store_error("look for commits", &location.describe()))
     }
 }

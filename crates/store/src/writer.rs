@@ -49,6 +49,18 @@ pub struct WriteStats {
     pub waiting: usize,
 }
 
+impl WriteStats {
+    pub(crate) fn and(self, other: WriteStats) -> WriteStats {
+        WriteStats {
+            commits: self.commits + other.commits,
+            operations: self.operations + other.operations,
+            busy: self.busy + other.busy,
+            lock_wait: self.lock_wait + other.lock_wait,
+            waiting: self.waiting + other.waiting,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Totals {
     commits: AtomicU64,

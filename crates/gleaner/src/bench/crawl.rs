@@ -113,7 +113,7 @@ fn run_once(
     };
     let tokens_before = tokens();
     let begun = Instant::now();
-    let report = start::run(&services, &order, &progress, stop)?;
+    let report = start::run(&services, &services.store, &order, &progress, stop)?;
     // What is left then is the backlog, which is not what is measured.
     let took = begun.elapsed();
     let cpu = process_cpu() - cpu_before;

@@ -116,7 +116,7 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
         // Says at once if the model cannot be used, not after the crawl.
         here.services.embedder()?;
     }
-    let ending = here.run(task, Some(foreground.clone()), &busy_source(source))?;
+    let ending = here.run(source, task, Some(foreground.clone()), &busy_source(source))?;
     let outcome = foreground
         .outcome
         .lock()
@@ -220,14 +220,15 @@ impl Here {
         *self.stop.borrow()
     }
 
-    /// Runs one task to its end.
+    /// Runs one task to its end, in the database of the source it is about.
     fn run(
         &self,
+        source: SourceId,
         task: NewTask,
         foreground: Option<Arc<Foreground>>,
         busy: &dyn Fn(i64, &str) -> String,
     ) -> Result<Ending> {
-        let store = &self.services.store;
+        let store = self.services.store.shard_of_source(source)?;
         let until = self.services.app.clock.now().plus(tasks::LEASE_FOR);
         let id = match store.enqueue_running(task, store.instance(), until)? {
             EnqueueRunning::Claimed(claimed) => {
@@ -254,10 +255,8 @@ impl Here {
         let store = &self.services.store;
         let tenant = self.services.app.tenant;
         let put_off_before = tasks::put_off(store, tenant, tasks::EMBED)?;
-        if store.embedding_progress()?.pending > 0 {
-            // What was put off before is tried again now.
-            store.enqueue_tasks(vec![tasks::embed(tenant)])?;
-        }
+        // What was put off before is tried again now.
+        tasks::enqueue_embedding(store, tenant)?;
         let mut enqueued = 0;
         loop {
             if self.stopped() {
@@ -284,7 +283,7 @@ impl Here {
                     return Ok(());
                 }
                 enqueued += 1;
-                store.enqueue_tasks(vec![tasks::embed(tenant)])?;
+                tasks::enqueue_embedding(store, tenant)?;
             }
             std::thread::park_timeout(LOOK_EVERY);
         }

@@ -127,13 +127,13 @@ fn database(app: &App) -> Vec<Check> {
         )),
         Err(error) => checks.push(check("database", State::Failed, error.to_string())),
     }
-    let newest = store.change_seq();
+    let newest = store.pages_change_seqs();
     let index = KeywordIndex::open(&app.index_dir(&store), IndexMode::Read);
     checks.push(match (index, newest) {
-        (Ok(index), Ok(newest)) if index.committed_seq() < newest => check(
+        (Ok(index), Ok(newest)) if !index.committed().reach(&newest) => check(
             "keyword index",
             State::Hint,
-            format!("behind the database ({} of {newest}); the next crawl catches up, or `gleaner reindex`", index.committed_seq()),
+            format!("behind the database ({} of {newest}); the next crawl catches up, or `gleaner reindex`", index.committed()),
         ),
         (Ok(index), Ok(_)) => check(
             "keyword index",

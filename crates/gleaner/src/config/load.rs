@@ -38,7 +38,10 @@ const SECRET_KEYS: &[&str] = &[
     "events.nats_password",
     "redis.url",
     "store.database_url",
+    "store.shards",
 ];
+/// With a number behind it: all databases in their order, the home first.
+const SHARD_ALIAS: &str = "DATABASE_URL_SHARD_";
 
 /// One value given on the command line.
 #[derive(Clone, Debug)]
@@ -64,9 +67,8 @@ impl Loaded {
     pub fn entries(&self) -> Vec<(String, Value, &str)> {
         let mut entries = Vec::new();
         walk(&self.merged, "", &mut |key, value| {
-            let hidden = SECRET_KEYS.contains(&key) && value.as_str() != Some("");
-            let shown = if hidden {
-                Value::String("***".into())
+            let shown = if SECRET_KEYS.contains(&key) {
+                hidden(value)
             } else {
                 value.clone()
             };
@@ -111,7 +113,15 @@ pub fn load(
 
     let mut environment: Vec<(String, String)> = environment.collect();
     environment.sort();
+    let mut shards = Vec::new();
     for (name, value) in environment {
+        if let Some(number) = name.strip_prefix(SHARD_ALIAS) {
+            let number = number.parse().map_err(|_| {
+                anyhow::anyhow!("{name}: the number of a shard is expected behind {SHARD_ALIAS}")
+            })?;
+            shards.push((number, value));
+            continue;
+        }
         let key = match name.strip_prefix(ENVIRONMENT_PREFIX) {
             Some(rest) => rest.to_ascii_lowercase().replace("__", "."),
             None => match ENVIRONMENT_ALIASES.iter().find(|(alias, _)| *alias == name) {
@@ -123,6 +133,8 @@ pub fn load(
             .with_context(|| format!("in the environment variable {name}"))?;
         origins.insert(key, name);
     }
+
+    set_shards(&mut merged, &mut origins, shards)?;
 
     for item in overrides {
         set(&mut merged, item.key, item.value.clone()).with_context(|| item.flag.to_owned())?;
@@ -139,6 +151,48 @@ pub fn load(
         merged,
         origins,
     })
+}
+
+/// A secret as it is shown: whether there is one, and how many.
+fn hidden(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.is_empty() => value.clone(),
+        Value::Array(secrets) => Value::Array(secrets.iter().map(hidden).collect()),
+        _ => Value::String("***".into()),
+    }
+}
+
+/// Databases named one by one. The first is the home, unless another variable
+/// names that; it is then left out where it is named again.
+fn set_shards(
+    merged: &mut Table,
+    origins: &mut BTreeMap<String, String>,
+    mut named: Vec<(u32, String)>,
+) -> Result<()> {
+    named.sort();
+    let mut urls = named.into_iter().map(|(_, url)| url);
+    let (home_key, shards_key) = ("store.database_url", "store.shards");
+    let home = match slot(merged, home_key)?.as_str() {
+        Some(home) if !home.is_empty() => Some(home.to_owned()),
+        _ => None,
+    };
+    let home = match home {
+        Some(home) => home,
+        None => {
+            let Some(first) = urls.next() else {
+                return Ok(());
+            };
+            set(merged, home_key, Value::String(first.clone()))?;
+            origins.insert(home_key.to_owned(), format!("{SHARD_ALIAS}…"));
+            first
+        }
+    };
+    let shards: Vec<Value> = urls.filter(|url| *url != home).map(Value::String).collect();
+    if !shards.is_empty() {
+        set(merged, shards_key, Value::Array(shards))?;
+        origins.insert(shards_key.to_owned(), format!("{SHARD_ALIAS}…"));
+    }
+    Ok(())
 }
 
 fn default_data_dir() -> Result<PathBuf> {

@@ -150,6 +150,7 @@ pub enum EmbedProvider {
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
     pub database_url: String,
+    pub shards: Vec<String>,
     pub connections: usize,
     pub connections_max: usize,
     pub prepared_statements: bool,

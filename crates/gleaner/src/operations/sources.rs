@@ -172,9 +172,10 @@ pub fn crawl(
         },
     )?;
     task.priority = priority;
-    enqueue(store, task)
+    enqueue(&store.shard_of_source(source.id)?, task)
 }
 
+/// Queues a task where what it is about lies.
 pub(super) fn enqueue(store: &Store, task: store::NewTask) -> Result<Enqueued> {
     let enqueued = store.enqueue_tasks(vec![task])?;
     enqueued

@@ -53,7 +53,10 @@ pub fn scrape(store: &Store, tenant: TenantId, scrape: Scrape) -> Result<Enqueue
     };
     let mut task = tasks::task(tenant, kind, &payload)?;
     task.priority = scrape.priority;
-    enqueue(store, task)
+    enqueue(
+        &store.shard_for(tenant, &[tasks::SCRAPED.to_owned()])?,
+        task,
+    )
 }
 
 /// Cancels a task; that of a crawl takes its crawl with it.

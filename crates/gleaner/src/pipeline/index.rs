@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use search::{IndexMode, KeywordIndex, SearchErrorKind};
-use store::{Store, Subscription};
+use store::{ChangeSeqs, Store, Subscription};
 
 use super::progress::{Progress, Stage};
 
@@ -68,7 +68,7 @@ impl Indexer {
             plan,
             progress,
             open: None,
-            looked_at: 0,
+            looked_at: ChangeSeqs::default(),
             waiting: Vec::new(),
             trouble: None,
         };
@@ -124,10 +124,10 @@ struct Keeper {
     progress: Arc<Progress>,
     commits: Arc<AtomicU64>,
     open: Option<Open>,
-    /// The page change up to which the index is known to be committed.
-    looked_at: i64,
-    /// Who waits for which change to be searchable.
-    waiting: Vec<(i64, Sender<Result<()>>)>,
+    /// The page changes up to which the index is known to be committed.
+    looked_at: ChangeSeqs,
+    /// Who waits for which changes to be searchable.
+    waiting: Vec<(ChangeSeqs, Sender<Result<()>>)>,
     trouble: Option<String>,
 }
 
@@ -147,7 +147,7 @@ impl Keeper {
             };
             match queue.recv_timeout(patience) {
                 Ok(Order::Rung) => {}
-                Ok(Order::Flush(reply)) => match self.store.pages_change_seq() {
+                Ok(Order::Flush(reply)) => match self.store.pages_change_seqs() {
                     Ok(wanted) => self.waiting.push((wanted, reply)),
                     Err(error) => drop(reply.send(Err(error.into()))),
                 },
@@ -215,9 +215,9 @@ impl Keeper {
                 let _ = reply.send(Err(anyhow::anyhow!("{error:#}")));
             }
         }
-        let reached = self.looked_at;
+        let reached = self.looked_at.clone();
         self.waiting.retain(|(wanted, reply)| {
-            let waits = *wanted > reached;
+            let waits = !reached.reach(wanted);
             if !waits {
                 let _ = reply.send(Ok(()));
             }
@@ -240,17 +240,19 @@ impl Keeper {
         if let Some(open) = self.open.take() {
             return Ok(Some(open));
         }
-        let seq = self.store.pages_change_seq()?;
-        if seq <= self.looked_at {
+        let seqs = self.store.pages_change_seqs()?;
+        if self.looked_at.reach(&seqs) {
             return Ok(None);
         }
         let committed = KeywordIndex::open(&self.plan.dir, IndexMode::Read)
-            .map_or(-1, |index| index.committed_seq());
-        if committed <= seq {
-            self.looked_at = self.looked_at.max(committed);
-        }
-        if committed == seq {
-            return Ok(None);
+            .map(|index| index.committed())
+            .ok();
+        // One that is ahead is of another state of the database.
+        if let Some(committed) = committed.filter(|committed| seqs.reach(committed)) {
+            self.looked_at.advance_to(&committed);
+            if committed.reach(&seqs) {
+                return Ok(None);
+            }
         }
         match KeywordIndex::open_with(&self.plan.dir, IndexMode::Write, self.plan.heap_bytes) {
             Ok(index) => Ok(Some(Open {
@@ -287,7 +289,7 @@ impl Keeper {
         self.progress.timed(Stage::Index, || open.index.commit())?;
         open.last_commit = Instant::now();
         self.commits.fetch_add(1, Ordering::SeqCst);
-        self.looked_at = self.looked_at.max(open.index.committed_seq());
+        self.looked_at.advance_to(&open.index.committed());
         Ok(())
     }
 

@@ -51,16 +51,17 @@ pub struct CrawlOrder {
     pub follow_ups_after: Duration,
 }
 
-/// Runs a crawl until it is searchable, or stopped.
+/// Runs a crawl until it is searchable, or stopped. `store` has the crawl's
+/// database alone.
 pub fn run(
     services: &Services,
+    store: &Store,
     order: &CrawlOrder,
     progress: &Arc<Progress>,
     stop: watch::Receiver<bool>,
 ) -> Result<CrawlReport> {
     let start = Instant::now();
-    let (plan, stages) = plan(services, order, progress)?;
-    let store = &services.store;
+    let (plan, stages) = plan(services, store, order, progress)?;
     let ran = crawl::run(&plan, &stages, stop);
     // Also after a failure: what was stored can be found.
     let flushed = services.flush_index();
@@ -96,10 +97,11 @@ pub fn run(
 
 fn plan(
     services: &Services,
+    store: &Store,
     order: &CrawlOrder,
     progress: &Arc<Progress>,
 ) -> Result<(CrawlPlan, CrawlStages)> {
-    let (app, store, settings) = (&services.app, &services.store, &order.settings);
+    let (app, settings) = (&services.app, &order.settings);
     let mut rules = scope_rules(settings)?;
     if !order.follow {
         rules.depth_max = Some(0);

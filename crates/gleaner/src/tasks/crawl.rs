@@ -72,9 +72,9 @@ impl TaskKind for CrawlSource {
     fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
         let payload: CrawlPayload = context.payload()?;
         let services = &context.services;
+        let store = context.store()?;
         let source = SourceId(payload.source);
-        let row = services
-            .store
+        let row = store
             .source(source)?
             .filter(|row| row.tenant == context.task.tenant && row.removed_at.is_none())
             .ok_or_else(|| permanent(format!("there is no source {source}")))?;
@@ -103,7 +103,7 @@ impl TaskKind for CrawlSource {
             Ended::Early(outcome) => return Ok(outcome),
         };
         super::source_outcome::record(services, &row, &report, &outcome)?;
-        clean_up(&services.app, &services.store)?;
+        clean_up(&services.app, &store)?;
         finished(context, &outcome, &report, payload.embed)
     }
 }
@@ -120,7 +120,7 @@ impl Scrape {
 }
 
 /// The source that scraped pages belong to.
-const SCRAPED: &str = "gleaner:scraped";
+pub const SCRAPED: &str = "gleaner:scraped";
 
 impl TaskKind for Scrape {
     fn name(&self) -> &'static str {
@@ -141,7 +141,7 @@ impl TaskKind for Scrape {
             ..SourceSettings::default()
         }
         .over(&services.app.config.crawl);
-        let source = services.store.ensure_source(NewSource {
+        let source = context.store()?.ensure_source(NewSource {
             tenant: context.task.tenant,
             name: "scraped pages".to_owned(),
             seeds: vec![SCRAPED.to_owned()],
@@ -189,7 +189,7 @@ const PAUSED_FOR: Duration = Duration::from_secs(365 * 24 * 3600);
 impl Order {
     fn run(self, context: &TaskContext) -> Result<Ended, TaskFailure> {
         let services = &context.services;
-        let store = &services.store;
+        let store = context.store()?;
         let taken_up = store.take_up_crawl(
             context.id(),
             self.source,
@@ -234,7 +234,7 @@ impl Order {
         };
         let shown = progress.clone();
         context.show(move || gauge(&shown));
-        let mut report = start::run(services, &order, &progress, context.stop())?;
+        let mut report = start::run(services, &store, &order, &progress, context.stop())?;
         let cancelled = report.control == CrawlControl::Cancel
             || context.stop_reason() == Some(StopReason::Cancelled);
         if report.interrupted && cancelled {
@@ -321,7 +321,7 @@ fn done(
 ) -> Result<Outcome, TaskFailure> {
     let services = &context.services;
     let embeds = embed && services.embeds() && context.foreground.is_none();
-    let is_behind = embeds && services.store.embedding_progress()?.pending > 0;
+    let is_behind = embeds && context.store()?.embedding_progress()?.pending > 0;
     let result = serde_json::to_value(outcome).map_err(|e| TaskFailure::Permanent(e.into()))?;
     Ok(Outcome::Done {
         result: Some(result),

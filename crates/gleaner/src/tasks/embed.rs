@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::{Outcome, TaskContext, TaskFailure, TaskKind};
 use super::new::EMBED;
-use crate::pipeline::backlog::Backlog;
+use crate::pipeline::backlog::{Backlog, use_model};
 
 /// Why a backlog is put off.
 const ENDPOINT_DOWN: &str = "the embedding endpoint does not answer; chunks stay pending";
@@ -44,12 +44,15 @@ impl TaskKind for EmbedPending {
 
     fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
         let services = &context.services;
-        if services.store.embedding_progress()?.pending == 0 {
+        let store = context.store()?;
+        if store.embedding_progress()?.pending == 0 {
             return Outcome::done(EmbedOutcome::default());
         }
         let Some(embedder) = services.embedder()? else {
             return Outcome::done(EmbedOutcome::default());
         };
+        // It may have been away when the model was chosen.
+        use_model(&store, &embedder)?;
         let progress = services.progress.clone();
         let shown = progress.clone();
         context.show(move || {
@@ -63,7 +66,7 @@ impl TaskKind for EmbedPending {
         });
         let stop = context.stop();
         let backlog = Backlog {
-            store: &services.store,
+            store: &store,
             embedding: services.embedding(&embedder),
             progress,
             metrics: services.metrics.clone(),

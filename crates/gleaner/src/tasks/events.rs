@@ -52,7 +52,8 @@ impl TaskKind for PublishEvents {
 
     fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
         let services = &context.services;
-        let Some(publishing) = publishing::renew(&services.app, &services.store)? else {
+        let store = context.store()?;
+        let Some(publishing) = publishing::renew(&services.app, &store)? else {
             // Switched off; this process switches it on when it starts again.
             return Ok(done(0, None, None));
         };
@@ -76,7 +77,7 @@ impl TaskKind for PublishEvents {
         if let Some(StopReason::Cancelled | StopReason::Lost) = context.stop_reason() {
             return Ok(Outcome::Stopped);
         }
-        let is_on = services.store.publishing()?.is_some();
+        let is_on = store.publishing()?.is_some();
         let again = |after: Duration| again(after).filter(|_| is_on);
         match ended {
             Ok(Ended::Idle) => Ok(done(published, None, again(RENEW_EVERY))),
@@ -136,7 +137,7 @@ async fn until_done(
     published: &AtomicU64,
 ) -> Result<Ended> {
     let services = &context.services;
-    let (store, metrics) = (&services.store, &services.metrics.events);
+    let (store, metrics) = (&context.store()?, &services.metrics.events);
     let target = Target::new(&services.app.config.events)?;
     let mut stop = context.stop();
     let is_stopped = || context.stop_reason().is_some();

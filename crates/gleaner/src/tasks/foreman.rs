@@ -63,7 +63,11 @@ impl<'a> Foreman<'a> {
             }
             // Before looking, so that what is committed while looking rings again.
             while self.bell.try_recv().is_ok() {}
-            let worked = self.finish().and_then(|()| self.start());
+            // What cannot be finished while one database is away keeps nothing
+            // of the others from being started.
+            let finished = self.finish();
+            let started = self.start();
+            let worked = finished.and(started);
             asleep = match worked {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.until_due(),

@@ -33,12 +33,11 @@ impl TaskKind for Housekeeping {
 
     fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
         let services = &context.services;
+        let store = context.store()?;
         let stop = context.stop();
         let mut tasks_deleted = 0;
         loop {
-            let report = services
-                .store
-                .housekeep_tasks(&Retention::default(), TASKS_PER_STEP)?;
+            let report = store.housekeep_tasks(&Retention::default(), TASKS_PER_STEP)?;
             tasks_deleted += report.succeeded + report.failed + report.cancelled + report.dead;
             if *stop.borrow() {
                 return Ok(Outcome::Stopped);
@@ -48,13 +47,13 @@ impl TaskKind for Housekeeping {
             }
         }
         // What a killed `source remove` left behind.
-        let pages_deleted = services.store.finish_removals()?;
-        clean_up(&services.app, &services.store)?;
+        let pages_deleted = store.finish_removals()?;
+        clean_up(&services.app, &store)?;
         let keep_days = services.app.config.webhooks.keep_days.max(1);
         let kept = Duration::from_secs(keep_days.saturating_mul(24 * 3600));
         let mut events_deleted = 0;
         loop {
-            let report = services.store.housekeep_outbox(kept)?;
+            let report = store.housekeep_outbox(kept)?;
             events_deleted += report.events;
             if *stop.borrow() {
                 return Ok(Outcome::Stopped);
@@ -63,8 +62,8 @@ impl TaskKind for Housekeeping {
                 break;
             }
         }
-        let next = services.store.next_delivery_at()?;
-        let publishing = services.store.publishing()?;
+        let next = store.next_delivery_at()?;
+        let publishing = store.publishing()?;
         let publish = publishing.map(|_| publish_task(services.app.clock.now()));
         let result = serde_json::to_value(HousekeepingOutcome {
             tasks_deleted,

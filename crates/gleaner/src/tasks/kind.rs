@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use store::{ClaimedTask, NewTask};
+use store::{ClaimedTask, NewTask, Store, StoreError};
 use tokio::sync::watch;
 use types::{Progress, TaskId};
 
@@ -196,6 +196,11 @@ impl TaskContext {
             switch: StopSwitch::default(),
             gauge: Mutex::new(None),
         }
+    }
+
+    /// With the database alone that has the task, and so all that it is about.
+    pub fn store(&self) -> Result<Store, StoreError> {
+        self.services.store.shard_of_task(self.task.id)
     }
 
     pub fn id(&self) -> TaskId {

@@ -32,7 +32,7 @@ use anyhow::Result;
 use store::{PUBLISH_EVENTS, Store, TaskFilter};
 use types::{TaskId, TaskState, TenantId, Timestamp};
 
-pub use crawl::{CrawlPayload, ScrapePayload, crawl_task};
+pub use crawl::{CrawlPayload, SCRAPED, ScrapePayload, crawl_task};
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
 pub use new::{EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
 pub use outcome::{CrawlOutcome, LeftOutCounts, Pages, UrlProblem, pages_per_s};
@@ -99,6 +99,16 @@ pub fn put_off(store: &Store, tenant: TenantId, kind: &str) -> Result<Vec<PutOff
         })
     });
     Ok(put_off.collect())
+}
+
+/// Queues the embedding of what waits for vectors, in each database that has any.
+pub fn enqueue_embedding(store: &Store, tenant: TenantId) -> Result<()> {
+    for shard in store.shards() {
+        if shard.embedding_progress()?.pending > 0 {
+            shard.enqueue_tasks(vec![embed(tenant)])?;
+        }
+    }
+    Ok(())
 }
 
 /// True while a task of the kind waits or runs.

@@ -32,7 +32,7 @@ impl TaskKind for Rechunk {
 
     fn run(&self, context: &TaskContext) -> Result<Outcome, TaskFailure> {
         let services = &context.services;
-        let (app, store) = (&services.app, &services.store);
+        let (app, store) = (&services.app, &context.store()?);
         let config = chunk_config(app).map_err(TaskFailure::Permanent)?;
         let follow_ups = if services.embeds() {
             vec![new::embed(context.task.tenant)]
@@ -91,11 +91,13 @@ impl TaskKind for Rechunk {
 /// Queues the task if chunks were made with other settings than today's.
 pub fn rechunk_if_needed(app: &App, store: &Store) -> anyhow::Result<()> {
     let wanted = settings_of(app);
-    match store.chunk_settings()? {
-        Some(settings) if settings == wanted => {}
-        None if store.stats()?.pages_live == 0 => store.set_chunk_settings(&wanted)?,
-        _ => {
-            store.enqueue_tasks(vec![new::rechunk(app.tenant)])?;
+    for shard in store.shards() {
+        match shard.chunk_settings()? {
+            Some(settings) if settings == wanted => {}
+            None if shard.stats()?.pages_live == 0 => shard.set_chunk_settings(&wanted)?,
+            _ => {
+                shard.enqueue_tasks(vec![new::rechunk(app.tenant)])?;
+            }
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender};
-use store::{ClaimedTask, KindLimit, TaskEnd, TaskRef};
+use store::{ClaimedTask, KindLimit, Store, TaskEnd, TaskRef};
 use types::TaskId;
 
 use super::kind::{Foreground, Outcome, StopReason, TaskContext, TaskKind};
@@ -117,6 +117,18 @@ impl Shared {
     /// Puts the tasks of processes that are gone back into the queue.
     pub(super) fn rescue(&self) -> Result<()> {
         let store = &self.services.store;
+        for shard in store.shards() {
+            self.rescue_in(&shard)?;
+        }
+        let leases = store.host_lease_owners()?;
+        let lost = store.lost_owners(&leases);
+        if !lost.is_empty() {
+            store.drop_host_leases(&lost, self.services.app.clock.now())?;
+        }
+        Ok(())
+    }
+
+    fn rescue_in(&self, store: &Store) -> Result<()> {
         let owners = store.running_owners()?;
         let lost = store.lost_owners(&owners);
         if !lost.is_empty() {
@@ -132,11 +144,6 @@ impl Shared {
                 dead = report.dead.len(),
                 "took over tasks of a worker that is gone"
             );
-        }
-        let leases = store.host_lease_owners()?;
-        let lost = store.lost_owners(&leases);
-        if !lost.is_empty() {
-            store.drop_host_leases(&lost, self.services.app.clock.now())?;
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use store::{
-    DeliveryAttempt, DeliveryState, DeliveryVerdict, OutgoingDelivery, SEND_EVENTS, WebhookAtWork,
-    send_task,
+    DeliveryAttempt, DeliveryState, DeliveryVerdict, OutgoingDelivery, SEND_EVENTS, Store,
+    WebhookAtWork, send_task,
 };
 use tokio::task::JoinSet;
 use types::{TenantId, WebhookId};
@@ -66,6 +66,7 @@ impl TaskKind for SendEvents {
         });
         let mut run = Run {
             services,
+            store: context.store()?,
             sender: Arc::new(Sender::new(&services.app)?),
             under_way: HashMap::new(),
             attempts: JoinSet::new(),
@@ -76,7 +77,7 @@ impl TaskKind for SendEvents {
         if context.stop_reason().is_some() {
             return Ok(Outcome::Stopped);
         }
-        let store = &services.store;
+        let store = &context.store()?;
         let next = store.next_delivery_at()?;
         Ok(Outcome::Done {
             // Of all tenants: the metrics say how it went.
@@ -88,6 +89,7 @@ impl TaskKind for SendEvents {
 
 struct Run<'r> {
     services: &'r Arc<Services>,
+    store: Store,
     sender: Arc<Sender>,
     /// One message each.
     under_way: HashMap<WebhookId, TenantId>,
@@ -120,7 +122,7 @@ impl Run<'_> {
 
     /// Begins to send what is due and has room.
     fn start(&mut self) -> anyhow::Result<()> {
-        let mut waiting = self.services.store.webhooks_at_work()?;
+        let mut waiting = self.store.webhooks_at_work()?;
         let turn = waiting.partition_point(|at_work| at_work.webhook <= self.last);
         waiting.rotate_left(turn);
         for at_work in waiting {
@@ -130,7 +132,7 @@ impl Run<'_> {
             if !self.has_room(at_work) {
                 continue;
             }
-            let Some(delivery) = self.services.store.next_delivery(at_work.webhook)? else {
+            let Some(delivery) = self.store.next_delivery(at_work.webhook)? else {
                 continue;
             };
             self.last = at_work.webhook;
@@ -179,7 +181,7 @@ impl Run<'_> {
             DeliveryVerdict::Disable { .. } => "disabled",
         };
         let (took, error) = (attempt.duration, attempt.error.clone());
-        let state = self.services.store.record_delivery(attempt)?;
+        let state = self.store.record_delivery(attempt)?;
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.services.metrics.webhooks.attempted(outcome, took);
         let (webhook, id) = (delivery.endpoint.webhook, delivery.id);

@@ -4,11 +4,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use store::{IndexDoc, Store};
+use store::{ChangeSeqs, IndexDoc, Store, StoreErrorKind};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::schema::Schema;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
-use tracing::warn;
+use tracing::{debug, warn};
 use types::{ChunkId, PageId, TenantId};
 
 use super::corpus::{Corpora, Corpus};
@@ -32,12 +32,12 @@ pub enum Mode {
 }
 
 /// What one call of [`KeywordIndex::sync`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
     pub pages: usize,
     pub chunks: usize,
-    /// Change sequence of the store that the index has applied.
-    pub seq: i64,
+    /// Changes of the store that the index has applied.
+    pub seqs: ChangeSeqs,
     /// The store has further changes.
     pub more: bool,
 }
@@ -54,8 +54,10 @@ pub struct KeywordIndex {
     analyzer: Analyzer,
     corpora: Corpora,
     /// Applied, maybe not yet committed.
-    seq: i64,
-    committed_seq: i64,
+    seqs: ChangeSeqs,
+    /// `None` once the index was cleared: even of an empty store the emptiness
+    /// is to be committed.
+    committed: Option<ChangeSeqs>,
 }
 
 impl KeywordIndex {
@@ -123,7 +125,7 @@ impl KeywordIndex {
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
             .try_into()?;
-        let committed_seq = committed_seq(&index)?;
+        let committed = committed_seqs(&index)?;
         Ok(KeywordIndex {
             dir,
             index,
@@ -133,8 +135,8 @@ impl KeywordIndex {
             _lock: lock,
             analyzer: Analyzer::new(),
             corpora: Corpora::default(),
-            seq: committed_seq,
-            committed_seq,
+            seqs: committed.clone(),
+            committed: Some(committed),
         })
     }
 
@@ -153,48 +155,72 @@ impl KeywordIndex {
         store: &Store,
         pages_max: usize,
     ) -> Result<SyncReport, SearchError> {
-        let newest = store.change_seq()?;
-        if self.seq > newest {
+        let mut report = SyncReport::default();
+        let shards = store.shards();
+        for shard in &shards {
+            match self.sync_shard(store, shard, pages_max, &mut report) {
+                // What it has is found all the same; what is new there, later.
+                Err(error)
+                    if shards.len() > 1 && error.is_of_store(StoreErrorKind::Unavailable) =>
+                {
+                    debug!(shard = %shard.shard_number(), "a database does not answer");
+                }
+                synced => synced?,
+            }
+        }
+        report.seqs = self.seqs.clone();
+        Ok(report)
+    }
+
+    /// Applies changes of one database. What a page is now is asked of all of
+    /// `store`: one that was moved is gone here and there elsewhere.
+    fn sync_shard(
+        &mut self,
+        store: &Store,
+        shard: &Store,
+        pages_max: usize,
+        report: &mut SyncReport,
+    ) -> Result<(), SearchError> {
+        let number = shard.shard_number();
+        let newest = shard.change_seq()?;
+        if self.seqs.of(number) > newest {
             warn!(
-                index_seq = self.seq,
+                index_seq = self.seqs.of(number),
                 store_seq = newest,
                 "search index is ahead of its store, rebuilding it"
             );
             self.clear()?;
         }
-        let changes = store.pages_changed_since(None, self.seq, pages_max)?;
-        let mut report = SyncReport {
-            seq: self.seq,
-            ..SyncReport::default()
-        };
+        let changes = shard.pages_changed_since(None, self.seqs.of(number), pages_max)?;
         for batch in changes.chunks(PAGES_PER_READ) {
             let ids: Vec<PageId> = batch.iter().map(|change| change.page).collect();
+            let docs = store.index_docs(&ids)?;
             for id in &ids {
                 let term = Term::from_field_i64(self.fields.page, id.0);
                 self.writer()?.delete_term(term);
             }
-            for doc in store.index_docs(&ids)? {
+            for doc in docs {
                 report.chunks += self.add(&doc)?;
             }
             report.pages += batch.len();
-            let last = batch.last().map_or(self.seq, |change| change.seq);
-            self.seq = self.seq.max(last);
-            report.seq = self.seq;
+            if let Some(last) = batch.last() {
+                self.seqs.advance(number, last.seq);
+            }
         }
-        report.more = changes.len() >= pages_max && self.seq < newest;
-        Ok(report)
+        report.more |= changes.len() >= pages_max && self.seqs.of(number) < newest;
+        Ok(())
     }
 
     /// Makes what was synced findable and durable. Does nothing when there is nothing new.
     pub fn commit(&mut self) -> Result<(), SearchError> {
-        if self.seq == self.committed_seq {
+        if self.committed.as_ref() == Some(&self.seqs) {
             return Ok(());
         }
-        let payload = self.seq.to_string();
+        let payload = self.seqs.to_string();
         let mut prepared = self.writer()?.prepare_commit()?;
         prepared.set_payload(&payload);
         prepared.commit()?;
-        self.committed_seq = self.seq;
+        self.committed = Some(self.seqs.clone());
         self.reader.reload()?;
         Ok(())
     }
@@ -207,7 +233,7 @@ impl KeywordIndex {
             let report = self.sync_uncommitted(store, 4096)?;
             total.pages += report.pages;
             total.chunks += report.chunks;
-            total.seq = report.seq;
+            total.seqs = report.seqs;
             if !report.more {
                 break;
             }
@@ -225,10 +251,10 @@ impl KeywordIndex {
         Ok(())
     }
 
-    /// Change sequence of the store up to which the index is committed.
+    /// Changes of the store that are committed in the index.
     #[must_use]
-    pub fn committed_seq(&self) -> i64 {
-        self.committed_seq
+    pub fn committed(&self) -> ChangeSeqs {
+        self.committed.clone().unwrap_or_default()
     }
 
     /// Pages in the committed index.
@@ -251,8 +277,8 @@ impl KeywordIndex {
     pub fn reload(&mut self) -> Result<(), SearchError> {
         self.reader.reload()?;
         if self.writer.is_none() {
-            self.committed_seq = committed_seq(&self.index)?;
-            self.seq = self.committed_seq;
+            self.seqs = committed_seqs(&self.index)?;
+            self.committed = Some(self.seqs.clone());
         }
         Ok(())
     }
@@ -297,9 +323,8 @@ impl KeywordIndex {
 
     fn clear(&mut self) -> Result<(), SearchError> {
         self.writer()?.delete_all_documents()?;
-        self.seq = 0;
-        // Not the committed sequence: even an empty store must commit the emptiness.
-        self.committed_seq = -1;
+        self.seqs = ChangeSeqs::default();
+        self.committed = None;
         Ok(())
     }
 
@@ -359,7 +384,7 @@ impl std::fmt::Debug for KeywordIndex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeywordIndex")
             .field("dir", &self.dir)
-            .field("seq", &self.seq)
+            .field("seqs", &self.seqs)
             .finish_non_exhaustive()
     }
 }
@@ -445,10 +470,12 @@ fn guarded<T>(open: impl FnOnce() -> Result<T, SearchError>) -> Result<T, Search
     opened.unwrap_or_else(|_| Err(SearchError::damaged()))
 }
 
-/// The sequence of the last commit; 0 for an index that was never filled.
-fn committed_seq(index: &Index) -> Result<i64, SearchError> {
+/// As of the last commit; none for an index that was never filled.
+fn committed_seqs(index: &Index) -> Result<ChangeSeqs, SearchError> {
     let payload = index.load_metas()?.payload;
-    Ok(payload.and_then(|seq| seq.parse().ok()).unwrap_or(0))
+    Ok(payload
+        .and_then(|seqs| seqs.parse().ok())
+        .unwrap_or_default())
 }
 
 fn remove_other_versions(dir: &Path, keep: &Path) -> Result<(), SearchError> {

@@ -12,7 +12,7 @@ mod table;
 
 use std::collections::{HashMap, HashSet};
 
-use store::{Store, VectorKind};
+use store::{ChangeSeqs, Store, StoreErrorKind, VectorKind};
 use types::{ChunkId, PageId, TenantId};
 
 use crate::error::SearchError;
@@ -34,8 +34,8 @@ pub struct VectorIndex {
     model: String,
     dims: usize,
     tenants: HashMap<TenantId, Table>,
-    page_seq: i64,
-    vector_seq: i64,
+    page_seqs: ChangeSeqs,
+    vector_seqs: ChangeSeqs,
 }
 
 impl VectorIndex {
@@ -49,37 +49,58 @@ impl VectorIndex {
             model: model.to_owned(),
             dims,
             tenants: HashMap::new(),
-            // Pages changed before the vectors are read are read as they are then.
-            page_seq: store.change_seq()?,
-            vector_seq: 0,
+            page_seqs: ChangeSeqs::default(),
+            vector_seqs: ChangeSeqs::default(),
         };
-        index.read_vectors(store)?;
+        for_each_shard(store, |shard| {
+            // Pages changed before the vectors are read are read as they are then.
+            let seq = shard.change_seq()?;
+            index.page_seqs.advance(shard.shard_number(), seq);
+            index.read_vectors(shard)
+        })?;
+        index.settle();
         Ok(index)
     }
 
     /// Applies what changed in the store: chunks that are gone, then new vectors.
     pub fn refresh(&mut self, store: &Store) -> Result<(), SearchError> {
         let known = store.embedding_model()?;
+        let mut is_ahead = false;
+        for_each_shard(store, |shard| {
+            is_ahead |= self.page_seqs.of(shard.shard_number()) > shard.change_seq()?;
+            Ok(())
+        })?;
         if known
             .as_ref()
             .is_some_and(|known| known.id == self.model && known.dims != self.dims)
-            || self.page_seq > store.change_seq()?
+            || is_ahead
         {
             *self = VectorIndex::load(store, &self.model.clone())?;
             return Ok(());
         }
         if known.is_none_or(|known| known.id != self.model) {
             self.tenants.clear();
-            self.vector_seq = 0;
+            self.vector_seqs = ChangeSeqs::default();
             return Ok(());
         }
-        self.drop_gone_chunks(store)?;
-        self.read_vectors(store)
+        for_each_shard(store, |shard| {
+            self.drop_gone_chunks(store, shard)?;
+            self.read_vectors(shard)
+        })?;
+        self.settle();
+        Ok(())
     }
 
+    /// Changes of pages and of vectors that it has applied.
     #[must_use]
-    pub(crate) fn seen(&self) -> (i64, i64) {
-        (self.page_seq, self.vector_seq)
+    pub(crate) fn seen(&self) -> [&ChangeSeqs; 2] {
+        [&self.page_seqs, &self.vector_seqs]
+    }
+
+    fn settle(&mut self) {
+        for table in self.tenants.values_mut() {
+            table.settle_mean();
+        }
     }
 
     pub fn model(&self) -> &str {
@@ -206,9 +227,10 @@ impl VectorIndex {
         Ok(())
     }
 
-    fn drop_gone_chunks(&mut self, store: &Store) -> Result<(), SearchError> {
+    fn drop_gone_chunks(&mut self, store: &Store, shard: &Store) -> Result<(), SearchError> {
+        let number = shard.shard_number();
         loop {
-            let changes = store.pages_changed_since(None, self.page_seq, READ_MAX)?;
+            let changes = shard.pages_changed_since(None, self.page_seqs.of(number), READ_MAX)?;
             let pages: Vec<PageId> = changes.iter().map(|change| change.page).collect();
             for (page, chunks) in store.page_chunk_ids(&pages)? {
                 // Chunks can move to a duplicate of their page, so both the page
@@ -219,7 +241,7 @@ impl VectorIndex {
                 }
             }
             if let Some(last) = changes.last() {
-                self.page_seq = self.page_seq.max(last.seq);
+                self.page_seqs.advance(number, last.seq);
             }
             if changes.len() < READ_MAX {
                 break;
@@ -231,12 +253,13 @@ impl VectorIndex {
         Ok(())
     }
 
-    fn read_vectors(&mut self, store: &Store) -> Result<(), SearchError> {
+    fn read_vectors(&mut self, shard: &Store) -> Result<(), SearchError> {
         if self.dims == 0 {
             return Ok(());
         }
+        let number = shard.shard_number();
         loop {
-            let rows = store.vectors_since(&self.model, self.vector_seq, READ_MAX)?;
+            let rows = shard.vectors_since(&self.model, self.vector_seqs.of(number), READ_MAX)?;
             for row in &rows {
                 if row.codes.len() != self.dims {
                     return Err(SearchError::bug(format!(
@@ -252,15 +275,28 @@ impl VectorIndex {
                     .or_insert_with(|| Table::new(self.dims));
                 let is_tldr = row.kind == VectorKind::Tldr;
                 table.put(row.chunk, row.page, is_tldr, row.scale, &row.codes);
-                self.vector_seq = self.vector_seq.max(row.seq);
+                self.vector_seqs.advance(number, row.seq);
             }
             if rows.len() < READ_MAX {
-                break;
+                return Ok(());
             }
         }
-        for table in self.tenants.values_mut() {
-            table.settle_mean();
-        }
-        Ok(())
     }
+}
+
+/// Passes over databases that do not answer, unless it is the only one.
+fn for_each_shard(
+    store: &Store,
+    mut read: impl FnMut(&Store) -> Result<(), SearchError>,
+) -> Result<(), SearchError> {
+    let shards = store.shards();
+    for shard in &shards {
+        match read(shard) {
+            Err(error) if shards.len() > 1 && error.is_of_store(StoreErrorKind::Unavailable) => {
+                tracing::debug!(shard = %shard.shard_number(), "a database does not answer");
+            }
+            done => done?,
+        }
+    }
+    Ok(())
 }

@@ -29,7 +29,7 @@ fn check_s1(world: &World, index: &KeywordIndex) {
     );
     let missed = world
         .store
-        .pages_changed_since(None, index.committed_seq(), 1)
+        .pages_changed_since(None, index.committed().of(store::ShardNumber::HOME), 1)
         .unwrap();
     assert!(missed.is_empty(), "{missed:?}");
 }
@@ -107,7 +107,10 @@ fn syncing_with_nothing_new_does_nothing() {
     let mut index = world.index();
     let report = index.sync(&world.store, 10).unwrap();
     assert_eq!((report.pages, report.chunks, report.more), (0, 0, false));
-    assert_eq!(report.seq, world.store.change_seq().unwrap());
+    assert_eq!(
+        report.seqs.of(store::ShardNumber::HOME),
+        world.store.change_seq().unwrap()
+    );
 }
 
 #[test]

@@ -50,9 +50,10 @@ impl Store {
             .map(prepare::prepare)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|failure| failure.into_store_error("prepare the batch", "memory"))?;
-        self.write("save the batch", move |connection| {
-            apply::apply(connection, crawl, &visits, &follow_ups, now)
-        })
+        self.holder(crawl)?
+            .write("save the batch", move |connection| {
+                apply::apply(connection, crawl, &visits, &follow_ups, now)
+            })
     }
 
     /// Stores pages that come from elsewhere than a crawl, or takes them away,
@@ -75,8 +76,9 @@ impl Store {
             .map(upsert::prepare_upsert)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|failure| failure.into_store_error("prepare the pages", "memory"))?;
-        self.write("save the pages", move |connection| {
-            upsert::upsert(connection, tenant, source, &pages, &follow_ups, now)
-        })
+        self.holder(source)?
+            .write("save the pages", move |connection| {
+                upsert::upsert(connection, tenant, source, &pages, &follow_ups, now)
+            })
     }
 }

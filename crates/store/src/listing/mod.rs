@@ -31,7 +31,9 @@ impl Store {
     ///
     /// Fails with a conflict on a cursor of another order.
     pub fn pages(&self, filter: &PageFilter) -> Result<Vec<PageRow>, StoreError> {
-        self.read("list pages", |connection| list(connection, filter))
+        let lists =
+            self.gather(|shard| shard.read("list pages", |connection| list(connection, filter)))?;
+        Ok(together(lists, filter))
     }
 }
 
@@ -258,6 +260,20 @@ pub(crate) fn statements(
         .iter()
         .map(|status| statement::page_list(filter, way, section, *status, limit))
         .collect()
+}
+
+/// The lists of several databases as one.
+fn together(mut lists: Vec<Vec<PageRow>>, filter: &PageFilter) -> Vec<PageRow> {
+    if lists.len() == 1 {
+        return lists.remove(0);
+    }
+    let mut pages = lists.concat();
+    merge(&mut pages, filter);
+    if filter.sort == PageSort::PublishedAt {
+        pages.sort_by_key(|page| page.published_at.is_none());
+    }
+    pages.truncate(filter.limit);
+    pages
 }
 
 fn merge(pages: &mut [PageRow], filter: &PageFilter) {

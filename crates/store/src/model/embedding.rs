@@ -24,6 +24,17 @@ pub enum ModelChange {
     },
 }
 
+impl ModelChange {
+    pub(crate) fn and(self, other: ModelChange) -> ModelChange {
+        match (self, other) {
+            (ModelChange::Same, change) | (change, ModelChange::Same) => change,
+            (ModelChange::Changed { repending: a }, ModelChange::Changed { repending: b }) => {
+                ModelChange::Changed { repending: a + b }
+            }
+        }
+    }
+}
+
 /// A chunk that waits for its vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingChunk {
@@ -41,6 +52,16 @@ pub struct EmbeddingProgress {
     pub done: u64,
     pub pending: u64,
     pub failed: u64,
+}
+
+impl EmbeddingProgress {
+    pub(crate) fn and(self, other: EmbeddingProgress) -> EmbeddingProgress {
+        EmbeddingProgress {
+            done: self.done + other.done,
+            pending: self.pending + other.pending,
+            failed: self.failed + other.failed,
+        }
+    }
 }
 
 /// The vectors of one chunk, with the hashes they are cached under.

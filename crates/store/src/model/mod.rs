@@ -1,5 +1,6 @@
 //! The plain data that goes into and comes out of the store.
 
+mod change_seqs;
 mod crawl;
 mod cursor;
 mod embedding;
@@ -13,6 +14,7 @@ mod task;
 mod tenant;
 mod webhook;
 
+pub use change_seqs::ChangeSeqs;
 pub use crawl::{
     BatchReport, CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, FrontierKind,
     FrontierRow, HostBreaker, HostRow, Lease, NewUrl, PageUpsert, PageVisit, ReasonCount, TakenUp,

@@ -189,6 +189,21 @@ pub struct StoreStats {
     pub disk_bytes: u64,
 }
 
+impl StoreStats {
+    pub(crate) fn and(self, other: StoreStats) -> StoreStats {
+        StoreStats {
+            pages: self.pages + other.pages,
+            pages_live: self.pages_live + other.pages_live,
+            chunks: self.chunks + other.chunks,
+            chunks_pending: self.chunks_pending + other.chunks_pending,
+            chunks_failed: self.chunks_failed + other.chunks_failed,
+            vectors: self.vectors + other.vectors,
+            change_seq: self.change_seq + other.change_seq,
+            disk_bytes: self.disk_bytes + other.disk_bytes,
+        }
+    }
+}
+
 /// New chunks of a page whose content stays.
 #[derive(Clone, Debug)]
 pub struct Rechunked {

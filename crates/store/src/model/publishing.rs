@@ -25,6 +25,16 @@ pub struct PublishingCounts {
     pub dropped: u64,
 }
 
+impl PublishingCounts {
+    pub(crate) fn and(self, other: PublishingCounts) -> PublishingCounts {
+        PublishingCounts {
+            waiting: self.waiting + other.waiting,
+            oldest: self.oldest.into_iter().chain(other.oldest).min(),
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
 /// What is to be published next of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpublished {

@@ -178,6 +178,15 @@ pub struct RescueReport {
     pub dead: Vec<TaskId>,
 }
 
+impl RescueReport {
+    pub(crate) fn and(mut self, mut other: RescueReport) -> RescueReport {
+        self.queued.append(&mut other.queued);
+        self.cancelled.append(&mut other.cancelled);
+        self.dead.append(&mut other.dead);
+        self
+    }
+}
+
 /// Which tasks to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskFilter {
@@ -270,6 +279,33 @@ pub struct EverCount {
     pub dead: u64,
 }
 
+impl QueueCount {
+    pub(crate) fn and(self, other: QueueCount) -> QueueCount {
+        QueueCount {
+            kind: other.kind,
+            scheduled: self.scheduled + other.scheduled,
+            queued: self.queued + other.queued,
+            running: self.running + other.running,
+            succeeded: self.succeeded + other.succeeded,
+            failed: self.failed + other.failed,
+            cancelled: self.cancelled + other.cancelled,
+            dead: self.dead + other.dead,
+            ever: EverCount {
+                enqueued: self.ever.enqueued + other.ever.enqueued,
+                succeeded: self.ever.succeeded + other.ever.succeeded,
+                failed: self.ever.failed + other.ever.failed,
+                cancelled: self.ever.cancelled + other.ever.cancelled,
+                dead: self.ever.dead + other.ever.dead,
+            },
+            oldest_queued: self
+                .oldest_queued
+                .into_iter()
+                .chain(other.oldest_queued)
+                .min(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PausedQueue {
     /// `None`: all kinds.
@@ -308,4 +344,16 @@ pub struct HousekeepReport {
     pub dead: u64,
     /// The limit was reached: there may be more to clear away.
     pub more: bool,
+}
+
+impl HousekeepReport {
+    pub(crate) fn and(self, other: HousekeepReport) -> HousekeepReport {
+        HousekeepReport {
+            succeeded: self.succeeded + other.succeeded,
+            failed: self.failed + other.failed,
+            cancelled: self.cancelled + other.cancelled,
+            dead: self.dead + other.dead,
+            more: self.more || other.more,
+        }
+    }
 }

@@ -41,6 +41,19 @@ pub struct TenantStats {
     pub tasks_running: u64,
 }
 
+impl TenantStats {
+    pub(crate) fn and(self, other: TenantStats) -> TenantStats {
+        TenantStats {
+            pages: self.pages + other.pages,
+            pages_live: self.pages_live + other.pages_live,
+            chunks: self.chunks + other.chunks,
+            sources: self.sources + other.sources,
+            tasks_queued: self.tasks_queued + other.tasks_queued,
+            tasks_running: self.tasks_running + other.tasks_running,
+        }
+    }
+}
+
 /// A day in UTC, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(pub i64);

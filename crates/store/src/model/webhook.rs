@@ -322,3 +322,38 @@ pub struct OutboxReport {
     /// The limit was reached: there may be more to clear away.
     pub more: bool,
 }
+
+impl DeliveryCounts {
+    pub(crate) fn and(self, other: DeliveryCounts) -> DeliveryCounts {
+        DeliveryCounts {
+            pending: self.pending + other.pending,
+            dead: self.dead + other.dead,
+        }
+    }
+}
+
+impl OutboxReport {
+    pub(crate) fn and(self, other: OutboxReport) -> OutboxReport {
+        OutboxReport {
+            events: self.events + other.events,
+            deliveries: self.deliveries + other.deliveries,
+            more: self.more || other.more,
+        }
+    }
+}
+
+impl WebhookRow {
+    /// Adds what another database has to tell of the same webhook.
+    pub(crate) fn add(&mut self, other: WebhookRow) {
+        self.active &= other.active;
+        self.disabled_at = self.disabled_at.into_iter().chain(other.disabled_at).min();
+        self.disabled_reason = self.disabled_reason.take().or(other.disabled_reason);
+        self.failures_in_a_row = self.failures_in_a_row.max(other.failures_in_a_row);
+        self.trouble = self.trouble.take().or(other.trouble);
+        self.last_delivered_at = self.last_delivered_at.max(other.last_delivered_at);
+        self.last_failed_at = self.last_failed_at.max(other.last_failed_at);
+        self.pending += other.pending;
+        self.delivered += other.delivered;
+        self.dead += other.dead;
+    }
+}

@@ -27,7 +27,7 @@ impl Store {
     /// thousand at most. What a webhook has not got by then is a dead letter.
     pub fn housekeep_outbox(&self, kept: Duration) -> Result<OutboxReport, StoreError> {
         let now = self.now();
-        self.write("clear old events away", move |connection| {
+        self.write_gathered("clear old events away", move |connection| {
             let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
             let before = Timestamp(now.0.saturating_sub(kept_ms));
             publishing::expire(connection, now)?;
@@ -48,6 +48,11 @@ impl Store {
             report.deliveries = pruned;
             report.more |= as_i64(usize::try_from(pruned).unwrap_or(usize::MAX)) == DROPPED_AT_ONCE;
             Ok(report)
+        })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(OutboxReport::default(), OutboxReport::and)
         })
     }
 }
@@ -189,7 +194,7 @@ mod tests {
     fn write(store: &Store, events: usize) {
         let now = store.now();
         for _ in 0..events {
-            let written = store.write("write", move |connection| {
+            let written = store.home().write("write", move |connection| {
                 tell(connection, TENANT, EventType::PageAdded, None, now, || "x")?;
                 let sql = "SELECT events FROM outboxes WHERE tenant_id = ?1";
                 let kept = first(connection, sql, [TENANT.0], |row| row.get(0))?;
@@ -243,7 +248,7 @@ mod tests {
             assert_eq!(row.error.as_deref(), Some(FULL));
             store.retry_delivery(TENANT, slow, row.id).unwrap_err();
         }
-        let kept = store.read("count", |connection| {
+        let kept = store.home().read("count", |connection| {
             let sql = "SELECT count(*), max(events) FROM events, outboxes";
             first(connection, sql, [], |row| {
                 Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))

@@ -185,7 +185,7 @@ fn the_newest_records_of_a_kind_are_walked() {
     };
     let store = Store::open_memory(std::sync::Arc::new(types::ManualClock::default())).unwrap();
     let (sql, _) = records::list(&narrowed, RecordSort::Newest, None, 50);
-    let found = store.read("explain", |c| Ok(plan(c, &sql))).unwrap();
+    let found = store.home().read("explain", |c| Ok(plan(c, &sql))).unwrap();
     assert!(
         found.contains("USING PRIMARY KEY (tenant_id=? AND kind=?)"),
         "{found}"
@@ -243,7 +243,7 @@ fn few_pages_are_found_by_the_filter_that_leaves_them() {
             let statements = statements(&filter, way, &section, 50);
             assert_eq!(statements.len(), 1);
             let sql = &statements[0].0;
-            let found = store.read("explain", |c| Ok(plan(c, sql))).unwrap();
+            let found = store.home().read("explain", |c| Ok(plan(c, sql))).unwrap();
             assert!(found.contains(step), "{sql}\nwants {step}\n{found}");
             assert!(!found.contains("SCAN"), "{sql}\n{found}");
         }

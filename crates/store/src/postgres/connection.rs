@@ -54,6 +54,29 @@ pub(crate) struct Mark {
     number: i64,
 }
 
+impl Connection {
+    /// See [`crate::sql::Connection::give_ids_above`].
+    pub(crate) fn give_ids_above(&self, id: i64) -> Result<(), Failure> {
+        let mut tables: Vec<String> = Vec::new();
+        let sql = "SELECT CAST(table_name AS TEXT) FROM information_schema.columns
+                   WHERE table_schema = current_schema() AND column_name = 'id'
+                     AND is_identity = 'YES'";
+        self.for_each(sql, &[], |row| {
+            tables.push(row.get(0)?);
+            Ok(())
+        })?;
+        for table in tables {
+            let next = id + 1;
+            self.run_batch(&format!(
+                "ALTER TABLE {table} ALTER COLUMN id RESTART WITH {next}"
+            ))?;
+        }
+        let sql = "UPDATE counters SET value = ?1 WHERE name IN ('page_id', 'chunk_id')";
+        self.execute(sql, &[ValueRef::Integer(id)])?;
+        Ok(())
+    }
+}
+
 impl Mark {
     /// Before the first commit of a store.
     pub(crate) fn first(instance: &str) -> Mark {

@@ -162,6 +162,16 @@ impl Connection {
         Ok(version.cast_unsigned())
     }
 
+    /// From now on all ids are above `id`. For a database that is still empty.
+    pub(crate) fn give_ids_above(&self, id: i64) -> Result<(), Failure> {
+        match self {
+            Connection::Sqlite(_) => Err(Failure::conflict(
+                "a data directory is no shard; shards are databases on servers",
+            )),
+            Connection::Postgres(connection) => connection.give_ids_above(id),
+        }
+    }
+
     /// Rows that this connection has ever inserted, changed or deleted.
     pub(crate) fn rows_changed(&self) -> u64 {
         match self {

@@ -7,6 +7,7 @@ use super::fair::{OpenKinds, Turns, WEIGHT_MAX, is_at_its_cap};
 use super::step::{read_held, run, set_lease};
 use super::tally::Tally;
 use crate::error::Failure;
+use crate::shard::Shard;
 use crate::sql::{Connection, collect, execute, first, params};
 use crate::tenants::check_tenant;
 use crate::{Claim, ClaimedTask, KindLimit, Store, StoreError};
@@ -31,35 +32,36 @@ impl Store {
     /// passed over. Takes the same time however long the queue is.
     pub fn claim_tasks(&self, claim: &Claim) -> Result<Vec<ClaimedTask>, StoreError> {
         let now = self.now();
-        let claim = claim.clone();
-        self.write("claim tasks", move |connection| {
-            check_owner(&claim.owner)?;
-            promote(connection, now)?;
-            let mut tally = Tally::default();
-            let claimed = match claim.only {
-                Some(_) => claim_only(connection, &mut tally, &claim, now)?,
-                None => claim_next(connection, &mut tally, &claim, now)?,
-            };
-            if !claimed.is_empty() {
-                set_lease(connection, &claim.owner, claim.lease_until)?;
+        if let Some(only) = claim.only {
+            return claim_from(self.holder(only)?, claim.clone(), now);
+        }
+        let shards: Vec<&Shard> = self.all().collect();
+        if let [only] = shards[..] {
+            return claim_from(only, claim.clone(), now);
+        }
+        // Each time another is asked first, so that none is left over.
+        let first = self.next_turn();
+        let mut claimed: Vec<ClaimedTask> = Vec::new();
+        for turn in 0..shards.len() {
+            let shard = shards[(first + turn) % shards.len()];
+            let limit = claim.limit - claimed.len();
+            if limit > 0 && self.answers(shard, |s| has_some(s, &claim.kinds, now))? == Some(true) {
+                let claim = Claim {
+                    limit,
+                    ..claim.clone()
+                };
+                claimed.extend(claim_from(shard, claim, now)?);
             }
-            tally.save(connection)?;
-            Ok(claimed)
-        })
+        }
+        Ok(claimed)
     }
 
     /// False when a claim of these kinds would come back empty. A read, so that
     /// a worker may ask after every commit without making another.
     pub fn may_claim(&self, kinds: &[KindLimit]) -> Result<bool, StoreError> {
         let now = self.now();
-        self.read("look for queued tasks", |connection| {
-            let due = first(connection, DUE, [now.0], |_| Ok(()))?;
-            if due.is_some() {
-                return Ok(true);
-            }
-            let open = OpenKinds::read(connection, kinds)?;
-            Ok(Turns::begin(connection, open)?.next()?.is_some())
-        })
+        let found = self.gather(|shard| has_some(shard, kinds, now))?;
+        Ok(found.contains(&true))
     }
 
     /// Sets a tenant's part of the workers: `weight` (1 to 1,000; 1 unless set)
@@ -71,7 +73,7 @@ impl Store {
         weight: u32,
         running_max: u32,
     ) -> Result<(), StoreError> {
-        self.write("set the tenant's share", move |connection| {
+        self.write_every("set the tenant's share", move |connection| {
             if !(1..=WEIGHT_MAX).contains(&weight) {
                 return Err(Failure::conflict(format!(
                     "a tenant's weight is 1 to {WEIGHT_MAX}, not {weight}"
@@ -87,8 +89,37 @@ impl Store {
                 params![tenant.0, weight, running_max],
             )?;
             Ok(())
-        })
+        })?;
+        Ok(())
     }
+}
+
+fn claim_from(shard: &Shard, claim: Claim, now: Timestamp) -> Result<Vec<ClaimedTask>, StoreError> {
+    shard.write("claim tasks", move |connection| {
+        check_owner(&claim.owner)?;
+        promote(connection, now)?;
+        let mut tally = Tally::default();
+        let claimed = match claim.only {
+            Some(_) => claim_only(connection, &mut tally, &claim, now)?,
+            None => claim_next(connection, &mut tally, &claim, now)?,
+        };
+        if !claimed.is_empty() {
+            set_lease(connection, &claim.owner, claim.lease_until)?;
+        }
+        tally.save(connection)?;
+        Ok(claimed)
+    })
+}
+
+fn has_some(shard: &Shard, kinds: &[KindLimit], now: Timestamp) -> Result<bool, StoreError> {
+    shard.read("look for queued tasks", |connection| {
+        let due = first(connection, DUE, [now.0], |_| Ok(()))?;
+        if due.is_some() {
+            return Ok(true);
+        }
+        let open = OpenKinds::read(connection, kinds)?;
+        Ok(Turns::begin(connection, open)?.next()?.is_some())
+    })
 }
 
 fn promote(connection: &Connection, now: Timestamp) -> Result<(), Failure> {

@@ -15,9 +15,10 @@ impl Store {
     /// stop. Fails with a conflict when the task is finished.
     pub fn cancel_task(&self, tenant: TenantId, id: TaskId) -> Result<Cancelled, StoreError> {
         let now = self.now();
-        self.write("cancel the task", move |connection| {
-            cancel(connection, tenant, id, now)
-        })
+        self.holder(id)?
+            .write("cancel the task", move |connection| {
+                cancel(connection, tenant, id, now)
+            })
     }
 
     /// Queues a dead, failed or cancelled task again, with all its attempts.
@@ -25,7 +26,7 @@ impl Store {
     /// its key.
     pub fn retry_task(&self, tenant: TenantId, id: TaskId) -> Result<(), StoreError> {
         let now = self.now();
-        self.write("retry the task", move |connection| {
+        self.holder(id)?.write("retry the task", move |connection| {
             retry(connection, tenant, id, now)
         })
     }
@@ -34,7 +35,7 @@ impl Store {
     /// that should not wait. Fails with a conflict in any other state.
     pub fn hurry_task(&self, tenant: TenantId, id: TaskId) -> Result<(), StoreError> {
         let now = self.now();
-        self.write("hurry the task", move |connection| {
+        self.holder(id)?.write("hurry the task", move |connection| {
             let rows = execute(
                 connection,
                 "UPDATE tasks SET run_at = min(run_at, ?3)
@@ -56,24 +57,26 @@ impl Store {
     pub fn pause_queue(&self, kind: Option<&str>) -> Result<bool, StoreError> {
         let now = self.now();
         let kind = stored_kind(kind, "pause the queue")?;
-        self.write("pause the queue", move |connection| {
+        self.write_every("pause the queue", move |connection| {
             let sql = "INSERT INTO paused_queues (kind, paused_at) VALUES (?1, ?2)
                        ON CONFLICT (kind) DO NOTHING";
             Ok(execute(connection, sql, params![kind, now.0])? == 1)
         })
+        .map(|done| done[0])
     }
 
     /// Lifts a pause. False when there was none.
     pub fn resume_queue(&self, kind: Option<&str>) -> Result<bool, StoreError> {
         let kind = stored_kind(kind, "resume the queue")?;
-        self.write("resume the queue", move |connection| {
+        self.write_every("resume the queue", move |connection| {
             let sql = "DELETE FROM paused_queues WHERE kind = ?1";
             Ok(execute(connection, sql, [&kind])? == 1)
         })
+        .map(|done| done[0])
     }
 
     pub fn paused_queues(&self) -> Result<Vec<PausedQueue>, StoreError> {
-        self.read("list paused queues", |connection| {
+        self.home().read("list paused queues", |connection| {
             let sql = "SELECT kind, paused_at FROM paused_queues ORDER BY kind";
             collect(connection, sql, [], |row| {
                 let kind: String = row.get(0)?;

@@ -13,7 +13,8 @@ use crate::tenants::check_tenant;
 use crate::{EnqueueRunning, Enqueued, NewTask, Store, StoreError};
 
 impl Store {
-    /// Queues tasks, all or none.
+    /// Queues tasks, all or none; in the home, unless this handle was narrowed
+    /// down to the database that has what they are about.
     ///
     /// A task whose dedupe key a pending task of the tenant has is not created:
     /// that one stands for it, and takes the better priority and the earlier
@@ -23,9 +24,18 @@ impl Store {
     /// no timeout, or a payload or key over its limit.
     pub fn enqueue_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>, StoreError> {
         let now = self.now();
-        self.write("queue tasks", move |connection| {
+        self.first().write("queue tasks", move |connection| {
             enqueue(connection, &tasks, now)
         })
+    }
+
+    /// Queues the same tasks in each database that can be reached now.
+    pub fn enqueue_everywhere(&self, tasks: Vec<NewTask>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.write_gathered("queue tasks", move |connection| {
+            enqueue(connection, &tasks, now)
+        })?;
+        Ok(())
     }
 
     /// Queues a task and gives it to `owner` at once, for a command that runs
@@ -40,7 +50,7 @@ impl Store {
     ) -> Result<EnqueueRunning, StoreError> {
         let now = self.now();
         let owner = owner.to_owned();
-        self.write("start a task", move |connection| {
+        self.first().write("start a task", move |connection| {
             enqueue_running(connection, &task, &owner, lease_until, now)
         })
     }

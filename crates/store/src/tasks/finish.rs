@@ -12,7 +12,8 @@ use crate::tenants::check_tenant;
 use crate::{Finish, Finished, Signal, Store, StoreError, TaskEnd, TaskRef};
 
 impl Store {
-    /// Ends runs, all in one transaction; what came of each, in the same order.
+    /// Ends runs, those of one database in one transaction; what came of each,
+    /// in the same order.
     ///
     /// - A run that is no longer the task's changes nothing and queues nothing.
     /// - A cancel request turns whatever would make the task wait again into
@@ -21,15 +22,20 @@ impl Store {
     ///   task, with the reason as its error, and queues nothing for it.
     pub fn finish_tasks(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, StoreError> {
         let now = self.now();
-        self.write("finish tasks", move |connection| {
-            let mut tally = Tally::default();
-            let mut finished = Vec::with_capacity(finishes.len());
-            for finish in &finishes {
-                finished.push(finish_one(connection, &mut tally, finish, now)?);
-            }
-            tally.save(connection)?;
-            Ok(finished)
-        })
+        self.write_grouped(
+            "finish tasks",
+            finishes,
+            |finish| finish.task.id,
+            move |connection, finishes| {
+                let mut tally = Tally::default();
+                let mut finished = Vec::with_capacity(finishes.len());
+                for finish in finishes {
+                    finished.push(finish_one(connection, &mut tally, finish, now)?);
+                }
+                tally.save(connection)?;
+                Ok(finished)
+            },
+        )
     }
 
     /// Renews the lease of a live owner and tells what others want of the tasks
@@ -40,7 +46,7 @@ impl Store {
         lease_until: Timestamp,
     ) -> Result<Vec<(TaskId, Signal)>, StoreError> {
         let owner = owner.to_owned();
-        self.write("renew the lease", move |connection| {
+        self.write_gathered("renew the lease", move |connection| {
             execute(
                 connection,
                 "UPDATE task_leases SET lease_until = ?2 WHERE owner = ?1",
@@ -50,15 +56,19 @@ impl Store {
                 Ok((TaskId(row.get(0)?), Signal::Cancel))
             })
         })
+        .map(|parts| parts.concat())
     }
 
     /// What others want of the tasks that an owner runs, without renewing its lease.
     pub fn task_signals(&self, owner: &str) -> Result<Vec<(TaskId, Signal)>, StoreError> {
-        self.read("read signals", |connection| {
-            collect(connection, SIGNALS, [owner], |row| {
-                Ok((TaskId(row.get(0)?), Signal::Cancel))
+        self.gather(|shard| {
+            shard.read("read signals", |connection| {
+                collect(connection, SIGNALS, [owner], |row| {
+                    Ok((TaskId(row.get(0)?), Signal::Cancel))
+                })
             })
         })
+        .map(|parts| parts.concat())
     }
 
     /// Saves how far running tasks are; those that should stop, and why.
@@ -66,15 +76,19 @@ impl Store {
         &self,
         progress: Vec<(TaskRef, Progress)>,
     ) -> Result<Vec<(TaskId, Signal)>, StoreError> {
-        self.write("save progress", move |connection| {
-            let mut signals = Vec::new();
-            for (task, progress) in &progress {
-                if let Some(signal) = update_progress(connection, *task, progress)? {
-                    signals.push((task.id, signal));
-                }
-            }
-            Ok(signals)
-        })
+        let signals = self.write_grouped(
+            "save progress",
+            progress,
+            |(task, _)| task.id,
+            |connection, progress| {
+                let save = |(task, progress): &(TaskRef, Progress)| {
+                    let signal = update_progress(connection, *task, progress)?;
+                    Ok(signal.map(|signal| (task.id, signal)))
+                };
+                progress.iter().map(save).collect()
+            },
+        )?;
+        Ok(signals.into_iter().flatten().collect())
     }
 }
 

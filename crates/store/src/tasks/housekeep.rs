@@ -28,7 +28,7 @@ impl Store {
     ) -> Result<RescueReport, StoreError> {
         let now = self.now();
         let mut owners = lost_owners.to_vec();
-        self.write("rescue tasks", move |connection| {
+        self.write_gathered("rescue tasks", move |connection| {
             if expired {
                 let sql = "SELECT owner FROM task_leases WHERE lease_until <= ?1";
                 owners.extend(collect(connection, sql, [now.0], |row| row.get(0))?);
@@ -46,6 +46,11 @@ impl Store {
             tally.save(connection)?;
             Ok(report)
         })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(RescueReport::default(), RescueReport::and)
+        })
     }
 
     /// Puts everything that `owner` runs back into the queue, as a worker does
@@ -54,7 +59,7 @@ impl Store {
     pub fn release_tasks(&self, owner: &str) -> Result<u64, StoreError> {
         let now = self.now();
         let owner = owner.to_owned();
-        self.write("release tasks", move |connection| {
+        self.write_gathered("release tasks", move |connection| {
             let mut tally = Tally::default();
             let tasks = running_tasks(connection, &owner)?;
             for task in &tasks {
@@ -68,13 +73,21 @@ impl Store {
             tally.save(connection)?;
             Ok(as_i64(tasks.len()).unsigned_abs())
         })
+        .map(|parts| parts.into_iter().sum())
     }
 
     /// Owners of running tasks, alive or not.
     pub fn running_owners(&self) -> Result<Vec<String>, StoreError> {
-        self.read("list owners of running tasks", |connection| {
-            collect(connection, OWNERS, [], |row| row.get(0))
-        })
+        let mut owners = self
+            .gather(|shard| {
+                shard.read("list owners of running tasks", |connection| {
+                    collect(connection, OWNERS, [], |row| row.get(0))
+                })
+            })?
+            .concat();
+        owners.sort();
+        owners.dedup();
+        Ok(owners)
     }
 
     /// Deletes finished tasks that were kept long enough, at most `limit` of
@@ -86,7 +99,7 @@ impl Store {
     ) -> Result<HousekeepReport, StoreError> {
         let now = self.now();
         let retention = *retention;
-        self.write("clear finished tasks away", move |connection| {
+        self.write_gathered("clear finished tasks away", move |connection| {
             let mut tally = Tally::default();
             let mut report = HousekeepReport::default();
             let mut left = limit;
@@ -111,6 +124,11 @@ impl Store {
             report.more = left == 0;
             tally.save(connection)?;
             Ok(report)
+        })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(HousekeepReport::default(), HousekeepReport::and)
         })
     }
 }
@@ -223,7 +241,7 @@ mod tests {
             let sql = "SELECT count(*) FROM task_leases";
             let count =
                 |c: &Connection| Ok(first(c, sql, [], |row| row.get(0))?.unwrap_or_default());
-            store.read("count leases", count).unwrap()
+            store.home().read("count leases", count).unwrap()
         };
         let task = NewTask {
             tenant: TenantId::DEFAULT,

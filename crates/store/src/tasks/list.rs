@@ -1,5 +1,7 @@
 //! Tasks to look at.
 
+use std::cmp::Reverse;
+
 use std::time::Duration;
 
 use types::{TaskId, TaskState, TenantId, Timestamp};
@@ -18,7 +20,7 @@ const LISTED_MAX: usize = 500;
 impl Store {
     /// Fails with not-found also for another tenant's task.
     pub fn task(&self, tenant: TenantId, id: TaskId) -> Result<TaskRow, StoreError> {
-        self.read("read the task", |connection| {
+        self.holder(id)?.read("read the task", |connection| {
             read_task(connection, id)?
                 .filter(|task| task.tenant == tenant)
                 .ok_or_else(|| no_task(id))
@@ -27,14 +29,20 @@ impl Store {
 
     /// A tenant's tasks, newest first.
     pub fn tasks(&self, tenant: TenantId, filter: &TaskFilter) -> Result<Vec<TaskRow>, StoreError> {
-        self.read("list tasks", |connection| {
-            let ids = match filter.parent {
-                Some(parent) => children(connection, tenant, parent, filter)?,
-                None => newest(connection, tenant, filter)?,
-            };
-            let read = |id: &i64| read_task(connection, TaskId(*id)).transpose();
-            ids.iter().filter_map(read).collect()
-        })
+        self.merged(
+            filter.limit,
+            |task: &TaskRow| Reverse(task.id),
+            |shard| {
+                shard.read("list tasks", |connection| {
+                    let ids = match filter.parent {
+                        Some(parent) => children(connection, tenant, parent, filter)?,
+                        None => newest(connection, tenant, filter)?,
+                    };
+                    let read = |id: &i64| read_task(connection, TaskId(*id)).transpose();
+                    ids.iter().filter_map(read).collect()
+                })
+            },
+        )
     }
 }
 

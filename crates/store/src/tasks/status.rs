@@ -1,5 +1,7 @@
 //! The queue in numbers.
 
+use std::collections::BTreeMap;
+
 use types::{TenantId, Timestamp};
 
 use super::tally::ALL_TENANTS;
@@ -12,49 +14,65 @@ impl Store {
     /// One row for each kind there ever was, by name: of one tenant, or of all.
     /// Reads maintained numbers; takes the same time however long the queue is.
     pub fn queue_status(&self, tenant: Option<TenantId>) -> Result<Vec<QueueCount>, StoreError> {
-        self.read("read the queue's numbers", |connection| {
-            let counted = tenant.map_or(ALL_TENANTS, |tenant| tenant.0);
-            let mut kinds = collect(connection, COUNTS, [counted], |row| {
-                Ok(QueueCount {
-                    kind: row.get(0)?,
-                    scheduled: count(row, 1)?,
-                    queued: count(row, 2)?,
-                    running: count(row, 3)?,
-                    succeeded: count(row, 4)?,
-                    failed: count(row, 5)?,
-                    cancelled: count(row, 6)?,
-                    dead: count(row, 7)?,
-                    ever: EverCount {
-                        enqueued: count(row, 8)?,
-                        succeeded: count(row, 9)?,
-                        failed: count(row, 10)?,
-                        cancelled: count(row, 11)?,
-                        dead: count(row, 12)?,
-                    },
-                    oldest_queued: None,
-                })
-            })?;
-            let tenants = match tenant {
-                Some(tenant) => vec![tenant.0],
-                None => {
-                    let sql = "SELECT tenant_id FROM tenant_shares WHERE queued > 0";
-                    collect(connection, sql, [], |row| row.get(0))?
+        self.gather(|shard| {
+            shard.read("read the queue's numbers", |connection| {
+                let counted = tenant.map_or(ALL_TENANTS, |tenant| tenant.0);
+                let mut kinds = collect(connection, COUNTS, [counted], |row| {
+                    Ok(QueueCount {
+                        kind: row.get(0)?,
+                        scheduled: count(row, 1)?,
+                        queued: count(row, 2)?,
+                        running: count(row, 3)?,
+                        succeeded: count(row, 4)?,
+                        failed: count(row, 5)?,
+                        cancelled: count(row, 6)?,
+                        dead: count(row, 7)?,
+                        ever: EverCount {
+                            enqueued: count(row, 8)?,
+                            succeeded: count(row, 9)?,
+                            failed: count(row, 10)?,
+                            cancelled: count(row, 11)?,
+                            dead: count(row, 12)?,
+                        },
+                        oldest_queued: None,
+                    })
+                })?;
+                let tenants = match tenant {
+                    Some(tenant) => vec![tenant.0],
+                    None => {
+                        let sql = "SELECT tenant_id FROM tenant_shares WHERE queued > 0";
+                        collect(connection, sql, [], |row| row.get(0))?
+                    }
+                };
+                for kind in kinds.iter_mut().filter(|kind| kind.queued > 0) {
+                    kind.oldest_queued = oldest(connection, &tenants, &kind.kind)?;
                 }
-            };
-            for kind in kinds.iter_mut().filter(|kind| kind.queued > 0) {
-                kind.oldest_queued = oldest(connection, &tenants, &kind.kind)?;
-            }
-            Ok(kinds)
+                Ok(kinds)
+            })
         })
+        .map(added)
     }
 
     /// When the next scheduled task is due; a time that has passed when a claim
     /// is due now. `None` when nothing is scheduled.
     pub fn next_run_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read("look for the next scheduled task", |connection| {
-            first(connection, NEXT_RUN, [], |row| Ok(Timestamp(row.get(0)?)))
+        self.gather(|shard| {
+            shard.read("look for the next scheduled task", |connection| {
+                first(connection, NEXT_RUN, [], |row| Ok(Timestamp(row.get(0)?)))
+            })
         })
+        .map(|parts| parts.into_iter().flatten().min())
     }
+}
+
+/// The numbers of several databases in one list.
+fn added(lists: Vec<Vec<QueueCount>>) -> Vec<QueueCount> {
+    let mut kinds: BTreeMap<String, QueueCount> = BTreeMap::new();
+    for count in lists.into_iter().flatten() {
+        let sum = kinds.entry(count.kind.clone()).or_default();
+        *sum = std::mem::take(sum).and(count);
+    }
+    kinds.into_values().collect()
 }
 
 const COUNTS: &str = "

@@ -1,5 +1,7 @@
 //! Deliveries to look at, and to send again by hand.
 
+use std::cmp::Reverse;
+
 use std::time::Duration;
 
 use types::{DeliveryId, TenantId, Timestamp, WebhookId};
@@ -39,22 +41,28 @@ impl Store {
         webhook: WebhookId,
         filter: DeliveryFilter,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
-        self.read("list deliveries", |connection| {
-            of_tenant(connection, tenant, webhook)?;
-            let limit = filter.limit.min(LISTED_MAX);
-            let before = filter.before.map_or(i64::MAX, |id| id.0);
-            let mut rows = Vec::new();
-            for state in DeliveryState::ALL {
-                if filter.state.is_some_and(|wanted| wanted != *state) {
-                    continue;
-                }
-                let parameters = [webhook.0, *state as i64, before, as_i64(limit)];
-                rows.extend(collect(connection, LISTED_STATE, parameters, delivery_row)?);
-            }
-            rows.sort_unstable_by_key(|row: &DeliveryRow| std::cmp::Reverse(row.id));
-            rows.truncate(limit);
-            Ok(rows)
-        })
+        self.merged(
+            filter.limit.min(LISTED_MAX),
+            |row: &DeliveryRow| Reverse(row.id),
+            |shard| {
+                shard.read("list deliveries", |connection| {
+                    of_tenant(connection, tenant, webhook)?;
+                    let limit = filter.limit.min(LISTED_MAX);
+                    let before = filter.before.map_or(i64::MAX, |id| id.0);
+                    let mut rows = Vec::new();
+                    for state in DeliveryState::ALL {
+                        if filter.state.is_some_and(|wanted| wanted != *state) {
+                            continue;
+                        }
+                        let parameters = [webhook.0, *state as i64, before, as_i64(limit)];
+                        rows.extend(collect(connection, LISTED_STATE, parameters, delivery_row)?);
+                    }
+                    rows.sort_unstable_by_key(|row: &DeliveryRow| std::cmp::Reverse(row.id));
+                    rows.truncate(limit);
+                    Ok(rows)
+                })
+            },
+        )
     }
 
     pub fn delivery(
@@ -63,7 +71,7 @@ impl Store {
         webhook: WebhookId,
         id: DeliveryId,
     ) -> Result<DeliveryRow, StoreError> {
-        self.read("read the delivery", |connection| {
+        self.holder(id)?.read("read the delivery", |connection| {
             of_tenant(connection, tenant, webhook)?;
             read_delivery(connection, webhook, id)
         })
@@ -79,35 +87,36 @@ impl Store {
         id: DeliveryId,
     ) -> Result<DeliveryRow, StoreError> {
         let now = self.now();
-        self.write("retry the delivery", move |connection| {
-            check_active(connection, tenant, webhook)?;
-            let row = read_delivery(connection, webhook, id)?;
-            match row.state {
-                DeliveryState::Delivered => {
-                    let message = format!("delivery {id} has been delivered");
-                    return Err(Failure::conflict(message));
-                }
-                DeliveryState::Pending => {
-                    let sql = "UPDATE webhook_deliveries SET next_at = min(next_at, ?2)
+        self.holder(id)?
+            .write("retry the delivery", move |connection| {
+                check_active(connection, tenant, webhook)?;
+                let row = read_delivery(connection, webhook, id)?;
+                match row.state {
+                    DeliveryState::Delivered => {
+                        let message = format!("delivery {id} has been delivered");
+                        return Err(Failure::conflict(message));
+                    }
+                    DeliveryState::Pending => {
+                        let sql = "UPDATE webhook_deliveries SET next_at = min(next_at, ?2)
                                WHERE id = ?1 AND next_at IS NOT NULL";
-                    if execute(connection, sql, [id.0, now.0])? == 0 {
-                        return Err(Failure::conflict(format!(
-                            "delivery {id} waits for an older one of its source"
-                        )));
+                        if execute(connection, sql, [id.0, now.0])? == 0 {
+                            return Err(Failure::conflict(format!(
+                                "delivery {id} waits for an older one of its source"
+                            )));
+                        }
+                    }
+                    DeliveryState::Dead => {
+                        if !is_complete(connection, tenant, id)? {
+                            return Err(Failure::conflict(format!(
+                                "the events of delivery {id} are no longer kept"
+                            )));
+                        }
+                        revive(connection, webhook, id, now)?;
                     }
                 }
-                DeliveryState::Dead => {
-                    if !is_complete(connection, tenant, id)? {
-                        return Err(Failure::conflict(format!(
-                            "the events of delivery {id} are no longer kept"
-                        )));
-                    }
-                    revive(connection, webhook, id, now)?;
-                }
-            }
-            send_soon(connection, now)?;
-            read_delivery(connection, webhook, id)
-        })
+                send_soon(connection, now)?;
+                read_delivery(connection, webhook, id)
+            })
     }
 
     /// Sends dead letters of a webhook again, oldest first and at most a
@@ -118,7 +127,7 @@ impl Store {
         webhook: WebhookId,
     ) -> Result<u64, StoreError> {
         let now = self.now();
-        self.write("retry dead letters", move |connection| {
+        self.write_every("retry dead letters", move |connection| {
             check_active(connection, tenant, webhook)?;
             let sql = "SELECT id FROM webhook_deliveries WHERE webhook_id = ?1 AND state = 2
                        ORDER BY id LIMIT ?2";
@@ -140,6 +149,7 @@ impl Store {
             }
             Ok(retried)
         })
+        .map(|parts| parts.into_iter().sum())
     }
 }
 

@@ -12,7 +12,7 @@ mod sending;
 
 use types::{SourceId, TenantId, Timestamp, WebhookId};
 
-use crate::error::Failure;
+use crate::error::{Failure, StoreErrorKind};
 use crate::model::{
     DeliveryCounts, EventTypes, NewWebhook, WebhookEdit, WebhookRow, WebhookSecret,
 };
@@ -49,7 +49,8 @@ impl Store {
     /// any event type, and for a tenant that has [`WEBHOOKS_MAX`] already.
     pub fn add_webhook(&self, webhook: NewWebhook) -> Result<WebhookRow, StoreError> {
         let now = self.now();
-        self.write("add the webhook", move |connection| {
+        let tenant = webhook.tenant;
+        let row = self.home().write("add the webhook", move |connection| {
             check_tenant(connection, webhook.tenant)?;
             check(
                 Some(&webhook.url),
@@ -80,21 +81,38 @@ impl Store {
             )?;
             let id = WebhookId(id);
             of_tenant(connection, webhook.tenant, id)
-        })
+        })?;
+        match self.spread_catalogue(tenant) {
+            Ok(()) => Ok(row),
+            Err(error) => {
+                // One that hears of some pages only is worse than none.
+                self.home()
+                    .write("take the webhook back", move |connection| {
+                        execute(connection, "DELETE FROM webhooks WHERE id = ?1", [row.id.0])
+                    })?;
+                Err(error)
+            }
+        }
     }
 
     /// A tenant's webhooks, oldest first.
     pub fn webhooks(&self, tenant: TenantId) -> Result<Vec<WebhookRow>, StoreError> {
-        self.read("list webhooks", |connection| {
-            webhooks_of(connection, tenant)
+        self.gather(|shard| {
+            shard.read("list webhooks", |connection| {
+                webhooks_of(connection, tenant)
+            })
         })
+        .map(together)
     }
 
     /// Another tenant's webhook does not exist (T1).
     pub fn webhook(&self, tenant: TenantId, id: WebhookId) -> Result<WebhookRow, StoreError> {
-        self.read("read the webhook", |connection| {
-            of_tenant(connection, tenant, id)
-        })
+        let rows = self.gather(|shard| {
+            Ok(vec![shard.read("read the webhook", |connection| {
+                of_tenant(connection, tenant, id)
+            })?])
+        })?;
+        one(rows.concat())
     }
 
     /// Changes a webhook. What waits for it waits on; with other event types,
@@ -106,7 +124,7 @@ impl Store {
         edit: WebhookEdit,
     ) -> Result<WebhookRow, StoreError> {
         let now = self.now();
-        self.write("change the webhook", move |connection| {
+        self.write_every("change the webhook", move |connection| {
             let old = of_tenant(connection, tenant, id)?;
             check(
                 edit.url.as_deref(),
@@ -131,11 +149,12 @@ impl Store {
             }
             of_tenant(connection, tenant, id)
         })
+        .and_then(one)
     }
 
     /// Removes a webhook with its deliveries.
     pub fn remove_webhook(&self, tenant: TenantId, id: WebhookId) -> Result<(), StoreError> {
-        self.write("remove the webhook", move |connection| {
+        self.write_every("remove the webhook", move |connection| {
             of_tenant(connection, tenant, id)?;
             for sql in [
                 "DELETE FROM webhook_deliveries WHERE webhook_id = ?1",
@@ -144,7 +163,8 @@ impl Store {
                 execute(connection, sql, [id.0])?;
             }
             Ok(())
-        })
+        })?;
+        Ok(())
     }
 
     /// Gives a webhook another secret. The one it had signs as well until
@@ -157,7 +177,7 @@ impl Store {
         old_until: Timestamp,
     ) -> Result<WebhookRow, StoreError> {
         let now = self.now();
-        self.write("rotate the webhook's secret", move |connection| {
+        self.write_every("rotate the webhook's secret", move |connection| {
             of_tenant(connection, tenant, id)?;
             execute(
                 connection,
@@ -168,21 +188,49 @@ impl Store {
             )?;
             of_tenant(connection, tenant, id)
         })
+        .and_then(one)
     }
 
     /// Deliveries of all tenants: maintained numbers.
     pub fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
-        self.read("count deliveries", |connection| {
-            let sql = "SELECT coalesce(sum(pending), 0), coalesce(sum(dead), 0) FROM webhooks";
-            let counts = first(connection, sql, [], |row| {
-                Ok(DeliveryCounts {
-                    pending: count(row, 0)?,
-                    dead: count(row, 1)?,
-                })
-            })?;
-            Ok(counts.unwrap_or_default())
+        self.gather(|shard| {
+            shard.read("count deliveries", |connection| {
+                let sql = "SELECT coalesce(sum(pending), 0), coalesce(sum(dead), 0) FROM webhooks";
+                let counts = first(connection, sql, [], |row| {
+                    Ok(DeliveryCounts {
+                        pending: count(row, 0)?,
+                        dead: count(row, 1)?,
+                    })
+                })?;
+                Ok(counts.unwrap_or_default())
+            })
+        })
+        .map(|parts| {
+            parts
+                .into_iter()
+                .fold(DeliveryCounts::default(), DeliveryCounts::and)
         })
     }
+}
+
+/// A webhook is told of each database's events from there; its numbers are
+/// those of all.
+fn together(lists: Vec<Vec<WebhookRow>>) -> Vec<WebhookRow> {
+    let mut lists = lists.into_iter();
+    let mut rows = lists.next().unwrap_or_default();
+    for other in lists.flatten() {
+        if let Some(row) = rows.iter_mut().find(|row| row.id == other.id) {
+            row.add(other);
+        }
+    }
+    rows
+}
+
+/// A row that is the same in all databases but for its numbers.
+fn one(rows: Vec<WebhookRow>) -> Result<WebhookRow, StoreError> {
+    let rows = together(rows.into_iter().map(|row| vec![row]).collect());
+    let row = rows.into_iter().next();
+    row.ok_or_else(|| StoreError::new(StoreErrorKind::Bug, "no database has the webhook"))
 }
 
 /// Switches a webhook off. What waits for it is put together, so that it does

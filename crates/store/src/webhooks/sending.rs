@@ -30,26 +30,36 @@ impl Store {
     /// Webhooks that have something to send now, of active tenants.
     pub fn webhooks_at_work(&self) -> Result<Vec<WebhookAtWork>, StoreError> {
         let now = self.now();
-        self.read("look for waiting events", |connection| {
-            collect(connection, AT_WORK, [now.0], |row| {
-                Ok(WebhookAtWork {
-                    webhook: WebhookId(row.get(0)?),
-                    tenant: TenantId(row.get(1)?),
+        let mut waiting = self
+            .gather(|shard| {
+                shard.read("look for waiting events", |connection| {
+                    collect(connection, AT_WORK, [now.0], |row| {
+                        Ok(WebhookAtWork {
+                            webhook: WebhookId(row.get(0)?),
+                            tenant: TenantId(row.get(1)?),
+                        })
+                    })
                 })
-            })
-        })
+            })?
+            .concat();
+        waiting.sort_by_key(|at_work: &WebhookAtWork| at_work.webhook);
+        waiting.dedup();
+        Ok(waiting)
     }
 
     /// When there is something to send next: now, later, or not at all.
     pub fn next_delivery_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let now = self.now();
-        self.read("look for the next delivery", |connection| {
-            if first(connection, AT_WORK, [now.0], |_| Ok(()))?.is_some() {
-                return Ok(Some(now));
-            }
-            let at = first(connection, NEXT_AT, [], |row| row.get(0))?;
-            Ok(at.flatten().map(Timestamp))
+        self.gather(|shard| {
+            shard.read("look for the next delivery", |connection| {
+                if first(connection, AT_WORK, [now.0], |_| Ok(()))?.is_some() {
+                    return Ok(Some(now));
+                }
+                let at = first(connection, NEXT_AT, [], |row| row.get(0))?;
+                Ok(at.flatten().map(Timestamp))
+            })
         })
+        .map(|parts| parts.into_iter().flatten().min())
     }
 
     /// The webhook's next message, if one is due. It stays due until
@@ -60,8 +70,10 @@ impl Store {
         webhook: WebhookId,
     ) -> Result<Option<OutgoingDelivery>, StoreError> {
         let now = self.now();
-        self.write("take the next delivery", move |connection| {
-            next_delivery(connection, webhook, now)
+        self.find_anywhere(|shard| {
+            shard.write("take the next delivery", move |connection| {
+                next_delivery(connection, webhook, now)
+            })
         })
     }
 
@@ -73,9 +85,10 @@ impl Store {
         attempt: DeliveryAttempt,
     ) -> Result<Option<DeliveryState>, StoreError> {
         let now = self.now();
-        self.write("note how a delivery went", move |connection| {
-            record(connection, &attempt, now)
-        })
+        self.holder(attempt.delivery)?
+            .write("note how a delivery went", move |connection| {
+                record(connection, &attempt, now)
+            })
     }
 
     /// Where a tenant's webhook is and what it is signed with, to test it.
@@ -85,7 +98,7 @@ impl Store {
         id: WebhookId,
     ) -> Result<Endpoint, StoreError> {
         let now = self.now();
-        self.read("read the webhook", |connection| {
+        self.home().read("read the webhook", |connection| {
             of_tenant(connection, tenant, id)?;
             endpoint(connection, id, now)?
                 .ok_or_else(|| Failure::not_found(format!("no webhook {id}")))
@@ -95,10 +108,11 @@ impl Store {
     /// Makes what waits for a webhook due now: its endpoint answers again.
     pub fn hurry_deliveries(&self, tenant: TenantId, id: WebhookId) -> Result<(), StoreError> {
         let now = self.now();
-        self.write("hurry deliveries", move |connection| {
+        self.write_every("hurry deliveries", move |connection| {
             of_tenant(connection, tenant, id)?;
             hurry(connection, id, now)
-        })
+        })?;
+        Ok(())
     }
 }
 

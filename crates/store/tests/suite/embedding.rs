@@ -66,8 +66,8 @@ fn saved_vectors_leave_the_backlog_and_are_replayed_in_order() {
     let vectors = vec![embedded(&pending[0], 1), embedded(&pending[1], 3)];
     assert_eq!(site.store.save_vectors("m", vectors.clone()).unwrap(), 2);
     assert_eq!(progress(&site), (2, 1, 0));
-    let rows = site.store.vectors_since("m", 0, 3).unwrap();
-    let more = site.store.vectors_since("m", rows[2].seq, 3).unwrap();
+    let rows = site.shard().vectors_since("m", 0, 3).unwrap();
+    let more = site.shard().vectors_since("m", rows[2].seq, 3).unwrap();
     assert_eq!((rows.len(), more.len()), (3, 1));
     assert_eq!(rows[0].chunk, pending[0].chunk);
     assert_eq!(rows[0].page, site.page("a").id);
@@ -76,7 +76,7 @@ fn saved_vectors_leave_the_backlog_and_are_replayed_in_order() {
         (VectorKind::Full, VectorKind::Tldr)
     );
     assert_eq!((rows[0].scale, &rows[0].codes), (0.25, &vector(1).codes));
-    assert_eq!(site.store.vectors_since("other", 0, 3).unwrap(), []);
+    assert_eq!(site.shard().vectors_since("other", 0, 3).unwrap(), []);
     // Saving again replaces.
     assert_eq!(site.store.save_vectors("m", vectors).unwrap(), 2);
     assert_eq!(progress(&site), (2, 1, 0));
@@ -117,7 +117,7 @@ fn unchanged_chunks_keep_their_vectors_and_vanished_ones_lose_them() {
     );
     site.visit(vec![("a", failed(FailReason::NotFound))]);
     assert_eq!(progress(&site), (1, 0, 0));
-    let live: Vec<_> = site.store.vectors_since("m", 0, 9).unwrap();
+    let live: Vec<_> = site.shard().vectors_since("m", 0, 9).unwrap();
     assert!(live.iter().all(|v| v.chunk == pending[2].chunk));
 }
 
@@ -142,15 +142,15 @@ fn vectors_move_with_their_chunks_to_a_duplicate() {
     let pending = site.store.pending_chunks(10).unwrap();
     let vectors = pending.iter().map(|p| embedded(p, 7)).collect();
     site.store.save_vectors("m", vectors).unwrap();
-    let seq = site.store.change_seq().unwrap();
+    let seq = site.shard().change_seq().unwrap();
     site.visit(vec![("copy", stored(page("T", &["one", "two"])))]);
     site.visit(vec![("a", failed(FailReason::NotFound))]);
     assert_eq!(progress(&site), (3, 0, 0));
-    let moved = site.store.vectors_since("m", seq, 9).unwrap();
+    let moved = site.shard().vectors_since("m", seq, 9).unwrap();
     let copy = site.page("copy").id;
     assert_eq!(moved.len(), 4);
     assert!(moved.iter().all(|v| v.page == copy));
-    let pages = site.store.pages_changed_since(None, seq, 9).unwrap();
+    let pages = site.shard().pages_changed_since(None, seq, 9).unwrap();
     let ids: Vec<_> = pages.iter().map(|p| p.page).collect();
     let chunks = site.store.page_chunk_ids(&ids).unwrap();
     let expected = vec![pending[0].chunk, pending[1].chunk];

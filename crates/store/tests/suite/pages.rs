@@ -192,7 +192,10 @@ fn a_page_that_is_gone_keeps_its_content_and_may_come_back() {
         "a conditional request would bring nothing back"
     );
     assert!(site.store.page_content(gone.id).unwrap().is_some());
-    let changes = site.store.pages_changed_since(None, live_seq, 10).unwrap();
+    let changes = site
+        .shard()
+        .pages_changed_since(None, live_seq, 10)
+        .unwrap();
     assert_eq!(
         changes.iter().map(|c| (c.page, c.live)).collect::<Vec<_>>(),
         [(gone.id, false)]

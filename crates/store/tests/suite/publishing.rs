@@ -64,7 +64,7 @@ fn tasks(store: &Store, kind: &str, state: TaskState) -> usize {
 
 #[test]
 fn everything_is_written_while_somebody_publishes() {
-    let site = Site::new();
+    let site = Site::in_one_database();
     site.visit(vec![("a", stored(page("A", &["one"])))]);
     assert_eq!(unpublished(&site.store), []);
     let on = start(&site.store);
@@ -105,7 +105,7 @@ fn everything_is_written_while_somebody_publishes() {
 
 #[test]
 fn off_leaves_nothing_behind_and_on_again_begins_anew() {
-    let site = Site::new();
+    let site = Site::in_one_database();
     start(&site.store);
     site.crawl(&[]);
     assert!(site.store.stop_publishing().unwrap());
@@ -127,7 +127,7 @@ fn off_leaves_nothing_behind_and_on_again_begins_anew() {
 
 #[test]
 fn it_ends_by_itself_when_nobody_has_wanted_it_for_long() {
-    let site = Site::new();
+    let site = Site::in_one_database();
     start(&site.store);
     site.clock.set(site.clock_now().plus(6 * DAY));
     site.store.housekeep_outbox(30 * DAY).unwrap();
@@ -148,7 +148,7 @@ fn it_ends_by_itself_when_nobody_has_wanted_it_for_long() {
 
 #[test]
 fn a_place_moves_only_from_where_it_was_found() {
-    let site = Site::new();
+    let site = Site::in_one_database();
     start(&site.store);
     for _ in 0..3 {
         site.crawl(&[]);
@@ -171,7 +171,7 @@ fn a_place_moves_only_from_where_it_was_found() {
 
 #[test]
 fn t1_each_tenant_has_a_place_and_a_turn_of_its_own() {
-    let site = Site::new();
+    let site = Site::in_one_database();
     let others: Vec<TenantId> = (0..12)
         .map(|n| site.store.create_tenant(&format!("t{n}")).unwrap().id)
         .collect();
@@ -212,7 +212,7 @@ fn t1_each_tenant_has_a_place_and_a_turn_of_its_own() {
 
 #[test]
 fn what_waited_too_long_is_counted_and_told_as_a_gap() {
-    let site = Site::new();
+    let site = Site::in_one_database();
     start(&site.store);
     site.crawl(&[]);
     publish(&site.store);
@@ -254,7 +254,7 @@ fn what_waited_too_long_is_counted_and_told_as_a_gap() {
 /// Its failure would be told by the next one, and so on.
 #[test]
 fn a_task_that_publishes_and_fails_is_no_event() {
-    let site = Site::new();
+    let site = Site::in_one_database();
     start(&site.store);
     let claim = Claim {
         owner: "worker".to_owned(),
@@ -307,7 +307,7 @@ proptest! {
     /// At least once and, but for repeats, in the order of each source.
     #[test]
     fn whoever_dies_when_every_event_is_published(steps in steps()) {
-        let one = Site::new();
+        let one = Site::in_one_database();
         let source = store::NewSource {
             tenant: TENANT,
             name: "other".to_owned(),

@@ -406,7 +406,7 @@ fn a_source_removed_with_its_pages_leaves_nothing_of_them() {
     store.set_embedding_model("m", 1).unwrap();
     end_crawls(&site);
     end_crawls(&other);
-    let before = store.change_seq().unwrap();
+    let before = site.shard().change_seq().unwrap();
     let gone_before = store.page_by_url(TenantId::DEFAULT, page_url("gone").url.as_str());
     assert_eq!(gone_before.unwrap().unwrap().status, PageStatus::Gone);
     assert_eq!(other.page("other").duplicate_of, Some(site.page("a").id));
@@ -443,7 +443,10 @@ fn a_source_removed_with_its_pages_leaves_nothing_of_them() {
         assert_eq!(rows(&database, table), expected, "{table}");
     }
     // Indexes hear of each page that was live.
-    let changes = store.pages_changed_since(None, before, 1000).unwrap();
+    let changes = site
+        .shard()
+        .pages_changed_since(None, before, 1000)
+        .unwrap();
     assert_eq!(changes.iter().filter(|change| !change.live).count(), 453);
     let ids: Vec<_> = changes.iter().map(|change| change.page).collect();
     let chunks: usize = store

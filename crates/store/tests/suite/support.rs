@@ -138,6 +138,21 @@ impl Site {
         Site::on(store, clock)
     }
 
+    /// With a handle on its own database alone, where there are several.
+    pub(crate) fn in_one_database() -> Site {
+        let site = Site::new();
+        Site {
+            store: site.shard(),
+            ..site
+        }
+    }
+
+    /// What is read in the order of one database's changes.
+    pub(crate) fn shard(&self) -> Store {
+        let shard = self.store.shard_of_source(self.source);
+        shard.expect("the source is somewhere")
+    }
+
     pub(crate) fn on(store: Store, clock: Arc<ManualClock>) -> Site {
         Site::of_tenant(store, clock, TenantId::DEFAULT)
     }
