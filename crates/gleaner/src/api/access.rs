@@ -6,19 +6,25 @@
 //! from other sites are refused: by `Host` (a name that was rebound to
 //! loopback) and by `Origin` and `Sec-Fetch-Site` (a page that sends forms).
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use store::Scopes;
 
 use super::caller::Caller;
 use super::error::{ApiError, Code};
 use super::limits;
-use super::state::{ASKING, Api};
+use super::state::{ABSENT, ASKING, Api};
 use crate::keys::ApiKey;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+
+/// Names the shards that did not answer, when an answer lacks what they have.
+const X_PARTIAL: HeaderName = HeaderName::from_static("x-partial");
 
 /// Finds out who is asking and whether they ask too much, before any handler runs.
 pub async fn know_caller(
@@ -38,12 +44,27 @@ pub async fn know_caller(
     if api.keys.count(caller.tenant, caller.key, now) {
         write_use(&api);
     }
-    let mut response = ASKING.scope(caller.tenant, next.run(request)).await;
+    let absent = Arc::new(Mutex::new(BTreeSet::new()));
+    let answering = ABSENT.scope(absent.clone(), next.run(request));
+    let mut response = ASKING.scope(caller.tenant, answering).await;
+    tell_absent(&absent, response.headers_mut());
     response.extensions_mut().insert(caller);
     if let Some(spent) = spent {
         limits::tell(&spent, response.headers_mut());
     }
     Ok(response)
+}
+
+/// Says that a list or a count lacks what some databases have.
+fn tell_absent(absent: &Mutex<BTreeSet<String>>, headers: &mut HeaderMap) {
+    let absent = absent.lock().unwrap_or_else(PoisonError::into_inner);
+    if absent.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = absent.iter().map(String::as_str).collect();
+    if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+        headers.insert(X_PARTIAL, names);
+    }
 }
 
 /// Beside the request: it is only book-keeping.

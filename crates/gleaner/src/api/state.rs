@@ -1,11 +1,13 @@
 //! What every handler reaches: the process's services, and how to call them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use guard::{Cache, SharedRateLimiter};
+use store::noting_absent;
 use tokio::sync::Semaphore;
 use types::TenantId;
 
@@ -31,6 +33,8 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 tokio::task_local! {
     /// The tenant of the request that is being handled.
     pub static ASKING: TenantId;
+    /// Databases that the answer to this request had to do without.
+    pub static ABSENT: Arc<Mutex<BTreeSet<String>>>;
 }
 
 /// Cloned for each request.
@@ -143,9 +147,17 @@ impl Api {
         let api = self.clone();
         let worked = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            work(&api)
+            noting_absent(|| work(&api))
         });
-        worked.await.unwrap_or_else(|error| {
+        let noted = worked.await.map(|(answer, absent)| {
+            // What goes on after a request has nobody to tell.
+            let _ = ABSENT.try_with(|known| {
+                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                known.extend(absent);
+            });
+            answer
+        });
+        noted.unwrap_or_else(|error| {
             tracing::error!(%error, "a request's thread panicked");
             Err(ApiError::new(
                 Code::Internal,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::data_args::{ExportArgs, FieldsArg, ImportArgs, PageCommand, RecordCommand};
 use super::events::EventsCommand;
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
+use super::shard::ShardCommand;
 use super::webhook_args::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -72,6 +73,9 @@ pub enum Command {
     /// Look after the publishing of events to NATS JetStream
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Show the databases that share what is stored
+    #[command(subcommand)]
+    Shard(ShardCommand),
     /// Print the HTTP API's OpenAPI document
     Openapi,
     /// Look at pages, their versions and what changed

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use search::{IndexMode, KeywordIndex};
 use serde::Serialize;
-use store::{Access, StoreErrorKind};
+use store::{Access, Store, StoreErrorKind};
 
 use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
@@ -96,6 +96,36 @@ fn data_folder(app: &App) -> Check {
     }
 }
 
+/// One line for each database, when there are several.
+fn shards(store: &Store) -> Vec<Check> {
+    let rows = store.shard_rows();
+    if rows.len() == 1 {
+        return Vec::new();
+    }
+    let row = |row: store::ShardRow| {
+        let name = if row.number == store::ShardNumber::HOME {
+            "home"
+        } else {
+            "shard"
+        };
+        match row.stats {
+            Ok(stats) => check(
+                name,
+                State::Ok,
+                format!(
+                    "{}: {}, {} sources, {} live pages",
+                    row.number,
+                    row.place,
+                    thousands(row.sources),
+                    thousands(stats.pages_live)
+                ),
+            ),
+            Err(error) => check(name, State::Failed, format!("{}: {error}", row.number)),
+        }
+    };
+    rows.into_iter().map(row).collect()
+}
+
 fn database(app: &App) -> Vec<Check> {
     let store = match app.open_store(Access::Read) {
         Ok(store) => store,
@@ -127,6 +157,7 @@ fn database(app: &App) -> Vec<Check> {
         )),
         Err(error) => checks.push(check("database", State::Failed, error.to_string())),
     }
+    checks.extend(shards(&store));
     let newest = store.pages_change_seqs();
     let index = KeywordIndex::open(&app.index_dir(&store), IndexMode::Read);
     checks.push(match (index, newest) {

@@ -22,6 +22,7 @@ mod reindex;
 pub mod search;
 mod serve;
 mod service_args;
+mod shard;
 mod source;
 mod stop;
 mod task;
@@ -72,7 +73,16 @@ pub fn main() -> ExitCode {
         note(format!("error: {error:#}"));
         return ExitCode::from(Exit::Usage as u8);
     }
-    match run(&cli, &loaded) {
+    let (ran, absent) = store::noting_absent(|| run(&cli, &loaded));
+    match ran {
+        Ok(exit) if !absent.is_empty() => {
+            let absent = absent.join(", ");
+            note(format!(
+                "{absent} did not answer: what is there is missing here"
+            ));
+            let partly = if exit == Exit::Ok { Exit::Partly } else { exit };
+            ExitCode::from(partly as u8)
+        }
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => failed(&cli, &error),
@@ -114,6 +124,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Key(command) => tenant::run_key(&app, command),
         Command::Webhook(command) => webhook::run(&app, command),
         Command::Events(command) => events::run(&app, command),
+        Command::Shard(command) => shard::run(&app, command),
         Command::Page(command) => page::run(&app, command),
         Command::Record(command) => record::run(&app, command),
         Command::Import(args) => import::run(&app, args),

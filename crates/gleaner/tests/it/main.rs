@@ -24,6 +24,7 @@ mod redis;
 mod resume;
 mod search;
 mod serve;
+mod shards;
 mod stream;
 mod support;
 mod tasks;
