@@ -15,6 +15,7 @@ use crate::error::Failure;
 use crate::model::{NO_AMOUNT, NO_DATE, NO_PRICE};
 use crate::pages::page_by_id;
 use crate::rows::{as_i64, time};
+use crate::shard::Shard;
 use crate::sql::{Connection, Row, Value, collect, execute, first, params};
 use crate::{
     Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, RecordSort, Store, StoreError,
