@@ -75,10 +75,10 @@ impl App {
         self.config.store.database_url = String::new();
     }
 
-    pub fn open_store(&self, access: Access) -> Result<Store> {
+    /// How the configuration wants an embedded database, or a server's, opened.
+    pub fn store_options(&self, is_embedded: bool) -> StoreOptions {
         let settings = &self.config.store;
-        let is_embedded = settings.database_url.is_empty();
-        let options = StoreOptions {
+        StoreOptions {
             synchronous: match settings.synchronous {
                 Durability::Full => Synchronous::Full,
                 Durability::Normal => Synchronous::Normal,
@@ -99,7 +99,13 @@ impl App {
             prepared_statements: settings.prepared_statements,
             server_wait: Duration::from_secs(settings.server_wait_s),
             ..StoreOptions::default()
-        };
+        }
+    }
+
+    pub fn open_store(&self, access: Access) -> Result<Store> {
+        let settings = &self.config.store;
+        let is_embedded = settings.database_url.is_empty();
+        let options = self.store_options(is_embedded);
         let clock = self.clock.clone();
         if is_embedded {
             return Ok(Store::open(self.data_dir(), access, &options, clock)?);

@@ -14,6 +14,7 @@ use crate::postgres::{self, Heartbeat, Server};
 use crate::readers::Readers;
 use crate::sql::Connection;
 use crate::sqlite::{self, Database, WriteTurns};
+use crate::transfer;
 use crate::watch::{Bell, Watcher};
 use crate::writer::{WriteStats, Writer};
 
@@ -56,7 +57,18 @@ struct Parts {
 impl Store {
     /// Opens the data directory `dir`. For writing it is created where missing
     /// and migrated to the newest version, unless another process uses it.
+    /// What a [`crate::Move`] has not completed is refused.
     pub fn open(
+        dir: &Path,
+        access: Access,
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Store, StoreError> {
+        transfer::finished(Store::open_any(dir, access, options, clock)?)
+    }
+
+    /// Opens `dir`, also while a move still fills it.
+    pub(crate) fn open_any(
         dir: &Path,
         access: Access,
         options: &StoreOptions,
@@ -72,8 +84,18 @@ impl Store {
     /// Opens a database on a PostgreSQL server, directly or through a pooler
     /// in transaction mode: `postgres://user:password@host:5432/database`. For
     /// writing it is migrated to the newest version. [`Access::WriteAlone`] is
-    /// refused: a server is for many.
+    /// refused: a server is for many. So is what a [`crate::Move`] has not completed.
     pub fn open_server(
+        url: &str,
+        access: Access,
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Store, StoreError> {
+        transfer::finished(Store::open_any_server(url, access, options, clock)?)
+    }
+
+    /// Opens a server's database, also while a move still fills it.
+    pub(crate) fn open_any_server(
         url: &str,
         access: Access,
         options: &StoreOptions,
@@ -263,7 +285,7 @@ impl Store {
         self.writer(name)?.write(name, false, work)
     }
 
-    fn write_alone<T: Send + 'static>(
+    pub(crate) fn write_alone<T: Send + 'static>(
         &self,
         name: &'static str,
         work: impl FnMut(&Connection) -> Result<T, Failure> + Send + 'static,

@@ -56,6 +56,10 @@ mod engine {
             .expect("the directory opens")
         }
 
+        pub(crate) fn place(&self) -> store::Place {
+            store::Place::Directory(self.dir.path().to_owned())
+        }
+
         /// The one number that a query gives.
         pub(crate) fn number(&self, sql: &str) -> i64 {
             let file = self.dir.path().join("gleaner.db");

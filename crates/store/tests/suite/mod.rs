@@ -11,6 +11,7 @@ mod frontier;
 mod keys;
 mod leases;
 mod listing;
+mod moving;
 mod notes;
 mod pages;
 mod publishing;
