@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 use store::{
@@ -29,6 +29,12 @@ pub fn run(app: &App, args: &MigrateArgs) -> Result<Exit> {
     check_leftovers(&to, &look)?;
     if args.dry_run {
         return dry_run(app, &from, &look, describe(&to));
+    }
+    if look == MoveDestination::Occupied {
+        bail!(
+            "{} is not empty; name a new folder or an empty database",
+            describe(&to)
+        );
     }
     let stopped = stop::on_ctrl_c()?;
     let start = Instant::now();

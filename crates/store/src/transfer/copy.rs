@@ -167,8 +167,8 @@ fn read_rest(
     };
     let at = TABLES.iter().position(|table| table.name == name);
     let mut after = note.after.clone();
-    for index in at.ok_or_else(unknown)?..TABLES.len() {
-        let mut walk = Walk::new(&TABLES[index], Selection::Everything, after);
+    for (index, table) in TABLES.iter().enumerate().skip(at.ok_or_else(unknown)?) {
+        let mut walk = Walk::new(table, Selection::Everything, after);
         while !walk.is_done {
             let batch = from.read("read rows", |connection| {
                 check_commits(connection, note.commits)?;
@@ -181,7 +181,7 @@ fn read_rest(
             let (table, after) = if walk.is_done {
                 (TABLES.get(index + 1), Vec::new())
             } else {
-                (TABLES.get(index), walk.after.clone())
+                (Some(table), walk.after.clone())
             };
             let step = Step {
                 batch,

@@ -145,7 +145,7 @@ fn batches_walk_the_primary_key() {
 fn large_rows_make_small_batches() {
     let store = memory();
     let fill = store.write("fill", |connection| {
-        for id in 1..=5 {
+        for id in 1..=5i64 {
             let sql =
                 "INSERT INTO contents (id, tenant_id, content_hash, body_hash, text_bytes, body)
                        VALUES (?1, 1, randomblob(32), x'00', 0, zeroblob(5000000))";
