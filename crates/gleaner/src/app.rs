@@ -76,14 +76,10 @@ impl App {
         self.config.store.shards = Vec::new();
     }
 
-    pub fn open_store(&self, access: Access) -> Result<Store> {
+    /// How the configuration wants an embedded database, or a server's, opened.
+    pub fn store_options(&self, is_embedded: bool) -> StoreOptions {
         let settings = &self.config.store;
-        let is_embedded = settings.database_url.is_empty();
-        if is_embedded && !settings.shards.is_empty() {
-            let problem = "store.shards names databases beside store.database_url, which is empty";
-            return Err(UsageError(problem.to_owned()).into());
-        }
-        let options = StoreOptions {
+        StoreOptions {
             synchronous: match settings.synchronous {
                 Durability::Full => Synchronous::Full,
                 Durability::Normal => Synchronous::Normal,
@@ -104,7 +100,17 @@ impl App {
             prepared_statements: settings.prepared_statements,
             server_wait: Duration::from_secs(settings.server_wait_s),
             ..StoreOptions::default()
-        };
+        }
+    }
+
+    pub fn open_store(&self, access: Access) -> Result<Store> {
+        let settings = &self.config.store;
+        let is_embedded = settings.database_url.is_empty();
+        if is_embedded && !settings.shards.is_empty() {
+            let problem = "store.shards names databases beside store.database_url, which is empty";
+            return Err(UsageError(problem.to_owned()).into());
+        }
+        let options = self.store_options(is_embedded);
         let clock = self.clock.clone();
         if is_embedded {
             return Ok(Store::open(self.data_dir(), access, &options, clock)?);

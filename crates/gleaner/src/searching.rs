@@ -18,9 +18,10 @@ const REFRESH_EVERY: Duration = Duration::from_millis(200);
 
 /// Opens the indexes for one search by a command. Those of a server's database
 /// are brought up to date first: others write to it on machines that know
-/// nothing of the indexes here.
+/// nothing of the indexes here. Those of a folder are made where they are
+/// missing, as after a move.
 pub fn open_searcher(app: &App, store: Store, model: Option<&str>) -> Result<Searcher> {
-    if store.database_id().is_some() {
+    if store.database_id().is_some() || !app.index_dir(&store).exists() {
         Indexer::start(&store, app.index_plan(&store), Arc::default())?.flush()?;
     }
     let dir = app.index_dir(&store);

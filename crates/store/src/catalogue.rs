@@ -15,6 +15,7 @@ use crate::options::{Access, StoreOptions};
 use crate::placement::ShardNumber;
 use crate::shard::Shard;
 use crate::sql::{Connection, Value, collect, execute, first, params};
+use crate::transfer;
 use crate::{Store, StoreStats};
 
 /// Of the home: all of its shards but itself, as JSON.
@@ -66,6 +67,7 @@ impl Store {
             return Err(conflict("no database was named"));
         }
         let home = opened.remove(0);
+        transfer::check_finished(&home)?;
         let mut members = Members::of(&home)?;
         let mut shards = vec![home];
         for shard in opened {

@@ -44,6 +44,7 @@ mod schedule;
 mod sources;
 mod tasks;
 mod tenants;
+mod transfer;
 mod usage;
 mod webhooks;
 
@@ -86,6 +87,9 @@ pub use outbox::{SEND_EVENTS, send_task};
 pub use placement::{ShardNumber, noting_absent};
 pub use publishing::{PUBLISH_EVENTS, publish_task};
 pub use store::Store;
+pub use transfer::{
+    Move, MoveDestination, MoveProgress, MoveStage, MovedTable, Place, Selection, TableSize,
+};
 pub use watch::Subscription;
 pub use webhooks::{DELIVERY_EVENTS_MAX, WEBHOOKS_MAX};
 pub use writer::WriteStats;

@@ -68,18 +68,16 @@ impl Store {
         facets: &[Facet],
         values_max: usize,
     ) -> Result<(u64, Vec<FacetCounts>), StoreError> {
-        // The values of one database are not those of all, so all are counted.
-        let shards = self.shards_held().len();
-        let listed = if shards == 1 {
-            values_max
-        } else {
-            DISTINCT_MAX
-        };
-        let counted = self.gather(|shard| {
+        let counted = |shard: &Shard, listed| {
             shard.read("count records", |connection| {
                 count(connection, filter, facets, listed)
             })
-        })?;
+        };
+        if let [only] = self.shards_held() {
+            return counted(only, values_max);
+        }
+        // The most frequent of one database are not those of all.
+        let counted = self.gather(|shard| counted(shard, DISTINCT_MAX))?;
         Ok(added(counted, facets, values_max))
     }
 

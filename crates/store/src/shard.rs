@@ -220,15 +220,22 @@ impl Shard {
         self.writer(name)?.write(name, false, work)
     }
 
+    /// Outside of any transaction.
+    pub(crate) fn write_alone<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer(name)?.write(name, true, work)
+    }
+
     /// Empties the write-ahead log into the database file.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
-        let name = "checkpoint";
-        self.writer(name)?
-            .write(name, true, |connection| match connection {
-                Connection::Sqlite(connection) => sqlite::checkpoint(connection),
-                // The server sees to its log itself.
-                Connection::Postgres(_) => Ok(()),
-            })
+        self.write_alone("checkpoint", |connection| match connection {
+            Connection::Sqlite(connection) => sqlite::checkpoint(connection),
+            // The server sees to its log itself.
+            Connection::Postgres(_) => Ok(()),
+        })
     }
 
     pub(crate) fn write_stats(&self) -> WriteStats {

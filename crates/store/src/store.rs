@@ -10,6 +10,8 @@ use types::{Clock, Timestamp};
 use crate::error::StoreError;
 use crate::options::{Access, StoreOptions};
 use crate::shard::Shard;
+use crate::sqlite;
+use crate::transfer;
 use crate::writer::WriteStats;
 
 /// Handle on all that is stored; clones share it. The last one to go finishes
@@ -30,7 +32,18 @@ pub struct Store {
 impl Store {
     /// Opens the data directory `dir`. For writing it is created where missing
     /// and migrated to the newest version, unless another process uses it.
+    /// What a [`crate::Move`] has not completed is refused.
     pub fn open(
+        dir: &Path,
+        access: Access,
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Store, StoreError> {
+        transfer::finished(Store::open_any(dir, access, options, clock)?)
+    }
+
+    /// Opens `dir`, also while a move still fills it.
+    pub(crate) fn open_any(
         dir: &Path,
         access: Access,
         options: &StoreOptions,
@@ -43,7 +56,7 @@ impl Store {
     /// Opens a database on a PostgreSQL server, directly or through a pooler
     /// in transaction mode: `postgres://user:password@host:5432/database`. For
     /// writing it is migrated to the newest version. [`Access::WriteAlone`] is
-    /// refused: a server is for many.
+    /// refused: a server is for many. So is what a [`crate::Move`] has not completed.
     pub fn open_server(
         url: &str,
         access: Access,
@@ -51,6 +64,18 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         Store::open_servers(&[url], access, options, clock)
+    }
+
+    /// Opens one server's database, also while a move still fills it.
+    pub(crate) fn open_any_server(
+        url: &str,
+        access: Access,
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Store, StoreError> {
+        let instance = sqlite::new_name();
+        let shard = Shard::open_server(url, access, &instance, options, clock.now())?;
+        Ok(Store::of(vec![shard], clock))
     }
 
     /// A store that lives in memory and ends with its last handle, for tests.

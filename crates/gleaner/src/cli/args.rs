@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::data_args::{ExportArgs, FieldsArg, ImportArgs, PageCommand, RecordCommand};
+use super::data_args::{
+    ExportArgs, FieldsArg, ImportArgs, MigrateArgs, PageCommand, RecordCommand,
+};
 use super::events::EventsCommand;
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
 use super::shard::ShardCommand;
@@ -88,6 +90,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Write all pages as JSON lines
     Export(ExportArgs),
+    /// Move a whole database between a data folder and PostgreSQL, either way
+    Migrate(MigrateArgs),
     /// Rebuild the keyword index from the database
     #[command(after_help = "Example: gleaner reindex")]
     Reindex,

@@ -120,3 +120,24 @@ pub struct ExportArgs {
 pub enum ExportFormat {
     Jsonl,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner migrate --from ~/.local/share/gleaner --to postgres://gleaner:secret@db:5432/gleaner --dry-run
+  gleaner migrate --from ~/.local/share/gleaner --to env:DATABASE_URL
+  gleaner migrate --from env:DATABASE_URL --to ./back
+
+Stop everything that uses either database first. All that is stored goes over, with its ids: sources, \
+pages and their versions, vectors, notes, tasks, keys, webhooks, tenants. Both sides are compared at \
+the end; only then can the new database be used. Interrupted? Run the same command again.")]
+pub struct MigrateArgs {
+    /// Data folder or database URL; env:NAME takes it from the environment
+    #[arg(long, value_name = "DIR|URL", value_hint = ValueHint::DirPath)]
+    pub from: String,
+    /// New data folder, or URL of an empty database; env:NAME takes it from the environment
+    #[arg(long, value_name = "DIR|URL", value_hint = ValueHint::DirPath)]
+    pub to: String,
+    /// Look at both sides and show what would be moved
+    #[arg(long)]
+    pub dry_run: bool,
+}

@@ -103,13 +103,13 @@ fn draw_embedding(bar: &ProgressBar, progress: &Progress, rate: &mut Rate) {
     ));
 }
 
-fn style(prefix: &str) -> ProgressStyle {
+pub fn style(prefix: &str) -> ProgressStyle {
     ProgressStyle::with_template(&format!("{prefix} {{bar:24}} {{pos}}/{{len}} {{wide_msg}}"))
         .expect("bug: the progress template is constant")
         .progress_chars("━╸─")
 }
 
-fn eta(left: u64, per_s: f64) -> String {
+pub fn eta(left: u64, per_s: f64) -> String {
     if left == 0 || per_s < 0.1 {
         return String::new();
     }

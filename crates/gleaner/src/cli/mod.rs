@@ -13,6 +13,7 @@ mod export;
 pub mod extract;
 mod import;
 mod live;
+mod migrate;
 mod model;
 pub mod output;
 mod page;
@@ -129,6 +130,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Record(command) => record::run(&app, command),
         Command::Import(args) => import::run(&app, args),
         Command::Export(args) => export::run(&app, args),
+        Command::Migrate(args) => migrate::run(&app, args),
         Command::Reindex => reindex::run(&app),
         Command::Model(command) => model::run(&app, command),
         Command::Demo => demo::run(&app),

@@ -14,6 +14,7 @@ mod events;
 mod fields;
 mod http;
 mod memory;
+mod migrate;
 mod postgres;
 mod proxy;
 mod receiver;

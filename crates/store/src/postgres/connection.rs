@@ -6,15 +6,16 @@ use std::fmt;
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, RowStream, Statement};
 
 use super::driver::wait;
 use super::error::{Fault, fault_of};
 use super::translate::translate;
-use super::value::type_of;
+use super::value::{type_of, type_of_kind};
 use crate::error::Failure;
-use crate::sql::{Row, ValueRef};
+use crate::sql::{Kind, Row, ValueRef};
 
 /// Statements kept prepared; lists of pages are built in a few hundred forms.
 const STATEMENTS_KEPT: usize = 512;
@@ -143,6 +144,26 @@ impl Connection {
         let sql = format!("{sql} RETURNING id");
         let id = self.first(&sql, values, |row| row.get(0))?;
         id.ok_or_else(|| Failure::bug("an inserted row has no id"))
+    }
+
+    /// Runs `COPY … FROM STDIN (FORMAT binary)` over `rows`; how many there were.
+    pub(crate) fn copy_in<'v>(
+        &self,
+        sql: &str,
+        kinds: &[Kind],
+        rows: impl Iterator<Item = Vec<ValueRef<'v>>>,
+    ) -> Result<u64, Failure> {
+        let types: Vec<Type> = kinds.iter().copied().map(type_of_kind).collect();
+        let copied = self.watch(wait(async {
+            let sink = self.client.copy_in(sql).await?;
+            let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+            for row in rows {
+                writer.as_mut().write_raw(row).await?;
+            }
+            writer.finish().await
+        }))?;
+        self.changed.set(self.changed.get() + copied);
+        Ok(copied)
     }
 
     /// Statements without parameters, whose rows nobody wants.

@@ -92,6 +92,14 @@ fn apply(connection: &Connection, now: Timestamp) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether there is nothing yet; see [`super::is_vacant`].
+pub(super) fn is_vacant(connection: &Connection) -> Result<bool, Failure> {
+    if version(connection)? > 0 {
+        return Ok(false);
+    }
+    check_empty(connection).map(|()| true)
+}
+
 /// A database address in the environment may be meant for another program.
 fn check_empty(connection: &Connection) -> Result<(), Failure> {
     let sql = "SELECT count(*) FROM pg_class c

@@ -71,6 +71,15 @@ pub(crate) fn check(server: &Server) -> Result<String, StoreError> {
         .map_err(|f| f.into_store_error("open the database", &server.describe()))
 }
 
+/// Whether the database has no tables yet, of anybody. Fails when it has some
+/// and none are ours.
+pub(crate) fn is_vacant(server: &Server) -> Result<bool, StoreError> {
+    server
+        .connect()
+        .and_then(|connection| migrate::is_vacant(&connection))
+        .map_err(|f| f.into_store_error("open the database", &server.describe()))
+}
+
 /// Makes `name` known as a store that lives.
 pub(crate) fn register(server: &Server, name: &str) -> Result<Heartbeat, StoreError> {
     Heartbeat::start(server, name)

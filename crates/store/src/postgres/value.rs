@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::error::Failure;
-use crate::sql::ValueRef;
+use crate::sql::{Kind, ValueRef};
 
 type Fault = Box<dyn Error + Sync + Send>;
 
@@ -127,6 +127,16 @@ pub(super) fn type_of(value: ValueRef<'_>) -> Type {
         ValueRef::Real(_) => Type::FLOAT8,
         ValueRef::Text(_) => Type::TEXT,
         ValueRef::Blob(_) => Type::BYTEA,
+    }
+}
+
+/// The type of columns of this kind.
+pub(super) fn type_of_kind(kind: Kind) -> Type {
+    match kind {
+        Kind::Integer => Type::INT8,
+        Kind::Real => Type::FLOAT8,
+        Kind::Text => Type::TEXT,
+        Kind::Bytes => Type::BYTEA,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::postgres::{self, Fault};
 
 pub(crate) use from_row::Row;
-pub(crate) use value::{Parameters, ToSql, Value, ValueRef, params};
+pub(crate) use value::{Kind, Parameters, ToSql, Value, ValueRef, params};
 
 /// A connection to the database of a store.
 #[derive(Debug)]

@@ -10,6 +10,15 @@ pub(crate) enum ValueRef<'v> {
     Blob(&'v [u8]),
 }
 
+/// What a column may hold, beside nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Integer,
+    Real,
+    Text,
+    Bytes,
+}
+
 /// A value that is kept until its statement is built.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -152,6 +161,12 @@ pub(crate) trait Parameters {
 impl Parameters for &[&dyn ToSql] {
     fn values(&self) -> Vec<ValueRef<'_>> {
         self.iter().map(|value| value.to_sql()).collect()
+    }
+}
+
+impl Parameters for &[ValueRef<'_>] {
+    fn values(&self) -> Vec<ValueRef<'_>> {
+        self.to_vec()
     }
 }
 

@@ -119,6 +119,16 @@ pub(crate) fn check_directory(dir: &Path, options: &StoreOptions) -> Result<Data
     Ok(database)
 }
 
+/// Whether some store has it open for writing.
+pub(crate) fn is_open_by_any(database: &Database) -> bool {
+    match database {
+        Database::File(path) => path
+            .parent()
+            .is_some_and(|dir| instances::pid_of_any(dir).is_some()),
+        Database::Memory(_) => false,
+    }
+}
+
 /// Empties the write-ahead log into the database file.
 pub(crate) fn checkpoint(connection: &rusqlite::Connection) -> Result<(), Failure> {
     let sql = "PRAGMA wal_checkpoint(TRUNCATE)";

@@ -5,6 +5,9 @@
     reason = "helpers of tests; clippy exempts only the test functions themselves"
 )]
 
+#[path = "../suite/moving.rs"]
+mod moving;
+
 #[path = "../suite/mod.rs"]
 mod suite;
 

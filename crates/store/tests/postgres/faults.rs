@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use store::{Access, NewSource, Store, StoreOptions};
+use store::{Access, Move, MoveStage, NewSource, Place, Store, StoreOptions};
 use testkit::services::Postgres;
 use types::TenantId;
 
@@ -137,4 +138,39 @@ fn a_write_is_done_once_whatever_becomes_of_its_connection() {
     let listed = store.sources(TenantId::DEFAULT).unwrap();
     let listed: Vec<_> = listed.iter().map(|source| source.id).collect();
     assert_eq!(listed, saved);
+}
+
+/// Every batch of a move is there once, whatever becomes of its connection.
+#[test]
+fn a_move_is_complete_whatever_becomes_of_its_connections() {
+    let clock = crate::support::clock();
+    let start = Store::open_memory(clock.clone()).unwrap();
+    for number in 0..400 {
+        start.ensure_source(source(number)).unwrap();
+    }
+    let database = Postgres::fresh();
+    let direct = database.url();
+    let address = direct.split('@').nth(1).unwrap();
+    let (address, name) = address.split_once('/').unwrap();
+    let line = Line::to(address.to_owned());
+    let place = Place::Server(format!("postgres://app@127.0.0.1:{}/{name}", line.port));
+    let to = place.open_destination(&StoreOptions::default(), clock);
+    let mut moving = Move::begin(start, to.unwrap()).unwrap();
+    let mut cuts = [Cut::BeforeCommit, Cut::AfterCommit].into_iter().cycle();
+    let tables = moving.run(&mut |progress| {
+        if progress.stage == MoveStage::Copying {
+            *line.cut.lock().unwrap() = cuts.next().unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    let rows: u64 = tables
+        .unwrap()
+        .unwrap()
+        .iter()
+        .map(|table| table.rows)
+        .sum();
+    assert!(rows > 400, "{rows}");
+    assert!(line.cuts.load(Ordering::SeqCst) > 3);
+    let stored = database.sql("SELECT count(*), max(id), nextval('sources_id_seq') FROM sources");
+    assert_eq!(stored.trim(), "400|400|401");
 }

@@ -9,6 +9,9 @@ mod faults;
 mod machines;
 mod upgrades;
 
+#[path = "../suite/moving.rs"]
+mod moving;
+
 #[path = "../suite/mod.rs"]
 mod suite;
 

@@ -8,6 +8,9 @@
 mod durability;
 mod processes;
 
+#[path = "../suite/moving.rs"]
+mod moving;
+
 #[path = "../suite/mod.rs"]
 mod suite;
 
@@ -54,6 +57,10 @@ mod engine {
                 clock,
             )
             .expect("the directory opens")
+        }
+
+        pub(crate) fn place(&self) -> store::Place {
+            store::Place::Directory(self.dir.path().to_owned())
         }
 
         /// The one number that a query gives.

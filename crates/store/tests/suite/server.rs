@@ -51,6 +51,10 @@ impl Database {
         open(&self.postgres, clock)
     }
 
+    pub(crate) fn place(&self) -> store::Place {
+        store::Place::Server(crate::url(&self.postgres))
+    }
+
     /// The one number that a query gives.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         let printed = self.postgres.sql(sql);
