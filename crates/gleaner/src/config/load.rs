@@ -112,12 +112,20 @@ pub fn load(
     let mut environment: Vec<(String, String)> = environment.collect();
     environment.sort();
     for (name, value) in environment {
-        let key = match name.strip_prefix(ENVIRONMENT_PREFIX) {
-            Some(rest) => rest.to_ascii_lowercase().replace("__", "."),
-            None => match ENVIRONMENT_ALIASES.iter().find(|(alias, _)| *alias == name) {
-                Some((_, key)) => (*key).to_owned(),
-                None => continue,
-            },
+        let (key, value) = if let Some(key) = secret_in_file(&name) {
+            if origins
+                .get(&key)
+                .is_some_and(|from| name == format!("{from}_FILE"))
+            {
+                bail!("both {0} and {name} are set", origins[&key]);
+            }
+            let text = std::fs::read_to_string(&value)
+                .with_context(|| format!("read the file {value:?} that {name} names"))?;
+            (key, text.trim_end_matches(['\r', '\n']).to_owned())
+        } else if let Some(key) = key_of(&name) {
+            (key, value)
+        } else {
+            continue;
         };
         set_text(&mut merged, &key, &value)
             .with_context(|| format!("in the environment variable {name}"))?;
@@ -139,6 +147,23 @@ pub fn load(
         merged,
         origins,
     })
+}
+
+/// The key that an environment variable sets; not always one that exists.
+fn key_of(name: &str) -> Option<String> {
+    if let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) {
+        return Some(rest.to_ascii_lowercase().replace("__", "."));
+    }
+    let aliases = ENVIRONMENT_ALIASES.iter();
+    let mut keys = aliases.filter(|(alias, _)| *alias == name);
+    keys.next().map(|(_, key)| (*key).to_owned())
+}
+
+/// The secret whose file a variable names: `DATABASE_URL_FILE` is read for
+/// `DATABASE_URL`, as container platforms hand secrets out.
+fn secret_in_file(name: &str) -> Option<String> {
+    let key = key_of(name.strip_suffix("_FILE")?)?;
+    SECRET_KEYS.contains(&key.as_str()).then_some(key)
 }
 
 fn default_data_dir() -> Result<PathBuf> {
@@ -308,6 +333,35 @@ mod tests {
         assert_eq!(find("crawl.concurrency").2, "--concurrency");
         assert_eq!(find("crawl.delay_ms").2, "GLEANER__CRAWL__DELAY_MS");
         assert_eq!(find("embed.api_key").1.as_str(), Some("***"));
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("url");
+        let file = path.to_str().expect("UTF-8");
+        std::fs::write(&path, "postgres://a:hush@h/d\n").expect("written");
+        let pairs = [
+            ("DATABASE_URL_FILE", file),
+            ("GLEANER__EVENTS__NATS_CREDENTIALS_FILE", "/c"),
+        ];
+        let loaded = load(None, environment(&pairs), &[]).expect("loads");
+        assert_eq!(loaded.config.store.database_url, "postgres://a:hush@h/d");
+        assert_eq!(loaded.config.events.nats_credentials_file, "/c");
+        let entries = loaded.entries();
+        let shown = entries.iter().find(|(k, _, _)| k == "store.database_url");
+        let (_, value, origin) = shown.expect("listed");
+        assert_eq!(
+            (value.as_str(), *origin),
+            (Some("***"), "DATABASE_URL_FILE")
+        );
+        check_error(
+            &[("DATABASE_URL", "x"), ("DATABASE_URL_FILE", file)],
+            "both DATABASE_URL and DATABASE_URL_FILE are set",
+        );
+        check_error(&[("REDIS_URL_FILE", "/nowhere/at/all")], "/nowhere/at/all");
+        // Only of what is secret.
+        check_error(&[("GLEANER__STORE__READERS_FILE", file)], "unknown");
     }
 
     #[test]

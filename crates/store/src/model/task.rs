@@ -270,6 +270,27 @@ pub struct EverCount {
     pub dead: u64,
 }
 
+/// How much there is to do, of all tenants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueLoad {
+    /// One for each kind there ever was, by name.
+    pub kinds: Vec<KindLoad>,
+    /// Tasks, ready or running, that the tenants' caps let run at a time.
+    pub runnable: u64,
+}
+
+/// How much of one kind there is to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KindLoad {
+    pub kind: String,
+    /// Due and not begun: queued, and those scheduled whose time has come.
+    pub ready: u64,
+    pub running: u64,
+    /// Ends there ever were, good and bad.
+    pub ended_ever: u64,
+    pub is_paused: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PausedQueue {
     /// `None`: all kinds.
