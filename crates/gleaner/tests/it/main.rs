@@ -10,6 +10,7 @@ mod crawl;
 mod dashboard;
 mod demo;
 mod deploy;
+mod deployed_metrics;
 mod embedding;
 mod event_schema;
 mod events;

@@ -137,43 +137,36 @@ pub(super) fn rules(rules: &mut Rules<'_>) {
     rules.rule(
         "the load counts what could run now, and what caps allow",
         |engine| {
-            let load = || {
+            // Ready, running, ended and whether it is paused; then what may run.
+            let check = |kinds: &[&str], runnable: u64| {
                 let load = engine.store.queue_load().unwrap();
-                let kinds = load.kinds.into_iter().map(|k| {
-                    let counts = (k.ready, k.running, k.ended_ever, k.is_paused);
-                    (k.kind, counts)
+                let found = load.kinds.iter().map(|k| {
+                    let paused = if k.is_paused { " paused" } else { "" };
+                    format!(
+                        "{} {} {} {}{paused}",
+                        k.kind, k.ready, k.running, k.ended_ever
+                    )
                 });
-                (kinds.collect::<Vec<_>>(), load.runnable)
+                assert_eq!(found.collect::<Vec<_>>(), kinds);
+                assert_eq!(load.runnable, runnable);
             };
-            let is = |kinds: &[(&str, (u64, u64, u64, bool))], runnable| {
-                let kinds = kinds.iter().map(|(k, n)| ((*k).to_owned(), *n));
-                (kinds.collect::<Vec<_>>(), runnable)
-            };
-            assert_eq!(load(), is(&[], 0));
+            check(&[], 0);
             engine.enqueue_many(3, &task("a"));
-            let at = engine.now().plus(std::time::Duration::from_secs(60));
             engine.enqueue(NewTask {
-                run_at: Some(at),
+                run_at: Some(engine.later(60)),
                 ..task("b")
             });
-            let waits = [("a", (3, 0, 0, false)), ("b", (0, 0, 0, false))];
-            assert_eq!(load(), is(&waits, 3));
+            check(&["a 3 0 0", "b 0 0 0"], 3);
             // Nobody claims, so nobody moves it to the queue.
             engine.advance(60);
-            let due = [("a", (3, 0, 0, false)), ("b", (1, 0, 0, false))];
-            assert_eq!(load(), is(&due, 4));
+            check(&["a 3 0 0", "b 1 0 0"], 4);
+            engine.succeed(&engine.claim_one());
             let run = engine.claim_one();
-            engine.succeed(&run);
-            let run = engine.claim_one();
-            let runs = [("a", (1, 1, 1, false)), ("b", (1, 0, 0, false))];
-            assert_eq!(load(), is(&runs, 3));
+            check(&["a 1 1 1", "b 1 0 0"], 3);
             engine.store.pause_queue(Some("b")).unwrap();
-            engine
-                .store
-                .set_tenant_share(TenantId::DEFAULT, 1, 2)
-                .unwrap();
-            let capped = [("a", (1, 1, 1, false)), ("b", (1, 0, 0, true))];
-            assert_eq!(load(), is(&capped, 2));
+            let tenant = TenantId::DEFAULT;
+            engine.store.set_tenant_share(tenant, 1, 2).unwrap();
+            check(&["a 1 1 1", "b 1 0 0 paused"], 2);
             engine.succeed(&run);
         },
     );
