@@ -2,7 +2,7 @@
 //!
 //! [`worker`] claims and runs tasks, [`watch`] looks after those that run,
 //! [`slots`] decides how many, [`kind`] says what a task is and [`new`] how it
-//! is enqueued, [`queues`] which kinds a process takes and [`scaling`] how many
+//! is enqueued, [`mod@queues`] which kinds a process takes and [`scaling`] how many
 //! processes there should be. Each kind of task has a file of its own; `gleaner crawl` runs
 //! the same ones in the foreground.
 
