@@ -1,6 +1,7 @@
 //! What one process has once, however many crawls and tasks it runs: the
 //! store, the index thread, the embedder and the CPU permits.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::pipeline::embedding::Embedding;
 use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
 use crate::pipeline::progress::Progress;
+use crate::tasks::ScalingMeter;
 
 pub struct Services {
     pub app: App,
@@ -31,6 +33,12 @@ pub struct Services {
     /// Seeds typed on the command line: a literal loopback one opens its own
     /// host and port in the address guard.
     pub typed_seeds: Vec<CanonicalUrl>,
+    /// What the queue was like lately.
+    pub scaling: ScalingMeter,
+    /// Kinds of tasks that this process takes; not set without a worker.
+    queues: OnceLock<Vec<&'static str>>,
+    /// Set for good once this process is to be stopped.
+    is_leaving: AtomicBool,
     indexer: Option<Indexer>,
     /// Of an embedding endpoint; the model in this process needs none.
     embedding_breaker: Option<CircuitBreaker>,
@@ -57,6 +65,9 @@ impl Services {
             progress,
             metrics: Arc::new(Metrics::new()?),
             typed_seeds: Vec::new(),
+            scaling: ScalingMeter::default(),
+            queues: OnceLock::new(),
+            is_leaving: AtomicBool::new(false),
             indexer: None,
             embedding_breaker: embedding_breaker(app, redis.clone()),
             redis,
@@ -69,6 +80,27 @@ impl Services {
     pub fn with_typed_seeds(mut self, seeds: Vec<CanonicalUrl>) -> Services {
         self.typed_seeds = seeds;
         self
+    }
+
+    /// Says which kinds of tasks the worker of this process takes.
+    pub fn takes_from_queue(&self, kinds: &[&'static str]) {
+        if self.queues.set(kinds.to_vec()).is_ok() {
+            self.metrics.tasks.takes(kinds);
+        }
+    }
+
+    /// Kinds of tasks that the worker of this process takes; `None` without one.
+    pub fn queues(&self) -> Option<&[&'static str]> {
+        self.queues.get().map(Vec::as_slice)
+    }
+
+    /// From now on this process asks to be sent nothing more.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::SeqCst)
     }
 
     /// True when chunks are to get vectors at all.

@@ -155,6 +155,7 @@ fn task_lists_and_numbers_never_sort_or_count() {
         &["INDEX tasks_queued (tenant_id=? AND kind=? AND rank>?)"],
     );
     check(tasks::NEXT_RUN, &["COVERING INDEX tasks_scheduled"]);
+    check(tasks::OVERDUE, &["INDEX tasks_scheduled (run_at<?)"]);
 }
 
 #[test]

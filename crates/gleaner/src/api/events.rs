@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -110,6 +111,11 @@ impl<K: Copy + Eq + Hash, V: Watched> Slots<K, V> {
         }
     }
 
+    /// Ends the streams of all.
+    fn clear(&self) {
+        lock(&self.slots).clear();
+    }
+
     fn streams(&self) -> usize {
         lock(&self.slots)
             .values()
@@ -122,6 +128,7 @@ pub struct Events {
     store: Store,
     watched: Arc<AllSlots>,
     streams_max: usize,
+    is_closed: AtomicBool,
     _bell: Subscription,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -155,6 +162,7 @@ impl Events {
             store: store.clone(),
             watched,
             streams_max,
+            is_closed: AtomicBool::new(false),
             _bell: subscription,
             stop: Some(stop),
             thread: Some(thread),
@@ -181,12 +189,23 @@ impl Events {
         Ok(self.watched.crawls.watch(tenant, id, now))
     }
 
+    /// Ends all streams, and lets none begin any more. May be called twice.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.watched.tasks.clear();
+        self.watched.crawls.clear();
+    }
+
     /// Streams that are open.
     pub fn streams(&self) -> usize {
         self.watched.tasks.streams() + self.watched.crawls.streams()
     }
 
     fn check_limit(&self) -> Result<(), ApiError> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            let message = "the server is being stopped";
+            return Err(ApiError::new(Code::Overloaded, message).after(1));
+        }
         if self.streams() < self.streams_max {
             return Ok(());
         }

@@ -1,50 +1,94 @@
 //! `GET /metrics` in Prometheus's text format.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
+use anyhow::Result;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use guard::Cache;
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::routes::monitoring::health;
+use super::routes::monitoring::{Ready, health, look};
+use super::server::Server;
 use super::state::Api;
 use crate::services::Services;
+use crate::tasks::{self, ScalingPolicy};
 
-/// For a worker, whose metrics know nothing of tenants: `/metrics` and `/health`.
-pub fn router(services: Arc<Services>) -> Router {
-    let metrics = |State(services): State<Arc<Services>>| async move {
-        let read = tokio::task::spawn_blocking(move || text(&services)).await;
-        let text = read.map_err(anyhow::Error::from).and_then(|text| text);
-        text.map(as_text).map_err(ApiError::from)
+/// For what is still being answered when the process ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What is measured here.
+#[derive(Clone)]
+struct Measured {
+    services: Arc<Services>,
+    /// Of a process that answers the API.
+    cache: Option<Arc<Cache>>,
+}
+
+/// For those who look after the process, of any role: `/metrics`, which know
+/// nothing of tenants, `/health` and `/ready`.
+pub fn serve(
+    listen: SocketAddr,
+    services: &Arc<Services>,
+    cache: Option<Arc<Cache>>,
+) -> Result<Server> {
+    let metrics = |State(measured): State<Measured>| async move {
+        let read = move || text(&measured.services, measured.cache.as_deref());
+        on_thread(read).await.map(as_text)
     };
-    Router::new()
+    let ready = |State(measured): State<Measured>| async move {
+        let look = on_thread(move || Ok(look(&measured.services))).await?;
+        Ok::<(StatusCode, Json<Ready>), ApiError>(look)
+    };
+    let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(health))
-        .with_state(services)
+        .route("/ready", get(ready))
+        .with_state(Measured {
+            services: services.clone(),
+            cache,
+        });
+    Server::start(listen, router, GRACE)
+}
+
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    let worked = worked.map_err(anyhow::Error::from).and_then(|done| done);
+    worked.map_err(ApiError::from)
 }
 
 /// For the operator of a server.
 pub async fn of_all(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
     caller.must_run_the_service()?;
-    let read = |api: &Api| {
-        api.services.metrics.http.cache(&api.cache.stats());
-        Ok(text(&api.services)?)
-    };
-    let text = api.run(read).await?;
+    let text = api
+        .run(|api| Ok(text(&api.services, Some(&api.cache))?))
+        .await?;
     Ok(as_text(text))
 }
 
-fn text(services: &Services) -> anyhow::Result<String> {
-    let clock = services.app.clock.as_ref();
-    services.metrics.sampled.refresh(&services.store, clock)?;
-    if let Some(redis) = &services.redis {
-        services.metrics.sampled.redis(&redis.status());
+fn text(services: &Services, cache: Option<&Cache>) -> Result<String> {
+    let (clock, metrics) = (services.app.clock.as_ref(), &services.metrics);
+    if let Some(cache) = cache {
+        metrics.http.cache(&cache.stats());
     }
-    services.metrics.text()
+    metrics.sampled.refresh(&services.store, clock)?;
+    let policy = ScalingPolicy::new(&services.app.config.worker);
+    let scale = tasks::suggest_scale(services, &policy, |_| true)?;
+    metrics.sampled.scale(&scale);
+    metrics.sampled.breakers(&services.breakers());
+    if let Some(redis) = &services.redis {
+        metrics.sampled.redis(&redis.status());
+    }
+    metrics.text()
 }
 
 fn as_text(text: String) -> Response {

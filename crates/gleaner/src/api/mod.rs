@@ -34,5 +34,5 @@ mod turns;
 
 pub use events::Events;
 pub use router::{document_json, router};
-pub use server::{Bound, Server};
+pub use server::Bound;
 pub use state::Api;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -27,8 +27,8 @@ use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{
-    admin, bulk, cache, compat, crawls, history, monitoring, pages, records, search, sources,
-    tasks, webhooks,
+    admin, bulk, cache, compat, crawls, history, monitoring, pages, records, scaling, search,
+    sources, tasks, webhooks,
 };
 use super::state::Api;
 use super::{dashboard, docs, etag, metrics};
@@ -106,6 +106,7 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(cache::stats))
         .routes(routes!(cache::clear))
         .routes(routes!(monitoring::system_status))
+        .routes(routes!(scaling::scaling))
         .routes(routes!(compat::create_and_crawl))
         .routes(routes!(admin::keys, admin::create_key))
         .routes(routes!(admin::revoke_key))
@@ -170,6 +171,7 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(CompressionLayer::new().compress_when(compressed))
         .layer(middleware::from_fn_with_state(api.clone(), limit_load))
+        .layer(middleware::from_fn_with_state(api.clone(), part))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(api.clone(), observe))
         .layer(middleware::from_fn(secure))
@@ -237,6 +239,19 @@ async fn limit_load(
             Err(ApiError::new(Code::Overloaded, message).after(5))
         }
     }
+}
+
+/// Once the server is being stopped, connections end with their next answer, so
+/// that their requests go to others before it stops listening. HTTP/2 has a
+/// farewell of its own.
+async fn part(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let names_connections = request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    if names_connections && api.services.is_leaving() {
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Nothing here is meant to be framed, guessed at, or to load from elsewhere.

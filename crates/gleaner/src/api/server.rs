@@ -23,8 +23,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// HTTP/2 requests at a time in one connection.
 const STREAMS_MAX: u32 = 256;
-/// How long requests under way may take when the server stops.
-const GRACE: Duration = Duration::from_secs(5);
 /// The system may refuse a connection for want of file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -67,14 +65,15 @@ impl Bound {
         self.address
     }
 
-    /// Answers with `router` from now on.
-    pub fn serve(self, router: Router) -> Result<Server> {
+    /// Answers with `router` from now on. When it is stopped, requests under
+    /// way have `grace` to end.
+    pub fn serve(self, router: Router, grace: Duration) -> Result<Server> {
         let (stop, stopped) = oneshot::channel();
         let (runtime, listener, address) = (self.runtime, self.listener, self.address);
         let thread = std::thread::Builder::new()
             .name("http-server".into())
             .spawn(move || {
-                runtime.block_on(accept(listener, router, stopped));
+                runtime.block_on(accept(listener, router, stopped, grace));
                 runtime.shutdown_background();
             })
             .context("start the HTTP thread")?;
@@ -87,8 +86,8 @@ impl Bound {
 }
 
 impl Server {
-    pub fn start(listen: SocketAddr, router: Router) -> Result<Server> {
-        Bound::to(listen)?.serve(router)
+    pub fn start(listen: SocketAddr, router: Router, grace: Duration) -> Result<Server> {
+        Bound::to(listen)?.serve(router, grace)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -108,7 +107,13 @@ impl Drop for Server {
 }
 
 /// Until told to stop, then until what is under way has been answered.
-async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Receiver<()>) {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    mut stopped: oneshot::Receiver<()>,
+    grace: Duration,
+) {
+    let mut is_stopped = false;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -124,15 +129,31 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
+        let place = tokio::select! {
+            biased;
+            place = places.clone().acquire_owned() => place,
+            _ = &mut stopped, if !is_stopped => {
+                is_stopped = true;
+                continue;
+            }
+            () = std::future::ready(()), if is_stopped => break,
+        };
+        let Ok(place) = place else {
             break;
         };
         let accepted = tokio::select! {
+            biased;
             accepted = listener.accept() => accepted,
-            _ = &mut stopped => break,
+            _ = &mut stopped, if !is_stopped => {
+                is_stopped = true;
+                continue;
+            }
+            // Who was connected by the system before it was stopped is answered, too.
+            () = std::future::ready(()), if is_stopped => break,
         };
         let (stream, peer): (TcpStream, SocketAddr) = match accepted {
             Ok(accepted) => accepted,
+            Err(_) if is_stopped => break,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
@@ -156,7 +177,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown())
+    if tokio::time::timeout(grace, graceful.shutdown())
         .await
         .is_err()
     {

@@ -104,6 +104,11 @@ pub enum Command {
     /// Check configuration, data folder, model and index, and say what to do
     #[command(after_help = "Example: gleaner doctor")]
     Doctor,
+    /// Make the database's tables, or bring them up to this version, and end
+    #[command(after_help = "Example: gleaner upgrade
+
+Every command that writes does so by itself; this is for deployments, before new processes start.")]
+    Upgrade,
     /// Print every configuration value and where it came from
     #[command(after_help = "Example: gleaner config --json")]
     Config,

@@ -11,6 +11,7 @@ use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
 use crate::config::EmbedProvider;
 use crate::publishing;
+use crate::tasks;
 
 /// As long as a few attempts to connect take.
 const REDIS_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -35,6 +36,7 @@ pub fn run(app: &App) -> Result<Exit> {
     checks.extend(database(app));
     checks.push(model(app));
     checks.extend(redis(app));
+    checks.extend(queues(app));
     checks.push(contact(app));
     checks.extend(events(app));
     let failed = checks.iter().any(|check| check.state == State::Failed);
@@ -254,6 +256,21 @@ fn events(app: &App) -> Option<Check> {
             }
         }
         Err(error) => check("events", State::Failed, format!("{error:#}")),
+    })
+}
+
+/// Only when workers here are to take some kinds of tasks and not others.
+fn queues(app: &App) -> Option<Check> {
+    let named = &app.config.worker.queues;
+    if named.is_empty() {
+        return None;
+    }
+    Some(match tasks::queues(named) {
+        Ok(kinds) => {
+            let message = format!("workers here take {}", kinds.join(", "));
+            check("worker.queues", State::Ok, message)
+        }
+        Err(error) => check("worker.queues", State::Failed, error.to_string()),
     })
 }
 

@@ -28,6 +28,7 @@ mod source;
 mod stop;
 mod task;
 mod tenant;
+mod upgrade;
 mod webhook;
 mod webhook_args;
 mod worker;
@@ -135,6 +136,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Model(command) => model::run(&app, command),
         Command::Demo => demo::run(&app),
         Command::Doctor => doctor::run(&app),
+        Command::Upgrade => upgrade::run(&app),
         Command::Config => config::run(&app, loaded),
         Command::Eval(command) => crate::eval::run(&app, command),
         Command::Bench(command) => crate::bench::run(&app, command),

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use store::Access;
+use store::{Access, PUBLISH_EVENTS};
 
 use super::output::{Exit, json_line, line, note};
 use super::service_args::ServeArgs;
-use super::stop;
+use super::stop::{self, Asked};
+use super::worker::take_work;
 use crate::api::{self, Api, Bound, Events};
 use crate::app::App;
 use crate::memory::{self, GiveBack};
@@ -18,7 +19,7 @@ use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::searching::Searching;
 use crate::services::Services;
-use crate::tasks::{self, KINDS, Worker};
+use crate::tasks::{self, Worker};
 
 /// How often Ctrl-C is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -32,23 +33,34 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     let mut app = app.clone();
     let allowed = args.allow_private.iter().cloned();
     app.config.fetch.allow_private.extend(allowed);
+    let claims = take_work(&mut app, &args.work)?;
     let listen = args.listen.unwrap_or(app.config.api.listen);
-    let stop = stop::on_ctrl_c()?;
+    let (stop, asked) = stop::on_signal()?;
     let bound = Bound::to(listen)?;
     let store = app.open_store(Access::Write)?;
     tasks::rechunk_if_needed(&app, &store)?;
-    if !args.no_workers {
+    if !args.no_workers && claims.contains(&PUBLISH_EVENTS) {
         publishing::start_if_configured(&app, &store)?;
     }
     let services = Arc::new(Services::start(&app, store, Arc::default())?);
     let searching = Arc::new(Searching::new(services.clone()));
     let events = Arc::new(Events::start(&services.store, app.config.api.streams_max)?);
-    let api = Api::new(services.clone(), searching.clone(), events, bound.address())?;
-    let server = bound.serve(api::router(api))?;
+    let api = Api::new(
+        services.clone(),
+        searching.clone(),
+        events.clone(),
+        bound.address(),
+    )?;
+    let metrics = args
+        .metrics_listen
+        .map(|listen| api::metrics::serve(listen, &services, Some(api.cache.clone())))
+        .transpose()?;
+    let grace = Duration::from_secs(app.config.api.grace_s);
+    let server = bound.serve(api::router(api), grace)?;
     let roles = if args.no_workers {
         None
     } else {
-        Some(Roles::start(&app, &services)?)
+        Some(Roles::start(&app, &services, &claims)?)
     };
     warm_up(searching);
     let url = format!("http://{}", server.address());
@@ -57,6 +69,8 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
             "listening": url,
             "instance": services.store.instance(),
             "workers": !args.no_workers,
+            "queues": services.queues(),
+            "metrics": metrics.as_ref().map(|server| server.address().to_string()),
         }))?;
     } else {
         line(format!("Gleaner answers at {url} (API: {url}/docs)"))?;
@@ -73,10 +87,21 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
         std::thread::park_timeout(LOOK_EVERY);
         memory.tick();
     }
+    services.leave();
+    if let Some(roles) = &roles {
+        // Tasks end or go back while requests are still answered.
+        roles.worker.stop();
+    }
+    if asked.get() == Some(&Asked::Terminate) {
+        drain(Duration::from_secs(app.config.api.drain_s));
+    }
+    // Whoever watches something goes on elsewhere where it stopped.
+    events.close();
     drop(server);
     if let Some(roles) = roles {
         roles.end()?;
     }
+    drop(metrics);
     if let Ok(services) = Arc::try_unwrap(services) {
         services.close()?;
     }
@@ -84,6 +109,15 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
         line("Stopped; what was running went back into the queue.")?;
     }
     Ok(Exit::Ok)
+}
+
+/// Leaves those who share requests out the time to see that this server is no
+/// longer ready. A second signal ends the process.
+fn drain(time: Duration) {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
 }
 
 /// `gleaner openapi`
@@ -115,8 +149,8 @@ struct Roles {
 }
 
 impl Roles {
-    fn start(app: &App, services: &Arc<Services>) -> Result<Roles> {
-        let worker = Worker::start(services, tasks::options(app, &KINDS))?;
+    fn start(app: &App, services: &Arc<Services>, claims: &[&'static str]) -> Result<Roles> {
+        let worker = Worker::start(services, tasks::options(app, claims))?;
         let scheduler = Scheduler::new(app, &services.store);
         let (stop, stopped) = bounded(0);
         let scheduler = std::thread::Builder::new()

@@ -5,19 +5,36 @@ use clap::{Args, Subcommand};
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   gleaner worker
-  gleaner worker --kind crawl --kind embed
+  gleaner worker --queues crawl,scrape --slots 8
 
-Several workers may share a data folder. TASK_QUEUE_WORKERS (worker.slots_max) bounds the tasks at once.")]
+Several workers may share a data folder or a database. Tasks of a kind that no worker takes wait.")]
 pub struct WorkerArgs {
-    /// Run only tasks of this kind (repeatable)
-    #[arg(long)]
-    pub kind: Vec<String>,
+    #[command(flatten)]
+    pub work: WorkArgs,
     /// Allow requests to this private network (repeatable)
     #[arg(long, value_name = "CIDR")]
     pub allow_private: Vec<String>,
-    /// Answer GET /metrics (Prometheus) and GET /health here, e.g. 127.0.0.1:9464
+    /// Answer GET /metrics (Prometheus), /health and /ready here to anybody, e.g. 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<std::net::SocketAddr>,
+}
+
+/// What a process takes from the queue.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WorkArgs {
+    /// Run only tasks of these kinds [default: worker.queues, else all]
+    ///
+    /// Kinds are crawl, scrape, scrape_batch, embed, rechunk, housekeeping, webhooks and events.
+    #[arg(
+        long,
+        visible_alias = "kind",
+        value_name = "KIND,…",
+        value_delimiter = ','
+    )]
+    pub queues: Vec<String>,
+    /// Run at most so many tasks at once [default: worker.slots_max, also TASK_QUEUE_WORKERS]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub slots: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,6 +131,7 @@ pub enum KeyCommand {
   gleaner serve
   gleaner serve --listen 127.0.0.1:9000 --allow-private 10.0.0.0/8
   gleaner serve --no-workers        # tasks and schedules run elsewhere
+  gleaner serve --queues scrape     # crawls and the rest run elsewhere
 
 The API is described at /docs on the server, and by `gleaner openapi`.")]
 pub struct ServeArgs {
@@ -121,11 +139,16 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
     /// Only answer the API: run no tasks and keep no schedules
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["queues", "slots"])]
     pub no_workers: bool,
+    #[command(flatten)]
+    pub work: WorkArgs,
     /// Allow requests to this private network (repeatable)
     #[arg(long, value_name = "CIDR")]
     pub allow_private: Vec<String>,
+    /// Answer GET /metrics (Prometheus), /health and /ready here to anybody, e.g. 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<std::net::SocketAddr>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,21 +1,38 @@
 //! Ctrl-C: the first asks for a clean end, the second ends at once.
 
+use std::sync::{Arc, OnceLock};
+
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 
 use super::output::note;
 
+/// Who asked for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A person, with Ctrl-C.
+    Interrupt,
+    /// A process that looks after this one, with SIGTERM.
+    Terminate,
+}
+
 /// A receiver that turns true at the first Ctrl-C (or SIGTERM).
 pub fn on_ctrl_c() -> Result<watch::Receiver<bool>> {
-    listen(true)
+    listen(true, Arc::default())
+}
+
+/// The same; the cell then says which of the two it was.
+pub fn on_signal() -> Result<(watch::Receiver<bool>, Arc<OnceLock<Asked>>)> {
+    let asked: Arc<OnceLock<Asked>> = Arc::default();
+    Ok((listen(true, asked.clone())?, asked))
 }
 
 /// The same for a command that has nothing to finish.
 pub fn on_ctrl_c_quietly() -> Result<watch::Receiver<bool>> {
-    listen(false)
+    listen(false, Arc::default())
 }
 
-fn listen(says_so: bool) -> Result<watch::Receiver<bool>> {
+fn listen(says_so: bool, asked: Arc<OnceLock<Asked>>) -> Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -25,9 +42,10 @@ fn listen(says_so: bool) -> Result<watch::Receiver<bool>> {
         .name("signals".into())
         .spawn(move || {
             runtime.block_on(async {
-                if wait_for_signal().await.is_err() {
+                let Ok(signal) = wait_for_signal().await else {
                     return;
-                }
+                };
+                let _ = asked.set(signal);
                 if says_so {
                     note("\nstopping: finishing what is under way (Ctrl-C again to end at once)");
                 }
@@ -41,11 +59,11 @@ fn listen(says_so: bool) -> Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
+async fn wait_for_signal() -> std::io::Result<Asked> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Asked::Interrupt),
+        _ = terminate.recv() => Ok(Asked::Terminate),
     }
 }

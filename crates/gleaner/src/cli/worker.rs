@@ -7,15 +7,15 @@ use anyhow::Result;
 use store::{Access, PUBLISH_EVENTS};
 
 use super::output::{Exit, json_line, line};
-use super::service_args::{SchedulerArgs, WorkerArgs};
+use super::service_args::{SchedulerArgs, WorkArgs, WorkerArgs};
 use super::stop;
-use crate::api::{self, Server};
+use crate::api;
 use crate::app::{App, UsageError};
 use crate::memory::{self, GiveBack};
 use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::services::Services;
-use crate::tasks::{self, KINDS, Worker};
+use crate::tasks::{self, Worker};
 
 /// How often Ctrl-C is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -23,13 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// `gleaner worker`
 pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
     memory::use_small_pages();
-    let claims = claims(&args.kind)?;
-    let publishes = publishing::is_configured(&app.config.events);
-    if args.kind.iter().any(|kind| kind == PUBLISH_EVENTS) && !publishes {
-        let why = format!("tasks of kind `{PUBLISH_EVENTS}` need events.nats_url");
-        return Err(UsageError(why).into());
-    }
     let mut app = app.clone();
+    let claims = take_work(&mut app, &args.work)?;
     let allowed = args.allow_private.iter().cloned();
     app.config.fetch.allow_private.extend(allowed);
     let stop = stop::on_ctrl_c()?;
@@ -42,12 +37,12 @@ pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
     let worker = Worker::start(&services, tasks::options(&app, &claims))?;
     let server = args
         .metrics_listen
-        .map(|listen| Server::start(listen, api::metrics::router(services.clone())))
+        .map(|listen| api::metrics::serve(listen, &services, None))
         .transpose()?;
     let instance = services.store.instance().to_owned();
     if app.json {
         let metrics = server.as_ref().map(|server| server.address().to_string());
-        json_line(&serde_json::json!({"worker": instance, "kinds": claims, "metrics": metrics}))?;
+        json_line(&serde_json::json!({"worker": instance, "queues": claims, "metrics": metrics}))?;
     } else {
         line(format!(
             "Worker {instance} on {}: {}, {} to {} at once. Ctrl-C lets running tasks end.",
@@ -79,20 +74,30 @@ pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// All kinds, unless some are named.
-fn claims(named: &[String]) -> Result<Vec<&'static str>> {
-    if named.is_empty() {
-        return Ok(KINDS.to_vec());
+/// The kinds of tasks to take, by what was typed or else configured; sets the
+/// slots that were typed.
+pub fn take_work(app: &mut App, args: &WorkArgs) -> Result<Vec<&'static str>> {
+    let typed = !args.queues.is_empty();
+    let named = if typed {
+        &args.queues
+    } else {
+        &app.config.worker.queues
+    };
+    let claims = tasks::queues(named).map_err(|error| {
+        let place = if typed { "--queues" } else { "worker.queues" };
+        UsageError(format!("{place}: {error}"))
+    })?;
+    let publishes = publishing::is_configured(&app.config.events);
+    if named.iter().any(|kind| kind == PUBLISH_EVENTS) && !publishes {
+        let why = format!("tasks of kind `{PUBLISH_EVENTS}` need events.nats_url");
+        return Err(UsageError(why).into());
     }
-    named
-        .iter()
-        .map(|name| {
-            KINDS.into_iter().find(|kind| kind == name).ok_or_else(|| {
-                let known = KINDS.join(", ");
-                UsageError(format!("there is no task kind `{name}`; there are {known}")).into()
-            })
-        })
-        .collect()
+    if let Some(slots) = args.slots {
+        let worker = &mut app.config.worker;
+        worker.slots_max = usize::from(slots);
+        worker.slots_min = worker.slots_min.min(worker.slots_max);
+    }
+    Ok(claims)
 }
 
 /// `gleaner scheduler`

@@ -116,18 +116,28 @@ pub fn load(
     let mut shards = Vec::new();
     for (name, value) in environment {
         if let Some(number) = name.strip_prefix(SHARD_ALIAS) {
+            let (number, url) = match number.strip_suffix("_FILE") {
+                Some(number) => (number, read_secret(&name, &value)?),
+                None => (number, value),
+            };
             let number = number.parse().map_err(|_| {
                 anyhow::anyhow!("{name}: the number of a shard is expected behind {SHARD_ALIAS}")
             })?;
-            shards.push((number, value));
+            shards.push((number, url));
             continue;
         }
-        let key = match name.strip_prefix(ENVIRONMENT_PREFIX) {
-            Some(rest) => rest.to_ascii_lowercase().replace("__", "."),
-            None => match ENVIRONMENT_ALIASES.iter().find(|(alias, _)| *alias == name) {
-                Some((_, key)) => (*key).to_owned(),
-                None => continue,
-            },
+        let (key, value) = if let Some(key) = secret_in_file(&name) {
+            if origins
+                .get(&key)
+                .is_some_and(|from| name == format!("{from}_FILE"))
+            {
+                bail!("both {0} and {name} are set", origins[&key]);
+            }
+            (key, read_secret(&name, &value)?)
+        } else if let Some(key) = key_of(&name) {
+            (key, value)
+        } else {
+            continue;
         };
         set_text(&mut merged, &key, &value)
             .with_context(|| format!("in the environment variable {name}"))?;
@@ -193,6 +203,30 @@ fn set_shards(
         origins.insert(shards_key.to_owned(), format!("{SHARD_ALIAS}…"));
     }
     Ok(())
+}
+
+/// The key that an environment variable sets; not always one that exists.
+fn key_of(name: &str) -> Option<String> {
+    if let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) {
+        return Some(rest.to_ascii_lowercase().replace("__", "."));
+    }
+    let aliases = ENVIRONMENT_ALIASES.iter();
+    let mut keys = aliases.filter(|(alias, _)| *alias == name);
+    keys.next().map(|(_, key)| (*key).to_owned())
+}
+
+/// What is in the file that a variable names, without the end of its line.
+fn read_secret(name: &str, file: &str) -> Result<String> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("read the file {file:?} that {name} names"))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// The secret whose file a variable names: `DATABASE_URL_FILE` is read for
+/// `DATABASE_URL`, as container platforms hand secrets out.
+fn secret_in_file(name: &str) -> Option<String> {
+    let key = key_of(name.strip_suffix("_FILE")?)?;
+    SECRET_KEYS.contains(&key.as_str()).then_some(key)
 }
 
 fn default_data_dir() -> Result<PathBuf> {
@@ -362,6 +396,35 @@ mod tests {
         assert_eq!(find("crawl.concurrency").2, "--concurrency");
         assert_eq!(find("crawl.delay_ms").2, "GLEANER__CRAWL__DELAY_MS");
         assert_eq!(find("embed.api_key").1.as_str(), Some("***"));
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("url");
+        let file = path.to_str().expect("UTF-8");
+        std::fs::write(&path, "postgres://a:hush@h/d\n").expect("written");
+        let pairs = [
+            ("DATABASE_URL_FILE", file),
+            ("GLEANER__EVENTS__NATS_CREDENTIALS_FILE", "/c"),
+        ];
+        let loaded = load(None, environment(&pairs), &[]).expect("loads");
+        assert_eq!(loaded.config.store.database_url, "postgres://a:hush@h/d");
+        assert_eq!(loaded.config.events.nats_credentials_file, "/c");
+        let entries = loaded.entries();
+        let shown = entries.iter().find(|(k, _, _)| k == "store.database_url");
+        let (_, value, origin) = shown.expect("listed");
+        assert_eq!(
+            (value.as_str(), *origin),
+            (Some("***"), "DATABASE_URL_FILE")
+        );
+        check_error(
+            &[("DATABASE_URL", "x"), ("DATABASE_URL_FILE", file)],
+            "both DATABASE_URL and DATABASE_URL_FILE are set",
+        );
+        check_error(&[("REDIS_URL_FILE", "/nowhere/at/all")], "/nowhere/at/all");
+        // Only of what is secret.
+        check_error(&[("GLEANER__STORE__READERS_FILE", file)], "unknown");
     }
 
     #[test]

@@ -185,11 +185,16 @@ pub struct SearchConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerConfig {
+    pub queues: Vec<String>,
     pub slots_max: usize,
     pub slots_min: usize,
     pub cpu_max: f64,
     pub memory_mb: u64,
     pub grace_s: u64,
+    pub autoscale_drain_s: u64,
+    pub autoscale_window_s: u64,
+    pub autoscale_min: u64,
+    pub autoscale_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -254,6 +259,8 @@ pub struct ApiConfig {
     pub requests_max: usize,
     pub threads: usize,
     pub timeout_s: u64,
+    pub drain_s: u64,
+    pub grace_s: u64,
     pub streams_max: usize,
     pub rate_requests: u32,
     pub rate_per_s: u64,

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
 };
 use store::{CrawlCounts, TaskEnd};
 use types::SourceId;
@@ -53,6 +53,7 @@ pub struct TaskMetrics {
     pub taken_over: IntCounter,
     pub slots: IntGauge,
     pub slots_busy: IntGauge,
+    takes: GaugeVec,
 }
 
 /// Of crawls, their requests, pages and chunks.
@@ -158,6 +159,11 @@ impl Metrics {
                     "Tasks that this worker would run at once, as fitted to the load.",
                 )?,
                 slots_busy: made.gauge("worker_slots_busy", "Tasks that this worker runs now.")?,
+                takes: made.gauges(
+                    "worker_queue",
+                    "1 for each kind of task that this process takes from the queue.",
+                    &["queue_name"],
+                )?,
             },
             crawls: CrawlMetrics {
                 ended: made.counters(
@@ -262,6 +268,13 @@ impl Metrics {
 }
 
 impl TaskMetrics {
+    /// Kinds that the worker of this process takes.
+    pub fn takes(&self, kinds: &[&'static str]) {
+        for kind in kinds {
+            self.takes.with_label_values(&[kind]).set(1.0);
+        }
+    }
+
     /// A run that ended.
     pub fn ended(&self, kind: &str, end: &TaskEnd, took: Duration) {
         let status = match end {
@@ -403,8 +416,8 @@ impl Maker<'_> {
         name: &str,
         help: &str,
         labels: &[&str],
-    ) -> prometheus::Result<prometheus::GaugeVec> {
-        self.add(prometheus::GaugeVec::new(Opts::new(name, help), labels))
+    ) -> prometheus::Result<GaugeVec> {
+        self.add(GaugeVec::new(Opts::new(name, help), labels))
     }
 
     fn duration(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use guard::RedisStatus;
+use guard::{BreakerSnapshot, BreakerState, RedisStatus};
 use prometheus::{Counter, GaugeVec, IntCounter, IntCounterVec, IntGauge};
 use store::{Store, WriteStats};
 use types::{Clock, SystemClock};
@@ -12,15 +12,20 @@ use types::{Clock, SystemClock};
 use super::Maker;
 use super::events::SampledEvents;
 use crate::process;
+use crate::tasks::Scale;
 
 #[derive(Debug)]
 pub struct Sampled {
     queue_size: GaugeVec,
     queue_oldest: GaugeVec,
+    queue_due: GaugeVec,
+    queue_slots: GaugeVec,
+    workers: IntGauge,
     vectors: GaugeVec,
     webhook_pending: IntGauge,
     webhook_dead: IntGauge,
     events: SampledEvents,
+    breaker_state: GaugeVec,
     redis_up: GaugeVec,
     redis_connections: IntCounterVec,
     commits: IntCounter,
@@ -53,6 +58,20 @@ impl Sampled {
                 "For how long the oldest queued task of a kind has been due.",
                 &["queue_name"],
             )?,
+            queue_due: made.gauges(
+                "queue_due",
+                "Tasks that could begin now, by kind, of all tenants.",
+                &["queue_name"],
+            )?,
+            queue_slots: made.gauges(
+                "queue_suggested_slots",
+                "Slots that let the tasks of a kind that are ready end in time.",
+                &["queue_name"],
+            )?,
+            workers: made.gauge(
+                "suggested_workers",
+                "Workers that let all tasks that are ready end in time.",
+            )?,
             vectors: made.gauges(
                 "embedding_chunks",
                 "Chunks by the state of their vectors: done, pending, failed.",
@@ -67,6 +86,11 @@ impl Sampled {
                 "Messages to webhooks that were given up and are kept, of all tenants.",
             )?,
             events: SampledEvents::new(made)?,
+            breaker_state: made.gauges(
+                "breaker_state",
+                "Breakers of services that this process asks: 0 closed, 1 half open, 2 open.",
+                &["name"],
+            )?,
             redis_up: made.gauges(
                 "redis_up",
                 "Whether Redis answers this process; absent when none is configured.",
@@ -147,6 +171,34 @@ impl Sampled {
         self.write_stats(&store.write_stats());
         self.process();
         Ok(())
+    }
+
+    /// What the queue asks for.
+    pub fn scale(&self, scale: &Scale) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.queue_due.reset();
+        self.queue_slots.reset();
+        for kind in &scale.kinds {
+            let labels = [kind.kind.as_str()];
+            let due = self.queue_due.with_label_values(&labels);
+            due.set(kind.ready as f64);
+            let slots = self.queue_slots.with_label_values(&labels);
+            slots.set(kind.slots as f64);
+        }
+        let workers = i64::try_from(scale.workers).unwrap_or(i64::MAX);
+        self.workers.set(workers);
+    }
+
+    pub fn breakers(&self, breakers: &[BreakerSnapshot]) {
+        for breaker in breakers {
+            let state = match breaker.state {
+                BreakerState::Closed => 0.0,
+                BreakerState::HalfOpen => 1.0,
+                BreakerState::Open => 2.0,
+            };
+            let name: &str = &breaker.name;
+            self.breaker_state.with_label_values(&[name]).set(state);
+        }
     }
 
     pub fn redis(&self, status: &RedisStatus) {

@@ -2,7 +2,8 @@
 //!
 //! [`worker`] claims and runs tasks, [`watch`] looks after those that run,
 //! [`slots`] decides how many, [`kind`] says what a task is and [`new`] how it
-//! is enqueued. Each kind of task has a file of its own; `gleaner crawl` runs
+//! is enqueued, [`mod@queues`] which kinds a process takes and [`scaling`] how many
+//! processes there should be. Each kind of task has a file of its own; `gleaner crawl` runs
 //! the same ones in the foreground.
 
 mod crawl;
@@ -13,8 +14,10 @@ mod housekeeping;
 mod kind;
 mod new;
 mod outcome;
+mod queues;
 mod rechunk;
 mod run;
+mod scaling;
 mod shared;
 mod slots;
 mod source_outcome;
@@ -36,7 +39,9 @@ pub use crawl::{CrawlPayload, SCRAPED, ScrapePayload, crawl_task};
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
 pub use new::{EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
 pub use outcome::{CrawlOutcome, LeftOutCounts, Pages, UrlProblem, pages_per_s};
+pub use queues::queues;
 pub use rechunk::rechunk_if_needed;
+pub use scaling::{KindScale, Scale, ScalingMeter, ScalingPolicy};
 pub use shared::{Ending, LEASE_FOR, WorkerOptions};
 pub use slots::SlotPolicy;
 pub use source_outcome::next_due;
@@ -44,6 +49,7 @@ pub use worker::Worker;
 
 use crate::app::App;
 use crate::publishing;
+use crate::services::Services;
 
 /// A worker that knows every kind and takes `claims` from the queue. Events are
 /// published only by who has the settings for it.
@@ -52,18 +58,8 @@ pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
     let publishes = publishing::is_configured(&app.config.events);
     let claims = claims.iter().copied();
     let claims = claims.filter(|kind| *kind != PUBLISH_EVENTS || publishes);
-    let kinds: Vec<Arc<dyn TaskKind>> = vec![
-        Arc::new(crawl::CrawlSource),
-        Arc::new(crawl::Scrape::ONE),
-        Arc::new(crawl::Scrape::BATCH),
-        Arc::new(embed::EmbedPending),
-        Arc::new(rechunk::Rechunk),
-        Arc::new(housekeeping::Housekeeping),
-        Arc::new(webhooks::SendEvents),
-        Arc::new(events::PublishEvents::default()),
-    ];
     WorkerOptions {
-        kinds,
+        kinds: kinds(),
         claims: claims.collect(),
         slots: SlotPolicy {
             min: settings.slots_min.max(1),
@@ -73,6 +69,34 @@ pub fn options(app: &App, claims: &[&'static str]) -> WorkerOptions {
         },
         grace: Duration::from_secs(settings.grace_s),
     }
+}
+
+/// One of each kind.
+fn kinds() -> Vec<Arc<dyn TaskKind>> {
+    vec![
+        Arc::new(crawl::CrawlSource),
+        Arc::new(crawl::Scrape::ONE),
+        Arc::new(crawl::Scrape::BATCH),
+        Arc::new(embed::EmbedPending),
+        Arc::new(rechunk::Rechunk),
+        Arc::new(housekeeping::Housekeeping),
+        Arc::new(webhooks::SendEvents),
+        Arc::new(events::PublishEvents::default()),
+    ]
+}
+
+/// What the queue asks for now, of the kinds that `wanted` chooses.
+pub fn suggest_scale(
+    services: &Services,
+    policy: &ScalingPolicy,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Scale> {
+    let load = services.store.queue_load()?;
+    let now = services.app.clock.now();
+    let scale = services
+        .scaling
+        .suggest(&load, &kinds(), policy, now, wanted);
+    Ok(scale)
 }
 
 /// A task that said itself that it goes on later.

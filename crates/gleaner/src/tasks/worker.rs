@@ -31,6 +31,7 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(services: &Arc<Services>, options: WorkerOptions) -> Result<Worker> {
+        services.takes_from_queue(&options.claims);
         let (messages, inbox) = unbounded();
         let (work, work_out) = unbounded();
         let shared = Arc::new(Shared {

@@ -168,10 +168,19 @@ impl Running {
     }
 
     /// As Ctrl-C does; the server ends by itself.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
+        self.signal(rustix::process::Signal::INT);
+        self.ended();
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id()).expect("pid");
         let pid = rustix::process::Pid::from_raw(pid).expect("pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
+        rustix::process::kill_process(pid, signal).expect("signalled");
+    }
+
+    /// Waits until it has ended, and well.
+    pub fn ended(mut self) {
         assert!(self.child.wait().expect("ended").success());
     }
 }

@@ -4,10 +4,13 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod bad_input;
+mod balancer;
 mod browser;
 mod crawl;
 mod dashboard;
 mod demo;
+mod deploy;
+mod deployed_metrics;
 mod embedding;
 mod event_schema;
 mod events;
@@ -23,6 +26,8 @@ mod records;
 mod recrawl;
 mod redis;
 mod resume;
+mod rolling;
+mod scaling;
 mod search;
 mod serve;
 mod shards;

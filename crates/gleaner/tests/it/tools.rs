@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::http::Running;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
@@ -31,7 +31,7 @@ fn run(name: &str, command: &mut Command, input: &str) -> Output {
 }
 
 #[track_caller]
-fn check(name: &str, command: &mut Command, input: &str) -> String {
+pub fn check(name: &str, command: &mut Command, input: &str) -> String {
     let output = run(name, command, input);
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     let err = String::from_utf8_lossy(&output.stderr);

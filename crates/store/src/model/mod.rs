@@ -38,8 +38,8 @@ pub use source::{
 };
 pub use task::{
     Cancelled, Claim, ClaimedTask, EnqueueRunning, Enqueued, EverCount, Finish, Finished,
-    HousekeepReport, KindLimit, NewTask, PausedQueue, QueueCount, RescueReport, Retention, Signal,
-    TaskEnd, TaskFilter, TaskRef, TaskRow,
+    HousekeepReport, KindLimit, KindLoad, NewTask, PausedQueue, QueueCount, QueueLoad,
+    RescueReport, Retention, Signal, TaskEnd, TaskFilter, TaskRef, TaskRow,
 };
 pub use tenant::{Day, Quota, TenantRow, TenantStats, UsageDelta, UsageMetric, UsageRow};
 

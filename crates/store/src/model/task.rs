@@ -306,6 +306,45 @@ impl QueueCount {
     }
 }
 
+/// How much there is to do, of all tenants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueLoad {
+    /// One for each kind there ever was, by name.
+    pub kinds: Vec<KindLoad>,
+    /// Tasks, ready or running, that the tenants' caps let run at a time.
+    pub runnable: u64,
+}
+
+/// How much of one kind there is to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KindLoad {
+    pub kind: String,
+    /// Due and not begun: queued, and those scheduled whose time has come.
+    pub ready: u64,
+    pub running: u64,
+    /// Ends there ever were, good and bad.
+    pub ended_ever: u64,
+    pub is_paused: bool,
+}
+
+impl QueueLoad {
+    pub(crate) fn and(mut self, other: QueueLoad) -> QueueLoad {
+        for more in other.kinds {
+            match self.kinds.iter_mut().find(|known| known.kind == more.kind) {
+                Some(known) => {
+                    known.ready += more.ready;
+                    known.running += more.running;
+                    known.ended_ever += more.ended_ever;
+                }
+                None => self.kinds.push(more),
+            }
+        }
+        self.kinds.sort_by(|a, b| a.kind.cmp(&b.kind));
+        self.runnable += other.runnable;
+        self
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PausedQueue {
     /// `None`: all kinds.

@@ -23,6 +23,7 @@ mod fair;
 mod finish;
 mod housekeep;
 mod list;
+mod load;
 mod status;
 mod step;
 mod tally;
@@ -35,7 +36,9 @@ pub(crate) use {claim::PROMOTE, enqueue::PENDING_KEY, enqueue::RUNNING_KEY, fair
 #[cfg(test)]
 pub(crate) use {fair::TURNS, finish::SIGNALS, housekeep::CLEAR, list::LISTED};
 #[cfg(test)]
-pub(crate) use {housekeep::OWNERS, list::CHILDREN, status::NEXT_RUN, status::OLDEST};
+pub(crate) use {housekeep::OWNERS, list::CHILDREN, load::OVERDUE};
+#[cfg(test)]
+pub(crate) use {status::NEXT_RUN, status::OLDEST};
 #[cfg(test)]
 pub(crate) use {step::END, step::RUN};
 

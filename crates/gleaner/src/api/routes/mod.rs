@@ -9,6 +9,7 @@ pub mod history;
 pub mod monitoring;
 pub mod pages;
 pub mod records;
+pub mod scaling;
 pub mod search;
 pub mod sources;
 pub mod tasks;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use store::Scopes;
 use utoipa::{IntoParams, ToSchema};
 
+use super::scaling::WorkerStatus;
 use super::tasks::{QueueStatus, limit, read_queue};
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
@@ -18,6 +19,7 @@ use crate::api::extract::Query;
 use crate::api::recent::Seen;
 use crate::api::state::Api;
 use crate::process;
+use crate::services::Services;
 use crate::view::rfc3339;
 
 const LAST_MAX: usize = 10_000;
@@ -47,7 +49,7 @@ pub struct Ready {
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Check {
-    /// `database`, `queue`, `model` or `disk`.
+    /// `database`, `queue`, `model` or `disk`; `leaving` alone while the process is being stopped.
     pub name: &'static str,
     pub ok: bool,
     /// What is wrong, for people.
@@ -61,17 +63,45 @@ const DISK_FREE_MIN: u64 = 100 * 1024 * 1024;
 #[utoipa::path(get, path = "/ready", tag = "monitoring",
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 pub async fn ready(State(api): State<Api>) -> Result<(StatusCode, Json<Ready>), ApiError> {
-    let ready = api.run(|api| Ok(checks(api))).await?;
+    if api.services.is_leaving() {
+        // At once, however many wait for the database.
+        return Ok(answer(leaving()));
+    }
+    api.run(|api| Ok(look(&api.services))).await
+}
+
+/// Whether the process can do its work, and the status that says so.
+pub fn look(services: &Services) -> (StatusCode, Json<Ready>) {
+    if services.is_leaving() {
+        return answer(leaving());
+    }
+    answer(checks(services))
+}
+
+fn answer(ready: Ready) -> (StatusCode, Json<Ready>) {
     let status = if ready.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    Ok((status, Json(ready)))
+    (status, Json(ready))
+}
+
+/// It answers on for a while, and asks to be sent nothing more.
+fn leaving() -> Ready {
+    let check = Check {
+        name: "leaving",
+        ok: false,
+        detail: Some("is being stopped".to_owned()),
+    };
+    Ready {
+        ready: false,
+        checks: vec![check],
+    }
 }
 
 /// Paths and causes go to the log: anybody may ask this.
-fn checks(api: &Api) -> Ready {
+fn checks(services: &Services) -> Ready {
     let check = |name: &'static str, problem: Option<(&str, String)>| {
         if let Some((_, cause)) = &problem {
             tracing::error!(check = name, error = %cause, "not ready");
@@ -82,7 +112,6 @@ fn checks(api: &Api) -> Ready {
             detail: problem.map(|(told, _)| told.to_owned()),
         }
     };
-    let services = &api.services;
     let database = services.store.stats().err();
     let queue = services.store.next_run_at().err();
     let model = services.model_problem();
@@ -350,6 +379,8 @@ pub struct SystemStatus {
     /// Of the last 1000 requests.
     pub requests: RouteStats,
     pub event_streams: usize,
+    /// What this process takes from the queue; null when it takes nothing. For an admin of the default tenant.
+    pub worker: Option<WorkerStatus>,
     /// Hosts that kept failing the caller's crawls and are left alone, longest first; at most 100.
     pub broken_hosts: Vec<BrokenHost>,
     /// What this process depends on; for an admin of the default tenant.
@@ -419,7 +450,7 @@ pub async fn system_status(
 ) -> Result<Json<SystemStatus>, ApiError> {
     let caller = caller.must(Scopes::READ)?;
     api.run(move |api| {
-        let ready = checks(api);
+        let ready = checks(&api.services);
         let seen = api.recent.of(caller.tenant, |_| true, 1_000);
         let services = || {
             api.services
@@ -443,6 +474,10 @@ pub async fn system_status(
                 .transpose()?,
             requests: route_stats(seen.iter()),
             event_streams: api.events.streams(),
+            worker: caller
+                .must_run_the_service()
+                .ok()
+                .and_then(|_| WorkerStatus::of(&api.services)),
             broken_hosts: broken_hosts(api, caller)?,
             services: caller.must_run_the_service().is_ok().then(services),
         }))

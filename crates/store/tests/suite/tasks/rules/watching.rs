@@ -134,4 +134,40 @@ pub(super) fn rules(rules: &mut Rules<'_>) {
         assert_eq!((a.succeeded, a.ever.succeeded, a.ever.enqueued), (0, 3, 3));
         engine.check_counts(&[TenantId::DEFAULT]);
     });
+    rules.rule(
+        "the load counts what could run now, and what caps allow",
+        |engine| {
+            // Ready, running, ended and whether it is paused; then what may run.
+            let check = |kinds: &[&str], runnable: u64| {
+                let load = engine.store.queue_load().unwrap();
+                let found = load.kinds.iter().map(|k| {
+                    let paused = if k.is_paused { " paused" } else { "" };
+                    format!(
+                        "{} {} {} {}{paused}",
+                        k.kind, k.ready, k.running, k.ended_ever
+                    )
+                });
+                assert_eq!(found.collect::<Vec<_>>(), kinds);
+                assert_eq!(load.runnable, runnable);
+            };
+            check(&[], 0);
+            engine.enqueue_many(3, &task("a"));
+            engine.enqueue(NewTask {
+                run_at: Some(engine.later(60)),
+                ..task("b")
+            });
+            check(&["a 3 0 0", "b 0 0 0"], 3);
+            // Nobody claims, so nobody moves it to the queue.
+            engine.advance(60);
+            check(&["a 3 0 0", "b 1 0 0"], 4);
+            engine.succeed(&engine.claim_one());
+            let run = engine.claim_one();
+            check(&["a 1 1 1", "b 1 0 0"], 3);
+            engine.store.pause_queue(Some("b")).unwrap();
+            let tenant = TenantId::DEFAULT;
+            engine.store.set_tenant_share(tenant, 1, 2).unwrap();
+            check(&["a 1 1 1", "b 1 0 0 paused"], 2);
+            engine.succeed(&run);
+        },
+    );
 }
