@@ -99,6 +99,15 @@ impl Store {
         })
     }
 
+    /// How often the server ended one of two transactions of this database that
+    /// waited for each other, since its statistics began. `None` for an embedded
+    /// database, which has one writer at a time and so none that could.
+    pub fn deadlocks(&self) -> Result<Option<u64>, StoreError> {
+        self.read("count deadlocks", |connection| {
+            self.location().deadlocks(connection)
+        })
+    }
+
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         self.read("read the statistics", |connection| {
             let value = |name| -> Result<u64, Failure> {

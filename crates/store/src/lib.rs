@@ -72,10 +72,10 @@ pub use model::{
     PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk, Published, Publishing,
     PublishingCounts, QueueCount, Quota, ReasonCount, RechunkReport, Rechunked, RecordCursor,
     RecordFilter, RecordRow, RecordSort, RescueReport, Retention, Scopes, Signal, SourceEdit,
-    SourceOutcome, SourceRow, SourceSchedule, StoreStats, StoredVector, TakenUp, TaskEnd,
-    TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats, Unpublished, UpsertOutcome, UsageDelta,
-    UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork,
-    WebhookEdit, WebhookRow, WebhookSecret,
+    SourceOutcome, SourcePlan, SourceRow, SourceSchedule, StoreStats, StoredVector, TakenUp,
+    TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats, Unpublished, UpsertOutcome,
+    UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit, VisitResult,
+    WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};

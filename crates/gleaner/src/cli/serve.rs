@@ -14,6 +14,7 @@ use super::stop;
 use crate::api::{self, Api, Bound, Events};
 use crate::app::App;
 use crate::memory::{self, GiveBack};
+use crate::process;
 use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::searching::Searching;
@@ -29,6 +30,7 @@ const DUE_EVERY: Duration = Duration::from_secs(1);
 /// `gleaner serve`
 pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     memory::use_small_pages();
+    process::open_more_files();
     let mut app = app.clone();
     let allowed = args.allow_private.iter().cloned();
     app.config.fetch.allow_private.extend(allowed);

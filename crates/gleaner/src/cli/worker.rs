@@ -12,6 +12,7 @@ use super::stop;
 use crate::api::{self, Server};
 use crate::app::{App, UsageError};
 use crate::memory::{self, GiveBack};
+use crate::process;
 use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::services::Services;
@@ -23,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// `gleaner worker`
 pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
     memory::use_small_pages();
+    process::open_more_files();
     let claims = claims(&args.kind)?;
     let publishes = publishing::is_configured(&app.config.events);
     if args.kind.iter().any(|kind| kind == PUBLISH_EVENTS) && !publishes {

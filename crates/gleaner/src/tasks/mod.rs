@@ -38,7 +38,7 @@ pub use new::{EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, house
 pub use outcome::{CrawlOutcome, LeftOutCounts, Pages, UrlProblem, pages_per_s};
 pub use rechunk::rechunk_if_needed;
 pub use shared::{Ending, LEASE_FOR, WorkerOptions};
-pub use slots::SlotPolicy;
+pub use slots::{LoadMeter, SlotPolicy};
 pub use source_outcome::next_due;
 pub use worker::Worker;
 

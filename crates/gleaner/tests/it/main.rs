@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod bad_input;
+mod bench;
 mod browser;
 mod crawl;
 mod dashboard;
