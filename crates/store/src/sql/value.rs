@@ -141,6 +141,12 @@ impl Parameters for &[&dyn ToSql] {
     }
 }
 
+impl Parameters for &[ValueRef<'_>] {
+    fn values(&self) -> Vec<ValueRef<'_>> {
+        self.to_vec()
+    }
+}
+
 impl Parameters for &Vec<Value> {
     fn values(&self) -> Vec<ValueRef<'_>> {
         self.iter().map(ToSql::to_sql).collect()
