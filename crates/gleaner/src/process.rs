@@ -1,6 +1,7 @@
 //! What the system knows of this process. Linux only; elsewhere nothing is
 //! known and whoever asks does without.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 pub fn resident_bytes() -> Option<u64> {
@@ -23,4 +24,21 @@ pub fn disk_free_bytes(folder: &std::path::Path) -> Option<u64> {
 
 pub fn open_files() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+/// Lets this process open as many files as its user may at most. The usual
+/// limit of 1,024 is for programs that cannot deal with more; crawls of many
+/// sites and connections of many clients need them.
+pub fn open_more_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }

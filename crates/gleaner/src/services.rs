@@ -19,12 +19,15 @@ use crate::pipeline::embedding::Embedding;
 use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
 use crate::pipeline::progress::Progress;
+use crate::pipeline::window::Window;
 use crate::tasks::ScalingMeter;
 
 pub struct Services {
     pub app: App,
     pub store: Store,
     pub permits: Arc<CpuPermits>,
+    /// Pages that all crawls have under way.
+    pub window: Arc<Window>,
     /// Counts and times of indexing and embedding, which no single task owns.
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,
@@ -62,6 +65,7 @@ impl Services {
             app: app.clone(),
             store,
             permits: Arc::new(CpuPermits::new(threads(app.config.crawl.cpu_threads))),
+            window: Arc::default(),
             progress,
             metrics: Arc::new(Metrics::new()?),
             typed_seeds: Vec::new(),

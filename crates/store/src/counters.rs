@@ -1,7 +1,9 @@
 //! The maintained numbers, read once and written once per operation.
 
+use std::collections::HashMap;
+
 use crate::error::Failure;
-use crate::sql::{Connection, execute, first, params};
+use crate::sql::{Connection, collect, first, params, send};
 
 /// Numbers given out and differences counted by one write operation.
 #[derive(Debug)]
@@ -29,8 +31,15 @@ const CHUNK_COUNTERS: [&str; 3] = ["chunks_pending", "chunks_done", "chunks_fail
 
 impl Counters {
     pub(crate) fn load(connection: &Connection) -> Result<Counters, Failure> {
-        let sequence = |name| -> Result<Sequence, Failure> {
-            let last = value(connection, name)?;
+        let sql = "SELECT name, value FROM counters
+                   WHERE name IN ('change_seq', 'chunk_id', 'page_id')";
+        let stored: HashMap<String, i64> = collect(connection, sql, [], |row| {
+            Ok((row.get::<String>(0)?, row.get::<i64>(1)?))
+        })?
+        .into_iter()
+        .collect();
+        let sequence = |name: &str| -> Result<Sequence, Failure> {
+            let last = *stored.get(name).ok_or_else(|| missing(name))?;
             Ok(Sequence { last, stored: last })
         };
         Ok(Counters {
@@ -73,7 +82,7 @@ impl Counters {
         for (name, difference) in sequences.into_iter().chain(chunks) {
             if difference != 0 {
                 let sql = "UPDATE counters SET value = value + ?2 WHERE name = ?1";
-                execute(connection, sql, params![name, difference])?;
+                send(connection, sql, params![name, difference])?;
             }
         }
         Ok(self.change_seq.last)
@@ -83,7 +92,11 @@ impl Counters {
 pub(crate) fn value(connection: &Connection, name: &str) -> Result<i64, Failure> {
     let sql = "SELECT value FROM counters WHERE name = ?1";
     let value = first(connection, sql, [name], |row| row.get(0))?;
-    value.ok_or_else(|| Failure::corrupt(format!("counter {name} is missing")))
+    value.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::corrupt(format!("counter {name} is missing"))
 }
 
 /// `embed_state` column to index into [`Counters::chunks`].

@@ -429,9 +429,9 @@ fn start_crawl(
     };
     let mut queue = Queue::new(crawl, now);
     for seed in seeds {
-        queue.add(connection, seed)?;
+        queue.add(seed);
     }
-    queue.save_counts(connection)?;
+    queue.save(connection)?;
     outbox::tell(
         connection,
         crawl.tenant,

@@ -9,7 +9,9 @@ use crate::crawls::{OpenCrawl, open_crawl};
 use crate::error::Failure;
 use crate::reasons::Reasons;
 use crate::rows::{as_i64, kind_code, kind_from_code, small};
-use crate::sql::{Connection, Row, collect, execute, first, insert, params};
+use crate::sql::{
+    Connection, Row, ValueRef, collect, execute, first, insert, many_rows, params, send,
+};
 use crate::{FrontierKind, FrontierRow, NewUrl, Store, StoreError};
 
 /// Rows that one write of a long clean-up touches, so that the crawl's own
@@ -28,9 +30,9 @@ impl Store {
         self.holder(crawl)?.write("queue URLs", move |connection| {
             let mut queue = Queue::new(open_crawl(connection, crawl)?, now);
             for url in &urls {
-                queue.add(connection, url)?;
+                queue.add(url);
             }
-            queue.save_counts(connection)
+            queue.save(connection)
         })
     }
 
@@ -181,85 +183,81 @@ impl PreparedUrl {
 
 /// Adds URLs to one crawl within one transaction, and counts.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct Queue<'u> {
     crawl: OpenCrawl,
     now: Timestamp,
     /// Most links of a batch repeat each other; a set is quicker than the index.
     seen: HashSet<i64>,
+    urls: Vec<&'u PreparedUrl>,
     host_ids: HashMap<HostKey, i64>,
-    queued_by_host: HashMap<HostKey, u64>,
-    pages: i64,
-    queued: i64,
 }
 
-impl Queue {
-    pub(crate) fn new(crawl: OpenCrawl, now: Timestamp) -> Queue {
+const QUEUE: &str = "
+    INSERT INTO frontier
+      (tenant_id, crawl_id, host_id, state, kind, depth, attempt, not_before, url_hash, url)";
+const COLUMNS: usize = 10;
+const IF_NEW: &str = " ON CONFLICT DO NOTHING RETURNING host_id, kind";
+
+impl<'u> Queue<'u> {
+    pub(crate) fn new(crawl: OpenCrawl, now: Timestamp) -> Queue<'u> {
         Queue {
             crawl,
             now,
             seen: HashSet::new(),
+            urls: Vec::new(),
             host_ids: HashMap::new(),
-            queued_by_host: HashMap::new(),
-            pages: 0,
-            queued: 0,
         }
     }
 
-    pub(crate) fn add(
-        &mut self,
-        connection: &Connection,
-        new: &PreparedUrl,
-    ) -> Result<(), Failure> {
-        if !self.seen.insert(new.hash) {
-            return Ok(());
+    pub(crate) fn add(&mut self, new: &'u PreparedUrl) {
+        if self.seen.insert(new.hash) {
+            self.urls.push(new);
         }
-        let host_id = self.host_id(connection, &new.host)?;
-        let rows = execute(
-            connection,
-            "INSERT INTO frontier
-               (tenant_id, crawl_id, host_id, state, kind, depth, attempt, not_before, url_hash, url)
-             VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8)
-             ON CONFLICT DO NOTHING",
-            params![
-                self.crawl.tenant.0,
-                self.crawl.id.0,
-                host_id,
-                kind_code(new.kind),
-                new.depth,
-                self.now.0,
-                new.hash,
-                new.url.as_str()
-            ],
-        )?;
-        if rows == 0 {
-            return Ok(());
-        }
-        self.queued += 1;
-        if new.kind == FrontierKind::Page {
-            self.pages += 1;
-        }
-        match self.queued_by_host.get_mut(&new.host) {
-            Some(count) => *count += 1,
-            None => {
-                self.queued_by_host.insert(new.host.clone(), 1);
-            }
-        }
-        Ok(())
     }
 
-    /// Writes the crawl's counts; what was queued, by host. Call it last.
-    pub(crate) fn save_counts(
-        self,
-        connection: &Connection,
-    ) -> Result<Vec<(HostKey, u64)>, Failure> {
-        if self.queued > 0 {
-            execute(
+    /// Writes them, in the order given, with the crawl's counts; what the crawl
+    /// had not seen, by host. Call it last.
+    pub(crate) fn save(mut self, connection: &Connection) -> Result<Vec<(HostKey, u64)>, Failure> {
+        const QUEUED: i64 = 0;
+        const NO_ATTEMPT: i64 = 0;
+        let urls = std::mem::take(&mut self.urls);
+        let mut values = Vec::with_capacity(urls.len() * COLUMNS);
+        for new in urls {
+            let host = self.host_id(connection, &new.host)?;
+            values.extend([
+                ValueRef::Integer(self.crawl.tenant.0),
+                ValueRef::Integer(self.crawl.id.0),
+                ValueRef::Integer(host),
+                ValueRef::Integer(QUEUED),
+                ValueRef::Integer(kind_code(new.kind)),
+                ValueRef::Integer(new.depth.into()),
+                ValueRef::Integer(NO_ATTEMPT),
+                ValueRef::Integer(self.now.0),
+                ValueRef::Integer(new.hash),
+                ValueRef::Text(new.url.as_str()),
+            ]);
+        }
+        let (mut pages, mut queued) = (0_i64, 0_i64);
+        let mut by_host: HashMap<i64, u64> = HashMap::new();
+        for (sql, values) in many_rows(QUEUE, COLUMNS, IF_NEW, &values) {
+            connection.for_each(&sql, values, |row| {
+                queued += 1;
+                pages += i64::from(kind_from_code(row.get(1)?)? == FrontierKind::Page);
+                *by_host.entry(row.get(0)?).or_default() += 1;
+                Ok(())
+            })?;
+        }
+        if queued > 0 {
+            send(
                 connection,
                 "UPDATE crawls SET found = found + ?2, queued = queued + ?3 WHERE id = ?1",
-                params![self.crawl.id.0, self.pages, self.queued],
+                params![self.crawl.id.0, pages, queued],
             )?;
         }
-        let mut queued: Vec<(HostKey, u64)> = self.queued_by_host.into_iter().collect();
+        let hosts = self.host_ids.into_iter();
+        let mut queued: Vec<(HostKey, u64)> = hosts
+            .filter_map(|(host, id)| Some((host, *by_host.get(&id)?)))
+            .collect();
         queued.sort();
         Ok(queued)
     }
@@ -319,7 +317,7 @@ pub(crate) fn skip_step(
     let mut reasons = Reasons::default();
     let mut pages: i64 = 0;
     for (id, kind, url) in &queued {
-        execute(
+        send(
             connection,
             "UPDATE frontier SET state = 1, class = 'skipped', reason = ?2, detail = ?3
              WHERE id = ?1",
@@ -330,7 +328,7 @@ pub(crate) fn skip_step(
             reasons.add("skipped", reason.code(), url);
         }
     }
-    execute(
+    send(
         connection,
         "UPDATE crawls SET skipped = skipped + ?2, queued = queued - ?3 WHERE id = ?1",
         params![crawl.0, pages, as_i64(queued.len())],

@@ -135,6 +135,18 @@ impl Store {
         Ok(ids)
     }
 
+    /// How often the server ended one of two transactions of this database that
+    /// waited for each other, since its statistics began. `None` for an embedded
+    /// database, which has one writer at a time and so none that could.
+    pub fn deadlocks(&self) -> Result<Option<u64>, StoreError> {
+        let counts = self.gather(|shard| {
+            shard.read("count deadlocks", |connection| {
+                shard.location().deadlocks(connection)
+            })
+        })?;
+        Ok(counts.into_iter().sum())
+    }
+
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         self.gather(|shard| {
             shard.read("read the statistics", |connection| {

@@ -77,10 +77,11 @@ pub use model::{
     PageNotes, PageRow, PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk,
     Published, Publishing, PublishingCounts, QueueCount, QueueLoad, Quota, ReasonCount,
     RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort, RescueReport,
-    Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourceRow, SourceSchedule, StoreStats,
-    StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats,
-    Unpublished, UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind, VectorRow,
-    VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow, WebhookSecret,
+    Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourcePlan, SourceRow, SourceSchedule,
+    StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow,
+    TenantStats, Unpublished, UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind,
+    VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow,
+    WebhookSecret,
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};

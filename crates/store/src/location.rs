@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Failure;
 use crate::options::StoreOptions;
 use crate::postgres::{self, Server};
+use crate::rows::count;
 use crate::sql::{Connection, first};
 use crate::sqlite::{self, Database};
 
@@ -33,6 +34,19 @@ impl Location {
                 let sql = "SELECT pg_database_size(current_database())";
                 let bytes = first(connection, sql, [], |row| row.get(0))?;
                 Ok(bytes.unwrap_or(0))
+            }
+        }
+    }
+
+    /// `None` where there can be none.
+    pub(crate) fn deadlocks(&self, connection: &Connection) -> Result<Option<u64>, Failure> {
+        match self {
+            Location::Sqlite(_) => Ok(None),
+            Location::Postgres(..) => {
+                let sql = "SELECT deadlocks FROM pg_stat_database
+                           WHERE datname = current_database()";
+                let counted = first(connection, sql, [], |row| count(row, 0))?;
+                Ok(Some(counted.unwrap_or(0)))
             }
         }
     }

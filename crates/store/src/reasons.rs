@@ -6,7 +6,7 @@ use types::CrawlId;
 
 use crate::codec;
 use crate::error::Failure;
-use crate::sql::{Connection, execute, first, params};
+use crate::sql::{Connection, first, params, send};
 
 const EXAMPLES_MAX: usize = 5;
 
@@ -40,7 +40,7 @@ impl Reasons {
             };
             examples.extend(new_examples);
             examples.truncate(EXAMPLES_MAX);
-            execute(
+            send(
                 connection,
                 "INSERT INTO crawl_reasons (crawl_id, class, reason, count, examples)
                  VALUES (?1, ?2, ?3, ?4, ?5)

@@ -16,7 +16,7 @@ use crate::model::{NO_AMOUNT, NO_DATE, NO_PRICE};
 use crate::pages::page_by_id;
 use crate::rows::{as_i64, time};
 use crate::shard::Shard;
-use crate::sql::{Connection, Row, Value, collect, execute, first, params};
+use crate::sql::{Connection, Row, Value, collect, execute, first, params, send};
 use crate::{
     Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, RecordSort, Store, StoreError,
 };
@@ -208,7 +208,7 @@ pub(crate) fn insert_record(
 ) -> Result<(), Failure> {
     let salary = record.salary.as_ref();
     let (year_min, year_max) = salary.map_or((None, None), Salary::per_year);
-    execute(
+    send(
         connection,
         "INSERT INTO records
            (tenant_id, kind, page_id, source_id, published_at, expires_at, price,

@@ -15,8 +15,8 @@ use crate::shard::Shard;
 use crate::sql::{Connection, Parameters, Row, collect, execute, first, insert, params};
 use crate::tenants::check_tenant;
 use crate::{
-    IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceRow, SourceSchedule, Store,
-    StoreError,
+    Enqueued, IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourcePlan, SourceRow,
+    SourceSchedule, Store, StoreError, tasks,
 };
 
 const KIND_BYTES_MAX: usize = 40;
@@ -44,22 +44,34 @@ impl Store {
         let now = self.now();
         let shard = self.shard_of_seeds(source.tenant, &source.seeds)?;
         shard.write("save the source", move |connection| {
-            let seeds = Seeds::new(connection, &source)?;
-            match seeds.find(connection)? {
-                Some(known) if known.removed => {
-                    revive(connection, known.id, &seeds, &source.clone().into())?;
-                    Ok(known.id)
-                }
-                Some(known) => {
-                    execute(
-                        connection,
-                        "UPDATE sources SET policy = ?2 WHERE id = ?1",
-                        params![known.id.0, source.policy],
-                    )?;
-                    Ok(known.id)
-                }
-                None => insert_source(connection, &seeds, &source.clone().into(), now),
+            ensure_source(connection, &source, now)
+        })
+    }
+
+    /// [`Store::ensure_source`], then the settings and the task that `plan`
+    /// makes of the source as it is stored, all or nothing. What `plan` refuses
+    /// is a conflict.
+    pub fn ensure_source_with_task(
+        &self,
+        source: NewSource,
+        mut plan: impl FnMut(&SourceRow) -> Result<SourcePlan, String> + Send + 'static,
+    ) -> Result<(SourceId, Enqueued), StoreError> {
+        let now = self.now();
+        let shard = self.shard_of_seeds(source.tenant, &source.seeds)?;
+        shard.write("save the source and its task", move |connection| {
+            let id = ensure_source(connection, &source, now)?;
+            let row = read_source(connection, id)?.ok_or_else(|| no_source(id))?;
+            let planned = plan(&row).map_err(Failure::conflict)?;
+            if let Some(settings) = planned.settings.filter(|new| *new != row.settings) {
+                let edit = SourceEdit {
+                    settings: Some(settings),
+                    ..SourceEdit::default()
+                };
+                edit_source(connection, id, edit)?;
             }
+            let enqueued = tasks::enqueue(connection, &[planned.task], now)?.pop();
+            let enqueued = enqueued.ok_or_else(|| Failure::bug("the task was not queued"))?;
+            Ok((id, enqueued))
         })
     }
 
@@ -348,6 +360,29 @@ pub(crate) fn source_rows(
         )?;
     }
     Ok(sources)
+}
+
+fn ensure_source(
+    connection: &Connection,
+    source: &NewSource,
+    now: Timestamp,
+) -> Result<SourceId, Failure> {
+    let seeds = Seeds::new(connection, source)?;
+    match seeds.find(connection)? {
+        Some(known) if known.removed => {
+            revive(connection, known.id, &seeds, &source.clone().into())?;
+            Ok(known.id)
+        }
+        Some(known) => {
+            execute(
+                connection,
+                "UPDATE sources SET policy = ?2 WHERE id = ?1",
+                params![known.id.0, source.policy],
+            )?;
+            Ok(known.id)
+        }
+        None => insert_source(connection, &seeds, &source.clone().into(), now),
+    }
 }
 
 pub(crate) fn read_source(

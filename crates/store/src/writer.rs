@@ -187,7 +187,12 @@ where
         let work = &mut self.work;
         // A fault in one operation must not take down everyone's writer; the
         // savepoint undoes whatever it had done.
-        let result = match catch_unwind(AssertUnwindSafe(|| work(connection))) {
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let result = work(connection);
+            // What was sent ahead belongs to this operation, and so does its failure.
+            connection.settle().and(result)
+        }));
+        let result = match worked {
             Ok(result) => result.map_err(|failure| failure.into_store_error(name, place)),
             Err(_) => Err(StoreError::new(
                 StoreErrorKind::Bug,

@@ -15,7 +15,7 @@ use super::state::Api;
 /// A refusal is held back for so long.
 const HELD_FOR: Duration = Duration::from_millis(100);
 
-/// Keys that one address may try in a minute and be told that they are none.
+/// Keys that are none that one address may try in a minute.
 const GUESSES: Quota = Quota {
     requests: 60,
     per: Duration::from_secs(60),
@@ -64,22 +64,39 @@ pub fn peer(request: &Request) -> Option<IpAddr> {
     peer.map(|ConnectInfo(peer)| peer.ip())
 }
 
-/// Counts the look-up of a key that is not known against the address it came
-/// from.
-pub async fn spend_on_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
-    let Some(peer) = peer else {
+/// Fails when too many keys that are none came from the address lately.
+pub async fn may_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
+    let Some(decision) = guesses(api, peer, 0).await else {
         return Ok(());
     };
-    let key = format!("guess {peer}");
-    let now = api.services.app.clock.now();
-    let decision = api.limiter.check(key, GUESSES, 1, now).await;
-    if decision.allowed {
+    if decision.remaining > 0 {
         return Ok(());
     }
+    Err(guessed_too_much(api, &decision))
+}
+
+/// Counts a key that is none against the address it came from.
+pub async fn spend_on_guess(api: &Api, peer: Option<IpAddr>) -> Result<(), ApiError> {
+    match guesses(api, peer, 1).await {
+        Some(decision) if !decision.allowed => Err(guessed_too_much(api, &decision)),
+        _ => Ok(()),
+    }
+}
+
+/// `None` when nobody knows where the request came from.
+async fn guesses(api: &Api, peer: Option<IpAddr>, cost: u32) -> Option<Decision> {
+    let key = format!("guess {}", peer?);
+    let now = api.services.app.clock.now();
+    Some(api.limiter.check(key, GUESSES, cost, now).await)
+}
+
+fn guessed_too_much(api: &Api, decision: &Decision) -> ApiError {
     api.services.metrics.http.refused();
-    let wait = seconds_up(decision.retry_after.unwrap_or(GUESSES.per)).max(1);
+    // At the steady rate the next one is free after so long.
+    let one = GUESSES.per / GUESSES.requests;
+    let wait = seconds_up(decision.retry_after.unwrap_or(one)).max(1);
     let message = "too many keys were tried from this address";
-    Err(ApiError::new(Code::RateLimited, message).after(wait))
+    ApiError::new(Code::RateLimited, message).after(wait)
 }
 
 /// The tenant's own limit, else the configured one; `None`: no limit.
@@ -88,7 +105,7 @@ async fn quota(api: &Api, tenant: TenantId) -> Result<Option<Quota>, ApiError> {
         Some(own) => own,
         None => {
             let read = api
-                .run(move |api| Ok(api.services.store.quota(tenant)?))
+                .run_for(tenant, move |api| Ok(api.services.store.quota(tenant)?))
                 .await?;
             api.quotas.put(tenant, read);
             read

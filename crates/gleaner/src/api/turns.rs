@@ -17,7 +17,9 @@ use tokio::sync::oneshot;
 /// for a person who types, short enough to leave nobody's cores idle.
 const ASKING_FOR: Duration = Duration::from_secs(2);
 
-/// Asks for what belongs to no tenant, such as health; takes no share away.
+/// Asks for what belongs to no tenant, such as health, or whose key it is that a
+/// request came with. It takes no share away and has none: every request of
+/// every tenant waits for it, so it goes first and as often as there are threads.
 pub const NOBODY: i64 = 0;
 
 #[derive(Debug)]
@@ -72,7 +74,10 @@ impl Turns {
         let asking = state.tenants.entry(tenant).or_default();
         asking.asked_at = Some(now);
         if asking.waiting.is_empty() {
-            state.around.push_back(tenant);
+            match tenant {
+                NOBODY => state.around.push_front(tenant),
+                _ => state.around.push_back(tenant),
+            }
         }
         state
             .tenants
@@ -104,7 +109,7 @@ impl Turns {
             let Some(tenant) = state.tenants.get_mut(&id) else {
                 continue;
             };
-            if tenant.running >= share {
+            if tenant.running >= share && id != NOBODY {
                 state.around.push_back(id);
                 passed_over += 1;
                 continue;
@@ -118,8 +123,10 @@ impl Turns {
                 state.running += 1;
                 given.push((id, sender));
             }
-            if waits_on {
-                state.around.push_back(id);
+            match id {
+                _ if !waits_on => {}
+                NOBODY => state.around.push_front(id),
+                _ => state.around.push_back(id),
             }
             passed_over = 0;
         }
@@ -207,6 +214,34 @@ mod tests {
         let given = queue.iter_mut().filter_map(|turn| turn.try_recv().ok());
         assert_eq!(given.collect::<Vec<_>>().len(), 1);
         drop(calm);
+    }
+
+    #[test]
+    fn what_every_request_waits_for_goes_first() {
+        let turns = Turns::new(3, 2);
+        let busy: Vec<Turn> = (1..=3)
+            .map(|id| at_once(&turns, id).expect("a turn"))
+            .collect();
+        let mut tenants: Vec<_> = (4..50)
+            .map(|id| at_once(&turns, id).expect_err("all threads are taken"))
+            .collect();
+        let mut keys: Vec<_> = (0..5)
+            .map(|_| at_once(&turns, NOBODY).expect_err("all threads are taken"))
+            .collect();
+        drop(busy);
+        let given: Vec<Turn> = keys
+            .iter_mut()
+            .filter_map(|key| key.try_recv().ok())
+            .collect();
+        assert_eq!(given.len(), 3, "no share holds it to one");
+        assert!(tenants.iter_mut().all(|turn| turn.try_recv().is_err()));
+        drop(given);
+        let given: Vec<Turn> = keys
+            .iter_mut()
+            .filter_map(|key| key.try_recv().ok())
+            .collect();
+        assert_eq!(given.len(), 2);
+        tenants[0].try_recv().expect("the third turn");
     }
 
     #[test]

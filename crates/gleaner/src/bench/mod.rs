@@ -11,6 +11,7 @@ mod embed;
 mod extract;
 mod queue;
 mod search;
+mod tenants;
 
 mod site;
 
@@ -19,15 +20,16 @@ pub mod report;
 use anyhow::Result;
 
 use crate::app::App;
-use crate::cli::BenchCommand;
 use crate::cli::output::Exit;
+use crate::cli::{BenchCommand, GlobalArgs};
 
-pub fn run(app: &App, command: &BenchCommand) -> Result<Exit> {
+pub fn run(app: &App, global: &GlobalArgs, command: &BenchCommand) -> Result<Exit> {
     match command {
         BenchCommand::Crawl(args) => crawl::run(app, args),
         BenchCommand::Extract { dir } => extract::run(app, dir),
         BenchCommand::Embed { seconds } => embed::run(app, *seconds),
         BenchCommand::Queue(args) => queue::run(app, args),
         BenchCommand::Search(args) => search::run(app, args),
+        BenchCommand::Tenants(args) => tenants::run(app, global, args),
     }
 }

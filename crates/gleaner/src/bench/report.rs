@@ -171,7 +171,12 @@ pub fn reset_peak_memory() -> bool {
 
 /// Most memory of this process that was resident at one time.
 pub fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    peak_memory_of("self")
+}
+
+/// The same of another process, by its number.
+pub fn peak_memory_of(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let kib: u64 = field(&status, "VmHWM")?
         .strip_suffix("kB")?
         .trim()

@@ -515,6 +515,8 @@ pub enum BenchCommand {
     /// Query the data folder in every mode; latencies and recall
     #[command(after_help = "Example: gleaner bench search --queries queries.jsonl")]
     Search(BenchSearchArgs),
+    /// Many tenants that each crawl a website through a real server, while others search
+    Tenants(BenchTenantsArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -553,4 +555,39 @@ pub struct BenchSearchArgs {
     pub queries: Option<PathBuf>,
     #[arg(long, default_value_t = 500)]
     pub count: usize,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  gleaner bench tenants
+  gleaner bench tenants --tenants 100 --pages 50 --slots 16 --json
+  DATABASE_URL=postgres://bench@127.0.0.1/bench gleaner bench tenants
+
+Sites, clients and server share this machine. The server is configured as `gleaner serve` is here; without
+DATABASE_URL it gets a data folder of its own, which goes again.")]
+pub struct BenchTenantsArgs {
+    /// Tenants, each with a website of its own
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub tenants: usize,
+    /// Pages of each website
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    pub pages: usize,
+    /// Mean time until a website answers
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub latency_ms: u64,
+    /// Share of the requests for pages that a website fails, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    pub error_rate: f64,
+    /// Clients that each search once a second
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub searchers: usize,
+    /// Crawls at a time at most; as configured (worker.slots_max) unless given
+    #[arg(long, value_name = "N")]
+    pub slots: Option<u32>,
+    /// Stop after so many seconds, with what there is
+    #[arg(long, value_name = "N", default_value_t = 1800)]
+    pub duration_s: u64,
+    /// Also use a server's database that is not empty; the tenants made there stay, shut out
+    #[arg(long)]
+    pub reuse_database: bool,
 }

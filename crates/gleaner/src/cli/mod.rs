@@ -41,9 +41,10 @@ use clap::Parser;
 use toml::Value;
 
 pub use args::{
-    BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, EvalCommand, EvalRetrievalArgs,
+    BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, BenchTenantsArgs, EvalCommand,
+    EvalRetrievalArgs, GlobalArgs,
 };
-use args::{Cli, Command, GlobalArgs};
+use args::{Cli, Command};
 use output::{Exit, note};
 
 use crate::app::{App, UsageError};
@@ -139,7 +140,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Upgrade => upgrade::run(&app),
         Command::Config => config::run(&app, loaded),
         Command::Eval(command) => crate::eval::run(&app, command),
-        Command::Bench(command) => crate::bench::run(&app, command),
+        Command::Bench(command) => crate::bench::run(&app, &cli.global, command),
         Command::Completions { shell } => completions::run(*shell),
         Command::PdfChild {
             url,

@@ -15,6 +15,7 @@ use super::worker::take_work;
 use crate::api::{self, Api, Bound, Events};
 use crate::app::App;
 use crate::memory::{self, GiveBack};
+use crate::process;
 use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::searching::Searching;
@@ -30,6 +31,7 @@ const DUE_EVERY: Duration = Duration::from_secs(1);
 /// `gleaner serve`
 pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     memory::use_small_pages();
+    process::open_more_files();
     let mut app = app.clone();
     let allowed = args.allow_private.iter().cloned();
     app.config.fetch.allow_private.extend(allowed);

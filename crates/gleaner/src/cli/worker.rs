@@ -12,6 +12,7 @@ use super::stop;
 use crate::api;
 use crate::app::{App, UsageError};
 use crate::memory::{self, GiveBack};
+use crate::process;
 use crate::publishing;
 use crate::scheduler::Scheduler;
 use crate::services::Services;
@@ -23,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// `gleaner worker`
 pub fn run(app: &App, args: &WorkerArgs) -> Result<Exit> {
     memory::use_small_pages();
+    process::open_more_files();
     let mut app = app.clone();
     let claims = take_work(&mut app, &args.work)?;
     let allowed = args.allow_private.iter().cloned();

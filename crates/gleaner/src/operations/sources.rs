@@ -1,7 +1,9 @@
 //! Sources: added, changed, found, crawled now.
 
 use anyhow::{Context, Result};
-use store::{Enqueued, NewSource, NewSourceSpec, SourceEdit, SourceRow, SourceSchedule, Store};
+use store::{
+    Enqueued, NewSource, NewSourceSpec, SourceEdit, SourcePlan, SourceRow, SourceSchedule, Store,
+};
 use types::{CanonicalUrl, Priority, SourceId, TenantId};
 
 use crate::app::{App, UsageError, parse_seed};
@@ -173,6 +175,47 @@ pub fn crawl(
     )?;
     task.priority = priority;
     enqueue(&store.shard_of_source(source.id)?, task)
+}
+
+/// Queues a crawl of the website at `url`, which becomes a source where it is
+/// none. `pages_max` goes into its settings; all others stay as they are.
+pub fn create_and_crawl(
+    app: &App,
+    store: &Store,
+    tenant: TenantId,
+    seed: &CanonicalUrl,
+    pages_max: Option<u64>,
+) -> Result<(SourceId, Enqueued)> {
+    let wanted = SourceSettings {
+        pages_max,
+        ..SourceSettings::default()
+    };
+    let source = NewSource {
+        tenant,
+        name: seed.host().to_owned(),
+        seeds: vec![seed.to_string()],
+        policy: start::policy_json(&wanted.over(&app.config.crawl)),
+    };
+    let plan = move |source: &SourceRow| {
+        let settings = match pages_max {
+            None => None,
+            Some(_) => {
+                let settings = SourceSettings {
+                    pages_max,
+                    ..SourceSettings::from_json(&source.settings).map_err(|e| format!("{e:#}"))?
+                };
+                Some(settings.to_json().map_err(|e| format!("{e:#}"))?)
+            }
+        };
+        let payload = CrawlPayload {
+            source: source.id.0,
+            embed: true,
+            urls: Vec::new(),
+        };
+        let task = tasks::crawl_task(tenant, &payload).map_err(|e| format!("{e:#}"))?;
+        Ok(SourcePlan { settings, task })
+    };
+    Ok(store.ensure_source_with_task(source, plan)?)
 }
 
 /// Queues a task where what it is about lies.

@@ -20,6 +20,7 @@ use super::lease::{HostLease, stopped};
 use super::plan::{CrawlPlan, CrawlStages};
 use super::progress::Stage;
 use super::robots::HostRules;
+use super::window::Share;
 use super::write::{Ending, Visited, Written};
 
 /// How soon a crawl that waits for a slow host hears that it should pause or end.
@@ -55,6 +56,8 @@ pub(super) struct Coordinator<'a> {
     /// Visits between dispatch and commit; of pages among them.
     outstanding: usize,
     outstanding_pages: u64,
+    /// Of what all crawls may have under way.
+    share: Share,
     /// Pages stored by this crawl.
     stored: u64,
     seed_rows: HashMap<i64, CanonicalUrl>,
@@ -88,6 +91,7 @@ impl<'a> Coordinator<'a> {
             rules: HashMap::new(),
             outstanding: 0,
             outstanding_pages: 0,
+            share: stages.window.enter(),
             stored: 0,
             seed_rows: HashMap::new(),
             seed_endings: Vec::new(),
@@ -192,11 +196,13 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Full pipelines and the page limit hold new requests back.
-    fn may_dispatch(&self) -> bool {
+    fn may_dispatch(&mut self) -> bool {
+        self.share.set(self.outstanding);
         let below_limit =
             self.plan.pages_max == 0 || self.stored + self.outstanding_pages < self.plan.pages_max;
         below_limit
             && self.outstanding < self.plan.pipeline_pages_max
+            && self.share.has_room()
             && self.channels.body_bytes.load(Ordering::Relaxed) < self.plan.pipeline_bytes_max
     }
 

@@ -81,6 +81,7 @@ pub(super) fn run(
             batch_pages: plan.batch_pages,
             progress: stages.progress.clone(),
             metrics: stages.metrics.clone(),
+            window: stages.window.clone(),
             follow_ups: plan.follow_ups.clone(),
             follow_ups_after: plan.follow_ups_after,
             clock: stages.clock.clone(),

@@ -24,4 +24,5 @@ pub mod robots;
 pub mod settings;
 pub mod start;
 pub mod visit;
+pub mod window;
 pub mod write;

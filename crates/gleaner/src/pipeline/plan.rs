@@ -13,6 +13,7 @@ use super::permits::CpuPermits;
 use super::progress::Progress;
 use super::robots::RobotsReader;
 use super::visit::Visitor;
+use super::window::Window;
 use crate::metrics::Metrics;
 
 /// What a crawl needs to know besides its stages.
@@ -46,6 +47,7 @@ pub struct CrawlStages {
     pub visitor: Visitor,
     pub links: Arc<Links>,
     pub permits: Arc<CpuPermits>,
+    pub window: Arc<Window>,
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,

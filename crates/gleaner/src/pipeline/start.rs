@@ -155,6 +155,7 @@ fn plan(
         },
         links,
         permits: services.permits.clone(),
+        window: services.window.clone(),
         clock: app.clock.clone(),
         progress: progress.clone(),
         metrics: services.metrics.clone(),

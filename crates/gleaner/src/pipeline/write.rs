@@ -13,6 +13,7 @@ use store::{BatchReport, CrawlBatch, CrawlCounts, NewTask, Store, StoreError, Vi
 use types::{Clock, CrawlId, SourceId};
 
 use super::progress::{Progress, Stage};
+use super::window::Window;
 use crate::metrics::Metrics;
 
 /// What the writer tells the crawl.
@@ -54,6 +55,8 @@ pub struct Writer {
     pub batch_pages: usize,
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,
+    /// Told how long pages took.
+    pub window: Arc<Window>,
     /// Enqueued with each batch, in its transaction, to run `follow_ups_after` it
     /// at the latest.
     pub follow_ups: Vec<NewTask>,
@@ -111,10 +114,11 @@ impl Writer {
                     let metrics = &self.metrics.crawls;
                     metrics.committed(self.source, &counts, &committed.counts);
                     counts = committed.counts;
+                    let now = Instant::now();
                     for received in received {
-                        metrics
-                            .page_duration
-                            .observe(received.elapsed().as_secs_f64());
+                        let took = now.saturating_duration_since(received);
+                        metrics.page_duration.observe(took.as_secs_f64());
+                        self.window.took(took, now);
                     }
                     self.progress.set_counts(&committed.counts);
                     self.progress

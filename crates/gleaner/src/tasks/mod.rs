@@ -43,7 +43,7 @@ pub use queues::queues;
 pub use rechunk::rechunk_if_needed;
 pub use scaling::{KindScale, Scale, ScalingMeter, ScalingPolicy};
 pub use shared::{Ending, LEASE_FOR, WorkerOptions};
-pub use slots::SlotPolicy;
+pub use slots::{LoadMeter, SlotPolicy};
 pub use source_outcome::next_due;
 pub use worker::Worker;
 

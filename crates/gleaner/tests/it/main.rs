@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod balancer;
+mod bench;
 mod browser;
 mod crawl;
 mod dashboard;

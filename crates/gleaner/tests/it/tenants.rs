@@ -358,6 +358,36 @@ fn who_asks_too_much_is_told_when_to_come_back() {
     server.stop();
 }
 
+/// Whoever tries keys is held back; tenants who share an address with each
+/// other, behind one proxy say, are not.
+#[test]
+fn wrong_keys_are_counted_against_an_address_and_right_ones_are_not() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let server = Running::serve(dir.path());
+    let create = json!({"name": "one of many", "scope": "read"});
+    let made = || server.ask("POST", "/api/v2/admin/keys", &[], Some(&create));
+    let keys: Vec<String> = (0..70)
+        .map(|_| {
+            made().is(201).json()["api_key"]
+                .as_str()
+                .expect("a key")
+                .to_owned()
+        })
+        .collect();
+    for key in &keys {
+        As(&server, key.clone()).get("/api/v2/stats").is(200);
+    }
+    let wrong = |number: usize| As(&server, format!("gl_{number:064}"));
+    let refused = (0..70).find(|number| wrong(*number).get("/api/v2/stats").status == 429);
+    // A slow machine earns some back meanwhile.
+    assert!(refused.is_some_and(|tried| tried >= 60), "{refused:?}");
+    let answer = wrong(0).get("/api/v2/stats");
+    assert!(matches!(answer.status, 401 | 429), "{}", answer.status);
+    // Known by now, so nothing has to be looked up.
+    As(&server, keys[69].clone()).get("/api/v2/stats").is(200);
+    server.stop();
+}
+
 #[test]
 fn heavy_requests_count_for_more() {
     let dir = tempfile::tempdir().expect("temp dir");

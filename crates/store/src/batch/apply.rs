@@ -1,10 +1,12 @@
 //! Runs a prepared batch inside the writer's transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use types::{Change, CrawlId, FailReason, SkipReason, Timestamp, UrlOutcome};
 
-use super::prepare::{PreparedResult, PreparedVisit};
+use super::near::may_be_near;
+use super::page::{CONTENT_BY_HASH, PAGE_BY_URL};
+use super::prepare::{PreparedPage, PreparedResult, PreparedVisit};
 use crate::counters::Counters;
 use crate::crawls::{OpenCrawl, open_crawl};
 use crate::error::Failure;
@@ -14,7 +16,7 @@ use crate::outbox::Outbox;
 use crate::quotas::page_room;
 use crate::reasons::Reasons;
 use crate::rows::{crawl_control, crawl_counts, crawl_status, kind_code, kind_from_code};
-use crate::sql::{Connection, execute, first, params};
+use crate::sql::{Connection, ValueRef, collect_each, first, params, send};
 use crate::tasks;
 
 pub(crate) fn apply(
@@ -27,10 +29,24 @@ pub(crate) fn apply(
     let mut session = Session::new(connection, open_crawl(connection, crawl)?, now)?;
     let mut log = CrawlLog::default();
     let mut queue = Queue::new(session.crawl, now);
+    let mut rows = queued_rows(connection, crawl, visits)?;
+    session.look_ahead(visits.iter().filter_map(|visit| {
+        let row = rows.get(&visit.row)?;
+        match &visit.result {
+            PreparedResult::Page(page) => Some((row.url.as_str(), page.as_ref())),
+            _ => None,
+        }
+    }))?;
     for visit in visits {
-        log.visit(&mut session, &mut queue, visit)?;
+        // One that is done already is not there, nor is one that this batch has ended.
+        let Some(row) = rows.remove(&visit.row) else {
+            continue;
+        };
+        if let Some(row) = log.visit(&mut session, &mut queue, visit, row)? {
+            rows.insert(visit.row, row);
+        }
     }
-    let queued = queue.save_counts(connection)?;
+    let queued = queue.save(connection)?;
     let (counts, control) = log.save(connection, crawl)?;
     let chunks_pending_added = session.chunks_pending_added;
     let change_seq = session.save()?;
@@ -60,8 +76,22 @@ pub(crate) struct Session<'c> {
     pub(crate) source_pages: HashMap<i64, i64>,
     pub(crate) chunks_pending_added: u64,
     pub(crate) outbox: Outbox,
+    pub(super) ahead: Ahead,
     /// What [`page_room`] said at the first new page.
     page_room: Option<Option<i64>>,
+}
+
+/// What was looked up for a whole batch, less what is true no more.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// Without a page.
+    pub(super) new_urls: HashSet<String>,
+    /// Without a row of [`super::page::CONTENT_BY_HASH`].
+    pub(super) new_contents: HashSet<[u8; 32]>,
+    /// By SimHash: representatives, as page and SimHash, that share a band with it.
+    pub(super) near: HashMap<u64, Vec<(i64, u64)>>,
+    /// Representatives that came since.
+    pub(super) remembered: Vec<(i64, u64)>,
 }
 
 impl<'c> Session<'c> {
@@ -78,8 +108,42 @@ impl<'c> Session<'c> {
             source_pages: HashMap::new(),
             chunks_pending_added: 0,
             outbox: Outbox::open(connection, crawl.tenant)?,
+            ahead: Ahead::default(),
             page_room: None,
         })
+    }
+
+    /// Looks up what storing these pages will want to know, all at once. What
+    /// is found is kept true while they are stored.
+    fn look_ahead<'p>(
+        &mut self,
+        pages: impl Iterator<Item = (&'p str, &'p PreparedPage)>,
+    ) -> Result<(), Failure> {
+        let pages: Vec<(&str, &PreparedPage)> = pages.collect();
+        let tenant = ValueRef::Integer(self.crawl.tenant.0);
+        let urls: Vec<_> = pages
+            .iter()
+            .map(|(url, _)| vec![tenant, ValueRef::Text(url)])
+            .collect();
+        let stored = collect_each(self.connection, PAGE_BY_URL, &urls, |_| Ok(()))?;
+        let pages = pages.into_iter().zip(stored);
+        let new = pages.filter(|(_, stored)| stored.is_empty());
+        let new: Vec<(&str, &PreparedPage)> = new.map(|(page, _)| page).collect();
+        let hashes: Vec<_> = new
+            .iter()
+            .map(|(_, page)| vec![tenant, ValueRef::Blob(&page.content_hash)])
+            .collect();
+        let stored = collect_each(self.connection, CONTENT_BY_HASH, &hashes, |_| Ok(()))?;
+        for ((url, page), stored) in new.iter().zip(stored) {
+            self.ahead.new_urls.insert((*url).to_owned());
+            if stored.is_empty() {
+                self.ahead.new_contents.insert(page.content_hash);
+            }
+        }
+        let near = new.iter().filter(|(_, page)| may_be_near(page));
+        let simhashes: Vec<u64> = near.map(|(_, page)| page.simhash).collect();
+        self.ahead.near = self.look_up_near(&simhashes)?;
+        Ok(())
     }
 
     /// False when the tenant has as many live pages as it may.
@@ -96,7 +160,7 @@ impl<'c> Session<'c> {
     /// Writes what was counted; the last change number given out. Call it last.
     pub(crate) fn save(self) -> Result<i64, Failure> {
         for (source, difference) in self.source_pages {
-            execute(
+            send(
                 self.connection,
                 "UPDATE sources SET pages_live = pages_live + ?2 WHERE id = ?1",
                 params![source, difference],
@@ -106,7 +170,7 @@ impl<'c> Session<'c> {
             pages, pages_live, ..
         } = self.counters;
         let chunks: i64 = self.counters.chunks.iter().sum();
-        execute(
+        send(
             self.connection,
             "UPDATE tenants SET pages = pages + ?2, pages_live = pages_live + ?3,
                chunks = chunks + ?4, data_version = data_version + 1
@@ -137,19 +201,18 @@ struct QueuedRow {
 }
 
 impl CrawlLog {
-    fn visit(
+    /// The row when it stays queued, for another attempt.
+    fn visit<'v>(
         &mut self,
         session: &mut Session<'_>,
-        queue: &mut Queue,
-        visit: &PreparedVisit,
-    ) -> Result<(), Failure> {
-        let Some(row) = queued_row(session, visit.row)? else {
-            return Ok(());
-        };
+        queue: &mut Queue<'v>,
+        visit: &'v PreparedVisit,
+        row: QueuedRow,
+    ) -> Result<Option<QueuedRow>, Failure> {
         self.visits_applied += 1;
         self.bytes = self.bytes.saturating_add(visit.wire_bytes);
         for new in &visit.discovered {
-            queue.add(session.connection, new)?;
+            queue.add(new);
         }
         if let PreparedResult::Retry {
             attempt,
@@ -157,23 +220,24 @@ impl CrawlLog {
             detail,
         } = &visit.result
         {
-            execute(
+            send(
                 session.connection,
                 "UPDATE frontier SET attempt = ?2, not_before = ?3, status = ?4, detail = ?5
                  WHERE id = ?1",
                 params![visit.row, attempt, not_before.0, visit.status, detail],
             )?;
-            return Ok(());
+            return Ok(Some(row));
         }
         let is_page_visit = matches!(visit.result, PreparedResult::Page(_));
         if row.kind == FrontierKind::Page || is_page_visit {
             // A sitemap or feed URL that held a page was a page all along.
             self.added.found += u64::from(row.kind != FrontierKind::Page);
             let (outcome, detail) = page_outcome(session, visit, &row.url)?;
-            self.end_page(session.connection, visit, &row.url, outcome, detail)
+            self.end_page(session.connection, visit, &row.url, outcome, detail)?;
         } else {
-            self.end_resource(session.connection, visit, &row)
+            self.end_resource(session.connection, visit, &row)?;
         }
+        Ok(None)
     }
 
     fn end_page(
@@ -227,7 +291,7 @@ impl CrawlLog {
         reason: &str,
         detail: &str,
     ) -> Result<(), Failure> {
-        execute(
+        send(
             connection,
             "UPDATE frontier SET state = 1, kind = ?2, status = ?3, class = ?4, reason = ?5,
                detail = ?6, redirect_to = ?7
@@ -284,13 +348,20 @@ impl CrawlLog {
     }
 }
 
-/// `None` when the row is done already.
-fn queued_row(session: &Session<'_>, row: i64) -> Result<Option<QueuedRow>, Failure> {
-    let crawl = session.crawl.id;
-    let found = first(
-        session.connection,
+/// Those rows of the visits that are queued still.
+fn queued_rows(
+    connection: &Connection,
+    crawl: CrawlId,
+    visits: &[PreparedVisit],
+) -> Result<HashMap<i64, QueuedRow>, Failure> {
+    let parameters: Vec<_> = visits
+        .iter()
+        .map(|visit| [visit.row, crawl.0].map(ValueRef::Integer).to_vec())
+        .collect();
+    let found = collect_each(
+        connection,
         "SELECT state, kind, url FROM frontier WHERE id = ?1 AND crawl_id = ?2",
-        [row, crawl.0],
+        &parameters,
         |columns| {
             let state: i64 = columns.get(0)?;
             let queued = QueuedRow {
@@ -300,7 +371,18 @@ fn queued_row(session: &Session<'_>, row: i64) -> Result<Option<QueuedRow>, Fail
             Ok((state == 0).then_some(queued))
         },
     )?;
-    found.ok_or_else(|| Failure::not_found(format!("no frontier row {row} in crawl {crawl}")))
+    let mut rows = HashMap::new();
+    for (visit, found) in visits.iter().zip(found) {
+        let Some(row) = found.into_iter().next() else {
+            let row = visit.row;
+            let problem = format!("no frontier row {row} in crawl {crawl}");
+            return Err(Failure::not_found(problem));
+        };
+        if let Some(row) = row {
+            rows.insert(visit.row, row);
+        }
+    }
+    Ok(rows)
 }
 
 /// Stores what came of a page URL; how it ended, and a word on why.

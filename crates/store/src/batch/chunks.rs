@@ -6,8 +6,15 @@ use super::apply::Session;
 use super::prepare::PreparedChunk;
 use crate::counters::{DONE, FAILED, PENDING, embed_state_index};
 use crate::error::Failure;
-use crate::rows::small;
-use crate::sql::{collect, execute, params};
+use crate::rows::{as_i64, small};
+use crate::sql::{ToSql, ValueRef, collect, execute, many_rows, params, send};
+
+const INSERT: &str = "
+    INSERT INTO chunks
+      (id, tenant_id, page_id, position, start_byte, end_byte, tokens, embed_state, hash,
+       language, section, heading_path, keywords, tldr)";
+const COLUMNS: usize = 14;
+const PENDING_STATE: i64 = 0;
 
 struct StoredChunk {
     id: i64,
@@ -21,33 +28,31 @@ impl Session<'_> {
         page_id: i64,
         chunks: &[PreparedChunk],
     ) -> Result<(), Failure> {
+        let mut values = Vec::with_capacity(chunks.len() * COLUMNS);
         for chunk in chunks {
             let id = self.counters.next_chunk_id();
-            execute(
-                self.connection,
-                "INSERT INTO chunks
-                   (id, tenant_id, page_id, position, start_byte, end_byte, tokens, embed_state,
-                    hash, language, section, heading_path, keywords, tldr)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13)",
-                params![
-                    id,
-                    self.crawl.tenant.0,
-                    page_id,
-                    chunk.position,
-                    chunk.start,
-                    chunk.end,
-                    chunk.tokens,
-                    chunk.hash,
-                    chunk.language,
-                    chunk.section,
-                    chunk.heading_path,
-                    chunk.keywords,
-                    chunk.tldr
-                ],
-            )?;
-            self.counters.chunks[PENDING] += 1;
-            self.chunks_pending_added += 1;
+            values.extend([
+                ValueRef::Integer(id),
+                ValueRef::Integer(self.crawl.tenant.0),
+                ValueRef::Integer(page_id),
+                chunk.position.to_sql(),
+                chunk.start.to_sql(),
+                chunk.end.to_sql(),
+                chunk.tokens.to_sql(),
+                ValueRef::Integer(PENDING_STATE),
+                chunk.hash.to_sql(),
+                chunk.language.to_sql(),
+                chunk.section.to_sql(),
+                chunk.heading_path.to_sql(),
+                chunk.keywords.to_sql(),
+                chunk.tldr.to_sql(),
+            ]);
         }
+        for (sql, values) in many_rows(INSERT, COLUMNS, "", &values) {
+            send(self.connection, &sql, values)?;
+        }
+        self.counters.chunks[PENDING] += as_i64(chunks.len());
+        self.chunks_pending_added += chunks.len() as u64;
         Ok(())
     }
 
@@ -117,7 +122,7 @@ impl Session<'_> {
             |row| row.get(0),
         )?;
         for id in &ids {
-            execute(
+            send(
                 self.connection,
                 "UPDATE chunks SET page_id = ?2 WHERE id = ?1",
                 [*id, to],
@@ -125,7 +130,7 @@ impl Session<'_> {
             for vector in [id * 2, id * 2 + 1] {
                 // One number per row: readers continue behind the last they saw.
                 let change_seq = self.counters.next_change_seq();
-                execute(
+                send(
                     self.connection,
                     "UPDATE vectors SET page_id = ?2, change_seq = ?3 WHERE id = ?1",
                     [vector, to, change_seq],
@@ -164,7 +169,7 @@ impl Session<'_> {
     }
 
     fn update_chunk(&mut self, stored: &StoredChunk, chunk: &PreparedChunk) -> Result<(), Failure> {
-        execute(
+        send(
             self.connection,
             "UPDATE chunks SET position = ?2, start_byte = ?3, end_byte = ?4, tokens = ?5,
                language = ?6, section = ?7, heading_path = ?8, keywords = ?9, tldr = ?10
@@ -184,7 +189,7 @@ impl Session<'_> {
         )?;
         // The hash covers the text, not the TL;DR, which has a vector as well.
         if stored.chunk.tldr != chunk.tldr && stored.embed_state != PENDING {
-            execute(
+            send(
                 self.connection,
                 "UPDATE chunks SET embed_state = 0, embed_error = NULL WHERE id = ?1",
                 [stored.id],
@@ -201,7 +206,7 @@ impl Session<'_> {
         if embed_state == DONE {
             self.delete_vectors(id)?;
         }
-        execute(self.connection, "DELETE FROM chunks WHERE id = ?1", [id])?;
+        send(self.connection, "DELETE FROM chunks WHERE id = ?1", [id])?;
         self.counters.chunks[embed_state] -= 1;
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::model::EventType;
 use crate::outbox::{PageChanged, PageRemoved, rfc3339, title};
 use crate::records::{delete_record, insert_record, record_of, save_record};
 use crate::rows::{as_i64, small};
-use crate::sql::{Row, collect, execute, first, insert, params};
+use crate::sql::{Row, collect, execute, first, params, send};
 
 /// A page row as far as its next visit depends on it.
 #[derive(Debug)]
@@ -27,10 +27,9 @@ pub(crate) struct StoredPage {
     pub(crate) links_hash: i64,
 }
 
-/// Where a page's content lies, and whether the page holds the chunks of it.
+/// Whether a page holds the chunks of its content, whose row there is now.
 #[derive(Clone, Copy, Debug)]
 struct Content {
-    id: i64,
     is_holder: bool,
 }
 
@@ -43,6 +42,11 @@ macro_rules! select_stored {
         )
     };
 }
+
+pub(super) const PAGE_BY_URL: &str = select_stored!("WHERE tenant_id = ?1 AND url = ?2");
+pub(super) const CONTENT_BY_HASH: &str = "
+    SELECT id, body_hash, holder_page_id FROM contents
+    WHERE tenant_id = ?1 AND content_hash = ?2";
 
 pub(crate) const PAGES_BELOW: &str =
     select_stored!("WHERE source_id = ?1 AND id < ?2 AND version > 0 ORDER BY id DESC LIMIT ?3");
@@ -104,7 +108,7 @@ impl Session<'_> {
         self.delete_chunks(stored.id)?;
         delete_record(self.connection, stored.id)?;
         let change_seq = self.counters.next_change_seq();
-        execute(
+        send(
             self.connection,
             "UPDATE pages SET status = 0, chunk_count = 0, near_duplicate_of = NULL, etag = NULL,
                last_modified = NULL, fetched_at = ?2, changed_at = ?2, change_seq = ?3
@@ -159,9 +163,12 @@ impl Session<'_> {
     }
 
     fn find_page(&self, url: &str) -> Result<Option<StoredPage>, Failure> {
+        if self.ahead.new_urls.contains(url) {
+            return Ok(None);
+        }
         first(
             self.connection,
-            select_stored!("WHERE tenant_id = ?1 AND url = ?2"),
+            PAGE_BY_URL,
             params![self.crawl.tenant.0, url],
             stored_page,
         )
@@ -178,20 +185,22 @@ impl Session<'_> {
         let content = self.save_content(page, id)?;
         let near = self.near_duplicate(id, page, content.is_holder)?;
         let change_seq = self.counters.next_change_seq();
-        execute(
+        self.ahead.new_urls.remove(url);
+        send(
             self.connection,
             "INSERT INTO pages
                (id, tenant_id, source_id, content_id, status, url, host, title, description,
                 author, published_at, modified_at, language, canonical, content_hash, simhash,
                 version, etag, last_modified, content_type, fetched_at, changed_at,
                 first_seen_at, near_duplicate_of, chunk_count, meta_hash, links_hash, change_seq)
-             VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1,
-                     ?16, ?17, ?18, ?19, ?19, ?19, ?20, ?21, ?22, ?23, ?24)",
+             VALUES (?1, ?2, ?3,
+                     (SELECT id FROM contents WHERE tenant_id = ?2 AND content_hash = ?13),
+                     1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1,
+                     ?15, ?16, ?17, ?18, ?18, ?18, ?19, ?20, ?21, ?22, ?23)",
             params![
                 id,
                 self.crawl.tenant.0,
                 self.crawl.source.0,
-                content.id,
                 url,
                 host,
                 page.title,
@@ -219,7 +228,7 @@ impl Session<'_> {
             let OpenCrawl { tenant, source, .. } = self.crawl;
             insert_record(self.connection, tenant, source, id, record)?;
         }
-        self.save_version(id, 1, content, page)?;
+        self.save_version(id, 1, page)?;
         if content.is_holder {
             self.insert_chunks(id, &page.chunks)?;
         }
@@ -249,7 +258,7 @@ impl Session<'_> {
         let is_new_content = stored.content_hash != page.content_hash;
         let version = stored.version + u32::from(is_new_content);
         if is_new_content {
-            self.save_version(stored.id, version, content, page)?;
+            self.save_version(stored.id, version, page)?;
         }
         let source_id = if stored.is_live {
             stored.source_id
@@ -264,7 +273,7 @@ impl Session<'_> {
         // One that was deleted begins anew.
         let was_deleted = stored.version == 0;
         self.counters.pages += i64::from(was_deleted);
-        execute(
+        send(
             self.connection,
             "UPDATE pages SET changed_at = ?2, first_seen_at = iif(?3, ?2, first_seen_at)
              WHERE id = ?1",
@@ -291,7 +300,7 @@ impl Session<'_> {
             self.update_page(stored.id, stored.source_id, version, content, near, page)?;
             return Ok(has_other_record);
         }
-        execute(
+        send(
             self.connection,
             "UPDATE pages SET fetched_at = ?2, etag = ?3, last_modified = ?4, content_type = ?5,
                links_hash = ?6
@@ -318,9 +327,11 @@ impl Session<'_> {
         page: &PreparedPage,
     ) -> Result<(), Failure> {
         let change_seq = self.counters.next_change_seq();
-        execute(
+        send(
             self.connection,
-            "UPDATE pages SET source_id = ?2, content_id = ?3, status = 1, title = ?4,
+            "UPDATE pages SET source_id = ?2,
+               content_id = (SELECT id FROM contents WHERE tenant_id = ?3 AND content_hash = ?11),
+               status = 1, title = ?4,
                description = ?5, author = ?6, published_at = ?7, modified_at = ?8, language = ?9,
                canonical = ?10, content_hash = ?11, simhash = ?12, version = ?13, etag = ?14,
                last_modified = ?15, content_type = ?16, fetched_at = ?17,
@@ -330,7 +341,7 @@ impl Session<'_> {
             params![
                 id,
                 source_id,
-                content.id,
+                self.crawl.tenant.0,
                 page.title,
                 page.description,
                 page.author,
@@ -351,29 +362,22 @@ impl Session<'_> {
                 page.links_hash,
                 change_seq
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Finds or makes the row of this content. The page becomes its holder if
     /// no other live page is. Only the holder may replace the exact bytes,
     /// because its chunks are ranges of them.
     fn save_content(&mut self, page: &PreparedPage, page_id: i64) -> Result<Content, Failure> {
-        let known = first(
-            self.connection,
-            "SELECT id, body_hash, holder_page_id FROM contents
-             WHERE tenant_id = ?1 AND content_hash = ?2",
-            params![self.crawl.tenant.0, page.content_hash],
-            |row| {
-                let id: i64 = row.get(0)?;
-                let body_hash: [u8; 16] = row.get(1)?;
-                let holder: Option<i64> = row.get(2)?;
-                Ok((id, body_hash, holder))
-            },
-        )?;
+        // Looked up ahead, and not made since.
+        let is_new = self.ahead.new_contents.remove(&page.content_hash);
+        let known = match is_new {
+            true => None,
+            false => self.find_content(page)?,
+        };
         let text_bytes = as_i64(page.text_bytes);
         let Some((id, body_hash, holder)) = known else {
-            let id = insert(
+            send(
                 self.connection,
                 "INSERT INTO contents
                    (tenant_id, content_hash, body_hash, holder_page_id, text_bytes, body)
@@ -387,14 +391,11 @@ impl Session<'_> {
                     page.body
                 ],
             )?;
-            return Ok(Content {
-                id,
-                is_holder: true,
-            });
+            return Ok(Content { is_holder: true });
         };
         let is_holder = holder.is_none_or(|holder| holder == page_id);
         if is_holder && body_hash != page.body_hash {
-            execute(
+            send(
                 self.connection,
                 "UPDATE contents SET holder_page_id = ?2, body_hash = ?3, text_bytes = ?4, body = ?5
                  WHERE id = ?1",
@@ -403,7 +404,20 @@ impl Session<'_> {
         } else if holder.is_none() {
             self.set_holder(id, Some(page_id))?;
         }
-        Ok(Content { id, is_holder })
+        Ok(Content { is_holder })
+    }
+
+    /// Id, hash of the exact bytes and holder of a page's content.
+    fn find_content(
+        &self,
+        page: &PreparedPage,
+    ) -> Result<Option<(i64, [u8; 16], Option<i64>)>, Failure> {
+        first(
+            self.connection,
+            CONTENT_BY_HASH,
+            params![self.crawl.tenant.0, page.content_hash],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
     }
 
     /// Takes a live page off its content, before it gets another or goes. If
@@ -438,7 +452,7 @@ impl Session<'_> {
                     self.remember_simhash(heir, simhash)?;
                 }
                 let change_seq = self.counters.next_change_seq();
-                execute(
+                send(
                     self.connection,
                     "UPDATE pages SET chunk_count = ?2, near_duplicate_of = ?3, change_seq = ?4
                      WHERE id = ?1",
@@ -452,22 +466,20 @@ impl Session<'_> {
     }
 
     fn set_holder(&self, content_id: i64, page_id: Option<i64>) -> Result<(), Failure> {
-        execute(
+        send(
             self.connection,
             "UPDATE contents SET holder_page_id = ?2 WHERE id = ?1",
             params![content_id, page_id],
-        )?;
-        Ok(())
+        )
     }
 
     fn save_details(&self, page_id: i64, page: &PreparedPage) -> Result<(), Failure> {
-        execute(
+        send(
             self.connection,
             "INSERT INTO page_details (page_id, facts, links) VALUES (?1, ?2, ?3)
              ON CONFLICT (page_id) DO UPDATE SET facts = excluded.facts, links = excluded.links",
             params![page_id, page.facts, page.links],
-        )?;
-        Ok(())
+        )
     }
 
     /// True when it was another one; looked up only if somebody wants to know.
@@ -485,20 +497,21 @@ impl Session<'_> {
         Ok(is_other)
     }
 
-    fn save_version(
-        &self,
-        page_id: i64,
-        version: u32,
-        content: Content,
-        page: &PreparedPage,
-    ) -> Result<(), Failure> {
-        execute(
+    fn save_version(&self, page_id: i64, version: u32, page: &PreparedPage) -> Result<(), Failure> {
+        send(
             self.connection,
             "INSERT INTO page_versions (page_id, version, content_id, title, seen_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![page_id, version, content.id, page.title, self.now.0],
-        )?;
-        Ok(())
+             VALUES (?1, ?2, (SELECT id FROM contents WHERE tenant_id = ?3 AND content_hash = ?4),
+                     ?5, ?6)",
+            params![
+                page_id,
+                version,
+                self.crawl.tenant.0,
+                page.content_hash,
+                page.title,
+                self.now.0
+            ],
+        )
     }
 }
 

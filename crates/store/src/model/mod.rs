@@ -34,7 +34,8 @@ pub use page::{
 pub use publishing::{Gap, Published, Publishing, PublishingCounts, Unpublished};
 pub use record::{Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, RecordSort};
 pub use source::{
-    IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceOutcome, SourceRow, SourceSchedule,
+    IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceOutcome, SourcePlan, SourceRow,
+    SourceSchedule,
 };
 pub use task::{
     Cancelled, Claim, ClaimedTask, EnqueueRunning, Enqueued, EverCount, Finish, Finished,

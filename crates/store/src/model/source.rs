@@ -5,6 +5,7 @@ use std::time::Duration;
 use types::{SourceId, TenantId, Timestamp};
 
 use super::crawl::CrawlRow;
+use super::task::NewTask;
 
 /// A place to crawl. The set of seeds is its identity within a tenant.
 #[derive(Clone, Debug)]
@@ -74,6 +75,14 @@ pub struct SourceEdit {
     /// Another schedule also forgets the interval that the old one arrived at.
     pub schedule: Option<SourceSchedule>,
     pub settings: Option<String>,
+}
+
+/// What is to become of a source, and what is to be done with it.
+#[derive(Clone, Debug)]
+pub struct SourcePlan {
+    /// Instead of those it has; `None`: these stay.
+    pub settings: Option<String>,
+    pub task: NewTask,
 }
 
 /// How a crawl of a source ended, for its schedule.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -12,6 +13,7 @@ use tokio_postgres::{Client, RowStream, Statement};
 
 use super::driver::wait;
 use super::error::{Fault, fault_of};
+use super::pipeline::{Kept, Sent, ahead, begun};
 use super::translate::translate;
 use super::value::{type_of, type_of_kind};
 use crate::error::Failure;
@@ -32,9 +34,11 @@ const IDLE_MS: u32 = 60_000;
 const STATEMENT_MS: u32 = 120_000;
 
 pub(crate) struct Connection {
-    client: Client,
+    client: Arc<Client>,
     prepares: bool,
     statements: RefCell<HashMap<String, Statement>>,
+    /// On their way; see [`Connection::send`].
+    sent: RefCell<Sent>,
     in_transaction: Cell<bool>,
     /// A statement of the transaction failed; the server takes no more.
     aborted: Cell<bool>,
@@ -91,9 +95,10 @@ impl Mark {
 impl Connection {
     pub(super) fn new(client: Client, prepares: bool) -> Connection {
         Connection {
-            client,
+            client: Arc::new(client),
             prepares,
             statements: RefCell::default(),
+            sent: RefCell::default(),
             in_transaction: Cell::new(false),
             aborted: Cell::new(false),
             fault: Cell::new(None),
@@ -140,6 +145,113 @@ impl Connection {
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
+    /// Sends a statement without waiting for what comes of it: that is heard
+    /// of before the next one that is waited for, or by [`Connection::settle`].
+    /// The server runs them in the order in which they were sent.
+    pub(crate) fn send(&self, sql: &str, values: &[ValueRef<'_>]) -> Result<(), Failure> {
+        let kept: Vec<Kept> = values.iter().map(|value| Kept::of(*value)).collect();
+        let bytes = kept.iter().map(Kept::bytes).sum();
+        let client = self.client.clone();
+        if self.prepares {
+            let statement = self.prepared(sql, values.len())?;
+            self.put(
+                bytes,
+                async move { client.execute_raw(&statement, kept).await },
+            )
+        } else {
+            let types: Vec<Type> = values.iter().map(|value| type_of(*value)).collect();
+            let sql = translate(sql);
+            self.put(bytes, async move {
+                let parameters = kept.into_iter().zip(types);
+                let mut rows = pin!(client.query_typed_raw(&sql, parameters).await?);
+                while rows.try_next().await?.is_some() {}
+                Ok(rows.rows_affected().unwrap_or(0))
+            })
+        }
+    }
+
+    fn put(
+        &self,
+        bytes: usize,
+        statement: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let is_full = self.sent.borrow_mut().put(bytes, statement);
+        if is_full { self.settle() } else { Ok(()) }
+    }
+
+    /// Waits for all that was sent. The first of it that failed is the error:
+    /// those behind it only say that the transaction is over.
+    pub(crate) fn settle(&self) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        loop {
+            // Not while waiting: nothing is held then.
+            let Some(next) = self.sent.borrow_mut().next() else {
+                return outcome;
+            };
+            match self.watch(wait(next)) {
+                Ok(changed) => self.changed.set(self.changed.get() + changed),
+                Err(failure) => outcome = outcome.and(Err(failure)),
+            }
+        }
+    }
+
+    /// Runs one query for each of the parameters without waiting in between;
+    /// their rows in the same order.
+    pub(crate) fn collect_each<T>(
+        &self,
+        sql: &str,
+        parameters: &[Vec<ValueRef<'_>>],
+        mut convert: impl FnMut(&Row<'_>) -> Result<T, Failure>,
+    ) -> Result<Vec<Vec<T>>, Failure> {
+        let mut found = Vec::with_capacity(parameters.len());
+        let Some(first) = parameters.first() else {
+            return Ok(found);
+        };
+        let statement = match self.prepares {
+            true => Some(self.prepared(sql, first.len())?),
+            false => None,
+        };
+        let translated = translate(sql);
+        let ask = |values: &Vec<ValueRef<'_>>| {
+            let kept: Vec<Kept> = values.iter().map(|value| Kept::of(*value)).collect();
+            let types: Vec<Type> = values.iter().map(|value| type_of(*value)).collect();
+            let (client, statement) = (&self.client, statement.as_ref());
+            let sql = translated.as_str();
+            async move {
+                let rows = match statement {
+                    Some(statement) => client.query_raw(statement, kept).await?,
+                    None => {
+                        let parameters = kept.into_iter().zip(types);
+                        client.query_typed_raw(sql, parameters).await?
+                    }
+                };
+                rows.try_collect::<Vec<_>>().await
+            }
+        };
+        let mut answers = ahead(parameters.iter().map(ask)).peekable();
+        // The first are on their way; what was sent before them is answered first.
+        answers.peek();
+        self.settle()?;
+        for answer in answers {
+            let rows = self.watch(wait(answer))?;
+            let rows = rows.iter().map(|row| convert(&Row::Postgres(row)));
+            found.push(rows.collect::<Result<Vec<T>, Failure>>()?);
+        }
+        Ok(found)
+    }
+
+    /// Sends a statement and waits for it, and for all that was sent before: in
+    /// this order, as the client library takes nothing off the connection behind
+    /// an answer that is not taken.
+    fn ask<T>(
+        &self,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Failure> {
+        let statement = begun(statement);
+        self.settle()?;
+        self.watch(wait(statement))
+    }
+
     pub(crate) fn insert(&self, sql: &str, values: &[ValueRef<'_>]) -> Result<i64, Failure> {
         let sql = format!("{sql} RETURNING id");
         let id = self.first(&sql, values, |row| row.get(0))?;
@@ -168,7 +280,15 @@ impl Connection {
 
     /// Statements without parameters, whose rows nobody wants.
     pub(crate) fn run_batch(&self, sql: &str) -> Result<(), Failure> {
-        self.watch(wait(self.client.batch_execute(sql)))
+        self.ask(self.client.batch_execute(sql))
+    }
+
+    /// The same, sent ahead.
+    fn send_batch(&self, sql: &'static str) -> Result<(), Failure> {
+        let client = self.client.clone();
+        self.put(sql.len(), async move {
+            client.batch_execute(sql).await.map(|()| 0)
+        })
     }
 
     pub(crate) fn begin_reading(&self) -> Result<(), Failure> {
@@ -205,6 +325,7 @@ impl Connection {
     }
 
     pub(crate) fn commit(&self, has_changed: bool) -> Result<(), Failure> {
+        self.settle()?;
         // The server would answer "rolled back", which is no error to it.
         if self.aborted.get() {
             return Err(Failure::bug(
@@ -235,6 +356,8 @@ impl Connection {
     }
 
     pub(crate) fn roll_back(&self) -> Result<(), Failure> {
+        // What failed is known, or does not matter any more.
+        let _ = self.settle();
         if self.fault() == Some(Fault::Lost) {
             return Err(Failure::bug("the connection is lost"));
         }
@@ -246,14 +369,15 @@ impl Connection {
     }
 
     pub(crate) fn set_savepoint(&self) -> Result<(), Failure> {
-        self.run_batch("SAVEPOINT operation")
+        self.send_batch("SAVEPOINT operation")
     }
 
     pub(crate) fn keep_operation(&self) -> Result<(), Failure> {
-        self.run_batch("RELEASE operation")
+        self.send_batch("RELEASE operation")
     }
 
     pub(crate) fn undo_operation(&self) -> Result<(), Failure> {
+        let _ = self.settle();
         self.run_batch("ROLLBACK TO operation; RELEASE operation")?;
         self.aborted.set(false);
         Ok(())
@@ -308,12 +432,12 @@ impl Connection {
         let parameters = values.iter().map(|value| value as &(dyn ToSql + Sync));
         if self.prepares {
             let statement = self.prepared(sql, values.len())?;
-            self.watch(wait(self.client.query_raw(&statement, parameters)))
+            self.ask(self.client.query_raw(&statement, parameters))
         } else {
             let types: Vec<Type> = values.iter().map(|value| type_of(*value)).collect();
             let parameters = parameters.zip(types);
             let sql = translate(sql);
-            self.watch(wait(self.client.query_typed_raw(&sql, parameters)))
+            self.ask(self.client.query_typed_raw(&sql, parameters))
         }
     }
 
@@ -323,7 +447,7 @@ impl Connection {
         }
         let translated = translate(sql);
         let types = types_of_unused(&translated, parameters);
-        let statement = self.watch(wait(self.client.prepare_typed(&translated, &types)))?;
+        let statement = self.ask(self.client.prepare_typed(&translated, &types))?;
         let mut statements = self.statements.borrow_mut();
         if statements.len() >= STATEMENTS_KEPT {
             statements.clear();

@@ -24,6 +24,7 @@ mod driver;
 mod error;
 mod instances;
 mod migrate;
+mod pipeline;
 mod server;
 mod translate;
 mod value;

@@ -9,6 +9,8 @@ mod from_row;
 mod sqlite;
 mod value;
 
+use std::fmt::Write as _;
+
 use crate::error::Failure;
 use crate::postgres::{self, Fault};
 
@@ -66,6 +68,22 @@ impl Connection {
                 Ok(connection.last_insert_rowid())
             }
             Connection::Postgres(connection) => connection.insert(sql, &values),
+        }
+    }
+
+    fn send(&self, sql: &str, parameters: impl Parameters) -> Result<(), Failure> {
+        let values = parameters.values();
+        match self {
+            Connection::Sqlite(connection) => sqlite::execute(connection, sql, &values).map(drop),
+            Connection::Postgres(connection) => connection.send(sql, &values),
+        }
+    }
+
+    /// Waits for what was sent ahead; the first of it that failed.
+    pub(crate) fn settle(&self) -> Result<(), Failure> {
+        match self {
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(connection) => connection.settle(),
         }
     }
 
@@ -223,6 +241,83 @@ pub(crate) fn execute(
     connection.execute(sql, parameters)
 }
 
+/// Runs a statement of which nobody needs to know how many rows it changed. A
+/// server gets it ahead of the statements that follow and nobody waits for it;
+/// that it failed is told by one of those, or at the end of the operation.
+pub(crate) fn send(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Parameters,
+) -> Result<(), Failure> {
+    connection.send(sql, parameters)
+}
+
+/// Runs one query for each of `parameters` and converts its rows; a server is
+/// asked all at once.
+pub(crate) fn collect_each<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: &[Vec<ValueRef<'_>>],
+    mut convert: impl FnMut(&Row<'_>) -> Result<T, Failure>,
+) -> Result<Vec<Vec<T>>, Failure> {
+    match connection {
+        Connection::Sqlite(connection) => {
+            let one = |values: &Vec<ValueRef<'_>>| {
+                let mut rows = Vec::new();
+                sqlite::for_each(connection, sql, values, |row| {
+                    rows.push(convert(row)?);
+                    Ok(())
+                })?;
+                Ok(rows)
+            };
+            parameters.iter().map(one).collect()
+        }
+        Connection::Postgres(connection) => connection.collect_each(sql, parameters, convert),
+    }
+}
+
+/// Rows that one statement inserts, so that statements have few forms; the few
+/// chunks of a page are one statement.
+const ROWS_AT_ONCE: [usize; 10] = [64, 16, 8, 7, 6, 5, 4, 3, 2, 1];
+
+/// Cuts rows of `columns` values each into steps, and makes of each the
+/// statement `insert VALUES (…), (…) ending` with its values.
+pub(crate) fn many_rows<'v>(
+    insert: &str,
+    columns: usize,
+    ending: &str,
+    values: &'v [ValueRef<'v>],
+) -> Vec<(String, &'v [ValueRef<'v>])> {
+    let mut steps = Vec::new();
+    let mut rest = values;
+    for rows in ROWS_AT_ONCE {
+        let mut sql = String::new();
+        while rest.len() >= rows * columns {
+            if sql.is_empty() {
+                sql = with_rows(insert, columns, ending, rows);
+            }
+            let (step, behind) = rest.split_at(rows * columns);
+            steps.push((sql.clone(), step));
+            rest = behind;
+        }
+    }
+    steps
+}
+
+fn with_rows(insert: &str, columns: usize, ending: &str, rows: usize) -> String {
+    let mut sql = format!("{insert} VALUES ");
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 1..=columns {
+            let separator = if column == 1 { "?" } else { ", ?" };
+            let _ = write!(sql, "{separator}{}", row * columns + column);
+        }
+        sql.push(')');
+    }
+    sql.push_str(ending);
+    sql
+}
+
 /// Inserts one row into a table that numbers its rows itself; its `id`.
 pub(crate) fn insert(
     connection: &Connection,
@@ -230,4 +325,35 @@ pub(crate) fn insert(
     parameters: impl Parameters,
 ) -> Result<i64, Failure> {
     connection.insert(sql, parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_rows_become_few_statements_of_few_forms() {
+        let values: Vec<ValueRef<'_>> = (0..2 * 70).map(ValueRef::Integer).collect();
+        let steps = many_rows(
+            "INSERT INTO t (a, b)",
+            2,
+            " ON CONFLICT DO NOTHING",
+            &values,
+        );
+        let rows: Vec<usize> = steps.iter().map(|(_, values)| values.len() / 2).collect();
+        assert_eq!(rows, [64, 6]);
+        let all: Vec<ValueRef<'_>> = steps.iter().flat_map(|(_, part)| part.to_vec()).collect();
+        assert_eq!(all, values);
+        assert_eq!(
+            many_rows(
+                "INSERT INTO t (a, b)",
+                2,
+                " ON CONFLICT DO NOTHING",
+                &values[..4]
+            )[0]
+            .0,
+            "INSERT INTO t (a, b) VALUES (?1, ?2), (?3, ?4) ON CONFLICT DO NOTHING"
+        );
+        assert!(many_rows("INSERT INTO t (a)", 1, "", &[]).is_empty());
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use types::{TaskState, TenantId};
 
 use crate::error::Failure;
-use crate::sql::{Connection, execute, params};
+use crate::sql::{Connection, params, send};
 
 const STATES: usize = TaskState::ALL.len();
 /// `task_counts` keeps the total of all tenants under this id.
@@ -67,7 +67,7 @@ impl Tally {
             }
             let queued = share.current[TaskState::Queued as usize];
             let running = share.current[TaskState::Running as usize];
-            execute(
+            send(
                 connection,
                 "INSERT INTO tenant_shares (tenant_id, weight, running_max, pass, queued, running)
                  VALUES (?1, 1, 0, 0, ?2, ?3)
@@ -118,7 +118,7 @@ fn save_counts(
         cancelled_ever,
         dead_ever,
     ] = differences.entered;
-    execute(
+    send(
         connection,
         "INSERT INTO task_counts (tenant_id, kind, scheduled, queued, running, succeeded, failed,
            cancelled, dead, enqueued_ever, succeeded_ever, failed_ever, cancelled_ever, dead_ever)

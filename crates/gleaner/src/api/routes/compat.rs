@@ -4,17 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{NewSource, Scopes};
-use types::Priority;
+use store::Scopes;
 use utoipa::ToSchema;
 
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Body;
 use crate::api::state::Api;
-use crate::operations::sources::{self, EditSource};
-use crate::pipeline::settings::SourceSettings;
-use crate::pipeline::start::policy_json;
+use crate::operations::sources;
 
 const PAGES_MAX: u64 = 1_000_000;
 
@@ -56,30 +53,8 @@ pub async fn create_and_crawl(
     api.run(move |api| {
         let (app, store) = (&api.services.app, &api.services.store);
         let seed = sources::seeds(&[input.url])?.remove(0);
-        let wanted = SourceSettings {
-            pages_max: input.max_pages,
-            ..SourceSettings::default()
-        };
-        let source = store.ensure_source(NewSource {
-            tenant: caller.tenant,
-            name: seed.host().to_owned(),
-            seeds: vec![seed.to_string()],
-            policy: policy_json(&wanted.over(&app.config.crawl)),
-        })?;
-        if input.max_pages.is_some() {
-            // Whatever else a known source is set to stays.
-            let known = sources::find(store, caller.tenant, source)?;
-            let settings = SourceSettings {
-                pages_max: input.max_pages,
-                ..SourceSettings::from_json(&known.settings)?
-            };
-            let edit = EditSource {
-                settings: Some(settings),
-                ..EditSource::default()
-            };
-            sources::edit(app, store, caller.tenant, source, edit)?;
-        }
-        let queued = sources::crawl(store, caller.tenant, source, &[], Priority::DEFAULT)?;
+        let (source, queued) =
+            sources::create_and_crawl(app, store, caller.tenant, &seed, input.max_pages)?;
         let created = WebsiteCreated {
             id: source.0,
             url: seed.to_string(),
