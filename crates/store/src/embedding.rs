@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::frontier::cut;
 use crate::model::VectorKind;
 use crate::rows::{as_i64, hash_16};
-use crate::sql::{Connection, Row, collect, execute, first, params};
+use crate::sql::{Connection, Row, ValueRef, collect, collect_each, execute, first, params, send};
 use crate::{
     ChunkVectors, EmbeddingModel, EmbeddingProgress, ModelChange, PageContent, PendingChunk, Store,
     StoreError, StoredVector, VectorRow,
@@ -95,18 +95,20 @@ impl Store {
     ) -> Result<Vec<(TextHash, StoredVector)>, StoreError> {
         let known: Vec<Vec<(TextHash, StoredVector)>> = self.gather(|shard| {
             shard.read("look into the vector cache", |connection| {
-                let cached = hashes.iter().map(|hash| {
-                    first(
-                        connection,
-                        "SELECT scale, codes FROM vector_cache WHERE model = ?1 AND text_hash = ?2",
-                        params![model, hash.0],
-                        |row| {
-                            let (scale, codes) = scale_and_codes(row, 0)?;
-                            Ok((*hash, StoredVector { scale, codes }))
-                        },
-                    )
-                });
-                cached.filter_map(Result::transpose).collect()
+                let parameters: Vec<_> = hashes
+                    .iter()
+                    .map(|hash| vec![ValueRef::Text(model), ValueRef::Blob(&hash.0)])
+                    .collect();
+                let sql =
+                    "SELECT scale, codes FROM vector_cache WHERE model = ?1 AND text_hash = ?2";
+                let found = collect_each(connection, sql, &parameters, |row| {
+                    let (scale, codes) = scale_and_codes(row, 0)?;
+                    Ok(StoredVector { scale, codes })
+                })?;
+                let found = hashes.iter().zip(found);
+                Ok(found
+                    .filter_map(|(hash, found)| Some((*hash, found.into_iter().next()?)))
+                    .collect())
             })
         })?;
         let mut seen = HashSet::new();
@@ -254,32 +256,38 @@ fn pending_chunks(
     after: i64,
     limit: usize,
 ) -> Result<Vec<PendingChunk>, Failure> {
-    // Chunks of one page follow each other, so its content is unpacked once.
-    let mut unpacked: Option<(i64, PageContent)> = None;
+    // All rows first: a server answers nothing else while rows are on their way.
     let parameters = [after, as_i64(limit)];
-    collect(connection, PENDING_CHUNKS, parameters, |row| {
-        let content_id: i64 = row.get(8)?;
-        let content = match unpacked.take() {
-            Some((id, content)) if id == content_id => content,
-            _ => read_content(connection, content_id)?,
-        };
-        let (start, end): (i64, i64) = (row.get(4)?, row.get(5)?);
-        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-        let text = range
-            .and_then(|(start, end)| content.text.get(start..end))
-            .ok_or_else(|| Failure::corrupt("a chunk lies outside its page's text"))?
-            .to_owned();
-        unpacked = Some((content_id, content));
-        Ok(PendingChunk {
+    let rows = collect(connection, PENDING_CHUNKS, parameters, |row| {
+        let chunk = PendingChunk {
             chunk: ChunkId(row.get(0)?),
             page: PageId(row.get(1)?),
             title: row.get(2)?,
             section: row.get(3)?,
-            text,
+            text: String::new(),
             tldr: row.get(6)?,
             hash: TextHash(hash_16(row, 7)?),
-        })
-    })
+        };
+        let range: (i64, i64) = (row.get(4)?, row.get(5)?);
+        Ok((chunk, range, row.get::<i64>(8)?))
+    })?;
+    // Chunks of one page follow each other, so its content is unpacked once.
+    let mut unpacked: Option<(i64, PageContent)> = None;
+    let mut chunks = Vec::with_capacity(rows.len());
+    for (mut chunk, (start, end), content_id) in rows {
+        let content = match unpacked.take() {
+            Some((id, content)) if id == content_id => content,
+            _ => read_content(connection, content_id)?,
+        };
+        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        chunk.text = range
+            .and_then(|(start, end)| content.text.get(start..end))
+            .ok_or_else(|| Failure::corrupt("a chunk lies outside its page's text"))?
+            .to_owned();
+        unpacked = Some((content_id, content));
+        chunks.push(chunk);
+    }
+    Ok(chunks)
 }
 
 fn read_content(connection: &Connection, id: i64) -> Result<PageContent, Failure> {
@@ -305,8 +313,22 @@ fn save_vectors(
             ))
         })?;
     let mut counters = Counters::load(connection)?;
+    let ids: Vec<_> = vectors
+        .iter()
+        .map(|vectors| vec![ValueRef::Integer(vectors.chunk.0)])
+        .collect();
+    let sql = "SELECT hash, embed_state, tenant_id, page_id FROM chunks WHERE id = ?1";
+    let chunks = collect_each(connection, sql, &ids, |row| {
+        Ok(Chunk {
+            hash: hash_16(row, 0)?,
+            state: embed_state_index(row.get(1)?)?,
+            tenant_id: row.get(2)?,
+            page_id: row.get(3)?,
+        })
+    })?;
+    let mut done = HashSet::new();
     let mut saved = 0;
-    for vector in vectors {
+    for (vector, chunk) in vectors.iter().zip(chunks) {
         check_dims(&current, &vector.full)?;
         cache(connection, model, vector.hash, &vector.full, now)?;
         if let Some(tldr) = &vector.tldr {
@@ -315,52 +337,57 @@ fn save_vectors(
                 cache(connection, model, hash, tldr, now)?;
             }
         }
-        saved += u64::from(save_chunk_vectors(connection, &mut counters, vector)?);
+        // Gone, or not what it was when it was embedded.
+        let chunk = chunk.into_iter().next();
+        let Some(mut chunk) = chunk.filter(|chunk| chunk.hash == vector.hash.0) else {
+            continue;
+        };
+        if !done.insert(vector.chunk) {
+            // Given twice, and looked up before the first.
+            chunk.state = DONE;
+        }
+        save_chunk_vectors(connection, &mut counters, &chunk, vector)?;
+        saved += 1;
     }
     counters.save(connection)?;
     Ok(saved)
 }
 
-/// False if the chunk is not what it was when it was embedded.
+/// A chunk as far as its vectors depend on it.
+struct Chunk {
+    hash: [u8; 16],
+    state: usize,
+    tenant_id: i64,
+    page_id: i64,
+}
+
 fn save_chunk_vectors(
     connection: &Connection,
     counters: &mut Counters,
+    chunk: &Chunk,
     vectors: &ChunkVectors,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     let id = vectors.chunk.0;
-    let chunk = first(
-        connection,
-        "SELECT hash, embed_state, tenant_id, page_id FROM chunks WHERE id = ?1",
-        [id],
-        |row| {
-            let state = embed_state_index(row.get(1)?)?;
-            Ok((hash_16(row, 0)?, state, row.get(2)?, row.get(3)?))
-        },
-    )?;
-    let Some((hash, state, tenant_id, page_id)) = chunk else {
-        return Ok(false);
-    };
-    if hash != vectors.hash.0 {
-        return Ok(false);
+    // Only one that is done has vectors; all others lost them when they changed.
+    if chunk.state == DONE {
+        let old = execute(
+            connection,
+            "DELETE FROM vectors WHERE id IN (?1, ?2)",
+            [id * 2, id * 2 + 1],
+        )?;
+        counters.vectors -= as_i64(old);
     }
-    let (tenant_id, page_id): (i64, i64) = (tenant_id, page_id);
-    let old = execute(
-        connection,
-        "DELETE FROM vectors WHERE id IN (?1, ?2)",
-        [id * 2, id * 2 + 1],
-    )?;
-    counters.vectors -= as_i64(old);
     let both = [Some(&vectors.full), vectors.tldr.as_ref()];
     for (kind, vector) in (0..).zip(both) {
         let Some(vector) = vector else { continue };
-        execute(
+        send(
             connection,
             "INSERT INTO vectors (id, tenant_id, page_id, change_seq, scale, codes)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
                 id * 2 + kind,
-                tenant_id,
-                page_id,
+                chunk.tenant_id,
+                chunk.page_id,
                 counters.next_change_seq(),
                 f64::from(vector.scale),
                 codec::encode_codes(&vector.codes)
@@ -368,16 +395,16 @@ fn save_chunk_vectors(
         )?;
         counters.vectors += 1;
     }
-    if state != DONE {
-        execute(
+    if chunk.state != DONE {
+        send(
             connection,
             "UPDATE chunks SET embed_state = 1, embed_error = NULL WHERE id = ?1",
             [id],
         )?;
-        counters.chunks[state] -= 1;
+        counters.chunks[chunk.state] -= 1;
         counters.chunks[DONE] += 1;
     }
-    Ok(true)
+    Ok(())
 }
 
 fn fail_chunks(connection: &Connection, failures: &[(ChunkId, String)]) -> Result<u64, Failure> {
@@ -416,7 +443,7 @@ fn cache(
     vector: &StoredVector,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    execute(
+    send(
         connection,
         "INSERT INTO vector_cache (model, text_hash, created_at, scale, codes)
          VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",

@@ -115,7 +115,7 @@ impl<'c> Session<'c> {
 
     /// Looks up what storing these pages will want to know, all at once. What
     /// is found is kept true while they are stored.
-    fn look_ahead<'p>(
+    pub(super) fn look_ahead<'p>(
         &mut self,
         pages: impl Iterator<Item = (&'p str, &'p PreparedPage)>,
     ) -> Result<(), Failure> {

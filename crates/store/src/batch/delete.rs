@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::model::EventType;
 use crate::notes::delete_notes;
 use crate::records::delete_record;
-use crate::sql::{Connection, collect, execute, first, insert, params};
+use crate::sql::{Connection, collect, first, insert, params, send};
 
 /// Pages deleted by one write.
 const PAGES_PER_STEP: usize = 200;
@@ -104,12 +104,12 @@ impl Session<'_> {
             "DELETE FROM page_versions WHERE page_id = ?1",
             "DELETE FROM page_details WHERE page_id = ?1",
         ] {
-            execute(self.connection, sql, [stored.id])?;
+            send(self.connection, sql, [stored.id])?;
         }
         delete_record(self.connection, stored.id)?;
         delete_notes(self.connection, self.crawl.tenant, stored.id)?;
         let (nothing, hash) = self.no_content()?;
-        execute(
+        send(
             self.connection,
             "UPDATE pages SET status = 0, version = 0, content_id = ?2, content_hash = ?3,
                simhash = 0, title = '', description = NULL, author = NULL, published_at = NULL,
@@ -121,7 +121,7 @@ impl Session<'_> {
             params![stored.id, nothing, hash, self.now.0, change_seq],
         )?;
         for content in contents {
-            execute(self.connection, DELETE_CONTENT, [content])?;
+            send(self.connection, DELETE_CONTENT, [content])?;
         }
         Ok(rows)
     }

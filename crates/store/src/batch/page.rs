@@ -27,6 +27,9 @@ pub(crate) struct StoredPage {
     pub(crate) links_hash: i64,
 }
 
+/// Id, hash of the exact bytes and holder.
+type StoredContent = (i64, [u8; 16], Option<i64>);
+
 /// Whether a page holds the chunks of its content, whose row there is now.
 #[derive(Clone, Copy, Debug)]
 struct Content {
@@ -407,11 +410,7 @@ impl Session<'_> {
         Ok(Content { is_holder })
     }
 
-    /// Id, hash of the exact bytes and holder of a page's content.
-    fn find_content(
-        &self,
-        page: &PreparedPage,
-    ) -> Result<Option<(i64, [u8; 16], Option<i64>)>, Failure> {
+    fn find_content(&self, page: &PreparedPage) -> Result<Option<StoredContent>, Failure> {
         first(
             self.connection,
             CONTENT_BY_HASH,

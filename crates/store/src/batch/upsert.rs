@@ -46,6 +46,10 @@ pub(crate) fn upsert(
         source,
     };
     let mut session = Session::new(connection, crawl, now)?;
+    let pages = upserts.iter();
+    session.look_ahead(
+        pages.filter_map(|upsert| Some((upsert.url.as_str(), upsert.page.as_deref()?))),
+    )?;
     let mut outcomes = Vec::with_capacity(upserts.len());
     for upsert in upserts {
         outcomes.push(match &upsert.page {

@@ -333,7 +333,7 @@ async fn search(plan: &LoadPlan, number: u64, calls: Calls, seen: &SearchesSeen)
         let Some(view) = answer.is_success().then(|| answer.json().ok()).flatten() else {
             continue;
         };
-        let hits = view["hits"].as_array().map(Vec::as_slice).unwrap_or(&[]);
+        let hits = view["hits"].as_array().map_or(&[][..], Vec::as_slice);
         if !hits.is_empty() {
             seen.with_hits.fetch_add(1, Ordering::Relaxed);
         }
