@@ -25,6 +25,7 @@ mod breakers;
 mod catalogue;
 mod crawls;
 mod embedding;
+mod fan_out;
 mod frontier;
 mod hosts;
 mod index;
@@ -65,6 +66,7 @@ mod plans;
 
 pub use catalogue::ShardRow;
 pub use error::{StoreError, StoreErrorKind};
+pub use fan_out::noting_absent;
 pub use model::{
     ApiKeyRow, BatchReport, Cancelled, ChangeSeqs, ChunkRow, ChunkVectors, Claim, ClaimedTask,
     CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt,
@@ -85,7 +87,7 @@ pub use model::{
 };
 pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};
-pub use placement::{ShardNumber, noting_absent};
+pub use placement::ShardNumber;
 pub use publishing::{PUBLISH_EVENTS, publish_task};
 pub use store::Store;
 pub use transfer::{

@@ -1,17 +1,16 @@
 //! Places that are crawled again and again.
 
+mod seeds;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use types::{SourceId, TenantId, Timestamp};
 
 use crate::codec;
-use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
-use crate::placement::first_host;
-use crate::quotas::{admit_source, sources_of, too_many_sources};
+use crate::quotas::admit_source;
 use crate::rows::{as_i64, count, crawl_row, select_crawls, small, time};
-use crate::shard::Shard;
 use crate::sql::{Connection, Parameters, Row, collect, execute, first, insert, params};
 use crate::tenants::check_tenant;
 use crate::{
@@ -35,6 +34,8 @@ macro_rules! select_sources {
     };
 }
 pub(crate) use select_sources;
+
+use seeds::{Seeds, may_begin_elsewhere, taken};
 
 impl Store {
     /// The tenant's source with this set of seeds, created where missing. Its
@@ -138,80 +139,6 @@ impl Store {
         shard.write("edit the source", move |connection| {
             edit_source(connection, id, edit.clone())
         })
-    }
-
-    /// This store with only the database that has the source, or would have
-    /// it: the tenant's source with these start URLs.
-    pub fn shard_for(&self, tenant: TenantId, seeds: &[String]) -> Result<Store, StoreError> {
-        let number = self.shard_of_seeds(tenant, seeds)?.number();
-        let mut shards = self.shards().into_iter();
-        let found = shards.find(|shard| shard.shard_number() == number);
-        Ok(found.unwrap_or_else(|| self.clone()))
-    }
-
-    /// Where the source with these seeds is, if there is one, or else belongs,
-    /// if the tenant may have another one.
-    fn shard_of_seeds(&self, tenant: TenantId, seeds: &[String]) -> Result<&Shard, StoreError> {
-        if let [only] = self.shards_held() {
-            return Ok(only);
-        }
-        let known = self.known_by_seeds(tenant, seeds)?;
-        if let Some((shard, Known { removed: false, .. })) = known {
-            return Ok(shard);
-        }
-        let sources_max = self.quota(tenant)?.sources_max.unwrap_or(u64::MAX);
-        let counts = self.every(|shard| shard.read("count sources", |c| sources_of(c, tenant)))?;
-        let has: u64 = counts.into_iter().sum();
-        if has >= sources_max {
-            let failure = too_many_sources(has, sources_max);
-            return Err(failure.into_store_error("add the source", "the catalogue"));
-        }
-        let removed = known.map(|(shard, _)| shard);
-        Ok(removed.unwrap_or_else(|| self.placed(tenant, first_host(seeds))))
-    }
-
-    /// Where the source with these seeds is; one that was not removed rather
-    /// than one that was.
-    fn known_by_seeds(
-        &self,
-        tenant: TenantId,
-        seeds: &[String],
-    ) -> Result<Option<(&Shard, Known)>, StoreError> {
-        let in_memory =
-            |failure: Failure| failure.into_store_error("read the start URLs", "memory");
-        let seeds = Seeds::written(tenant, seeds.to_vec()).map_err(in_memory)?;
-        let mut known = Vec::new();
-        for shard in self.all() {
-            let found = shard.read("look for the start URLs", |connection| {
-                seeds.find(connection)
-            })?;
-            known.extend(found.map(|found| (shard, found)));
-        }
-        Ok(known.into_iter().min_by_key(|(_, known)| known.removed))
-    }
-
-    /// No source in another database may have these seeds.
-    fn may_begin_at(
-        &self,
-        shard: &Shard,
-        tenant: TenantId,
-        seeds: &[String],
-    ) -> Result<(), StoreError> {
-        if self.shards_held().len() == 1 {
-            return Ok(());
-        }
-        match self.known_by_seeds(tenant, seeds)? {
-            Some((other, known)) if other.number() != shard.number() => {
-                if !known.removed {
-                    let place = shard.describe();
-                    return Err(taken(known.id).into_store_error("edit the source", &place));
-                }
-                other.write("give start URLs up", move |connection| {
-                    give_seeds_up(connection, known.id)
-                })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// All sources of a tenant that were not removed, oldest first.
@@ -398,56 +325,6 @@ pub(crate) fn as_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A set of seeds as it is stored.
-#[derive(Clone)]
-struct Seeds {
-    tenant: TenantId,
-    json: String,
-    hash: [u8; 16],
-}
-
-struct Known {
-    id: SourceId,
-    removed: bool,
-}
-
-impl Seeds {
-    fn new(connection: &Connection, source: &NewSource) -> Result<Seeds, Failure> {
-        let tenant = source.tenant;
-        check_tenant(connection, tenant)?;
-        Seeds::of(tenant, source.seeds.clone())
-    }
-
-    fn of(tenant: TenantId, seeds: Vec<String>) -> Result<Seeds, Failure> {
-        if seeds.is_empty() {
-            return Err(Failure::conflict("a source needs at least one seed"));
-        }
-        Seeds::written(tenant, seeds)
-    }
-
-    fn written(tenant: TenantId, mut seeds: Vec<String>) -> Result<Seeds, Failure> {
-        seeds.sort();
-        seeds.dedup();
-        let json = codec::encode_strings(&seeds)?;
-        let hash = codec::hash_16(json.as_bytes());
-        Ok(Seeds { tenant, json, hash })
-    }
-
-    fn find(&self, connection: &Connection) -> Result<Option<Known>, Failure> {
-        first(
-            connection,
-            "SELECT id, removed_at FROM sources WHERE tenant_id = ?1 AND seeds_hash = ?2",
-            params![self.tenant.0, self.hash],
-            |row| {
-                Ok(Known {
-                    id: SourceId(row.get(0)?),
-                    removed: time(row, 1)?.is_some(),
-                })
-            },
-        )
-    }
-}
-
 fn insert_source(
     connection: &Connection,
     seeds: &Seeds,
@@ -531,34 +408,6 @@ fn edit_source(
     read_source(connection, id)?.ok_or_else(|| no_source(id))
 }
 
-/// A source is known by its seeds: no other may have them, and a crawl that
-/// began at the old ones has to end first. A removed source gives them up: its
-/// pages, if it has any left, stay its own, and it cannot come back.
-fn may_begin_elsewhere(
-    connection: &Connection,
-    id: SourceId,
-    seeds: &Seeds,
-) -> Result<(), Failure> {
-    if let Some(crawl) = unfinished_crawl(connection, id)? {
-        let crawl = crawl.id;
-        return Err(Failure::conflict(format!(
-            "crawl {crawl} of this source has not ended; its start URLs can be changed once it has, or when it is cancelled"
-        )));
-    }
-    match seeds.find(connection)? {
-        Some(other) if other.removed => give_seeds_up(connection, other.id),
-        Some(other) => Err(taken(other.id)),
-        None => Ok(()),
-    }
-}
-
-fn give_seeds_up(connection: &Connection, removed: SourceId) -> Result<(), Failure> {
-    let given_up = codec::hash_16(format!("removed source {removed}").as_bytes());
-    let sql = "UPDATE sources SET seeds_hash = ?2 WHERE id = ?1";
-    execute(connection, sql, params![removed.0, given_up])?;
-    Ok(())
-}
-
 /// What people say of a source.
 struct Fields<'a> {
     name: &'a str,
@@ -600,10 +449,6 @@ impl Fields<'_> {
         )?;
         Ok(())
     }
-}
-
-fn taken(id: SourceId) -> Failure {
-    Failure::conflict(format!("source {id} has these start URLs already"))
 }
 
 fn check(kind: &str, schedule: &SourceSchedule, settings: &str) -> Result<(), Failure> {
