@@ -399,6 +399,40 @@ mod tests {
     }
 
     #[test]
+    fn shards_are_named_one_by_one_with_the_home_first() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("url");
+        std::fs::write(&path, "postgres://c/d\n").expect("written");
+        let file = path.to_str().expect("UTF-8");
+        let read = |pairs: &[(&str, &str)]| {
+            let loaded = load(None, environment(pairs), &[]).expect("loads");
+            let store = loaded.config.store;
+            (store.database_url, store.shards)
+        };
+        let (a, b, c) = ("postgres://a/d", "postgres://b/d", "postgres://c/d");
+        let two = [("DATABASE_URL_SHARD_0", a), ("DATABASE_URL_SHARD_1", b)];
+        assert_eq!(read(&two), (a.to_owned(), vec![b.to_owned()]));
+        // In the order of the numbers, and from files.
+        let many = [
+            ("DATABASE_URL_SHARD_10", b),
+            ("DATABASE_URL_SHARD_2_FILE", file),
+            ("DATABASE_URL_SHARD_1", a),
+        ];
+        assert_eq!(
+            read(&many),
+            (a.to_owned(), vec![c.to_owned(), b.to_owned()])
+        );
+        // The home may be named twice.
+        let home = [("DATABASE_URL", b), two[0], two[1]];
+        assert_eq!(read(&home), (b.to_owned(), vec![a.to_owned()]));
+        check_error(&[("DATABASE_URL_SHARD_X", a)], "the number of a shard");
+        let loaded = load(None, environment(&many), &[]).expect("loads");
+        let shown = loaded.entries().into_iter();
+        let shown: Vec<String> = shown.map(|(_, value, _)| value.to_string()).collect();
+        assert!(!shown.iter().any(|value| value.contains("postgres://")));
+    }
+
+    #[test]
     fn secrets_are_read_from_files() {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("url");
