@@ -9,12 +9,11 @@
 mod joining;
 mod spreading;
 
-#[path = "../suite/mod.rs"]
-mod suite;
+#[expect(dead_code, reason = "other targets take more of it")]
+#[path = "../suite/support.rs"]
+mod support;
 
-use suite::support;
-
-/// Stores of this engine, for the suite.
+/// Stores over two databases.
 mod engine {
     use std::cell::RefCell;
     use std::sync::Arc;
@@ -26,16 +25,6 @@ mod engine {
     thread_local! {
         /// Databases of the test that this thread runs: dropped when it ends.
         static DATABASES: RefCell<Vec<Database>> = const { RefCell::new(Vec::new()) };
-    }
-
-    /// How many of a property's `usual` cases are tried: each makes two databases.
-    pub(crate) const fn cases(usual: u32) -> u32 {
-        usual.div_ceil(24)
-    }
-
-    /// How far apart the cases of a test are that goes through all of them.
-    pub(crate) const fn cases_apart() -> usize {
-        17
     }
 
     /// An empty store.
@@ -82,12 +71,6 @@ mod engine {
             printed
                 .map(|number| number.trim().parse::<i64>().expect("a number"))
                 .sum()
-        }
-
-        pub(crate) fn execute(&self, sql: &str) {
-            for shard in &self.shards {
-                shard.sql(sql);
-            }
         }
     }
 }
