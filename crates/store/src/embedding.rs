@@ -35,14 +35,21 @@ impl Store {
             id: model.to_owned(),
             dims,
         };
-        self.write_every("set the embedding model", move |connection| {
-            set_model(connection, &model)
-        })
-        .map(|changes| {
-            changes
-                .into_iter()
-                .fold(ModelChange::Same, ModelChange::and)
-        })
+        // A database that has it already is not written to, and one that is away
+        // keeps nobody from using the model: whoever embeds there asks again.
+        let changes = self.gather(|shard| {
+            let known = shard.read("read the embedding model", current_model)?;
+            if known.as_ref() == Some(&model) {
+                return Ok(ModelChange::Same);
+            }
+            let model = model.clone();
+            shard.write("set the embedding model", move |connection| {
+                set_model(connection, &model)
+            })
+        })?;
+        Ok(changes
+            .into_iter()
+            .fold(ModelChange::Same, ModelChange::and))
     }
 
     pub fn embedding_progress(&self) -> Result<EmbeddingProgress, StoreError> {
