@@ -37,6 +37,7 @@ mod pages;
 mod placement;
 mod publishing;
 mod quotas;
+mod rebalance;
 mod reasons;
 mod records;
 mod removal;
@@ -87,6 +88,7 @@ pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};
 pub use placement::{ShardNumber, noting_absent};
 pub use publishing::{PUBLISH_EVENTS, publish_task};
+pub use rebalance::{Misplaced, SourceMove, SourceMoveProgress, SourceMoveStage};
 pub use store::Store;
 pub use transfer::{
     Move, MoveDestination, MoveProgress, MoveStage, MovedTable, Place, Selection, TableSize,

@@ -76,7 +76,8 @@ macro_rules! placed {
 }
 
 placed! {
-    SourceId: "SELECT 1 FROM sources WHERE id = ?1",
+    // Not where its rows are still coming in.
+    SourceId: "SELECT 1 FROM sources WHERE id = ?1 AND purging < 2",
     CrawlId: "SELECT 1 FROM crawls WHERE id = ?1",
     PageId: "SELECT 1 FROM pages WHERE id = ?1 AND version > 0",
     ChunkId: "SELECT 1 FROM chunks WHERE id = ?1",
@@ -138,7 +139,7 @@ impl Store {
         self.holding(id).map(AsRef::as_ref)
     }
 
-    fn holding<I: Placed>(&self, id: I) -> Result<&Arc<Shard>, StoreError> {
+    pub(crate) fn holding<I: Placed>(&self, id: I) -> Result<&Arc<Shard>, StoreError> {
         let shards = self.shards_held();
         let [home, others @ ..] = shards else {
             unreachable!("bug: a store has at least one database")
@@ -353,7 +354,8 @@ impl Store {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    /// The first `limit` of lists that are each in the order of `key`.
+    /// The first `limit` of lists that are each in the order of `key`, which no
+    /// two rows share: what is being moved may be in two lists, and is shown once.
     pub(crate) fn merged<T, K: Ord>(
         &self,
         limit: usize,
@@ -365,7 +367,8 @@ impl Store {
             return Ok(lists.remove(0));
         }
         let mut rows: Vec<T> = lists.into_iter().flatten().collect();
-        rows.sort_by_key(key);
+        rows.sort_by_key(&key);
+        rows.dedup_by(|a, b| key(a) == key(b));
         rows.truncate(limit);
         Ok(rows)
     }

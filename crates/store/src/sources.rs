@@ -10,6 +10,7 @@ use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
 use crate::placement::first_host;
 use crate::quotas::{admit_source, sources_of, too_many_sources};
+use crate::rebalance::check_stays;
 use crate::rows::{as_i64, count, crawl_row, select_crawls, small, time};
 use crate::shard::Shard;
 use crate::sql::{Connection, Parameters, Row, collect, execute, first, insert, params};
@@ -244,7 +245,7 @@ impl Store {
     ) -> Result<Option<SourceRow>, StoreError> {
         self.find(id, |shard| {
             shard.read("read the source", |connection| {
-                let sql = select_sources!("WHERE id = ?1 AND tenant_id = ?2");
+                let sql = select_sources!("WHERE id = ?1 AND tenant_id = ?2 AND purging < 2");
                 Ok(source_rows(connection, sql, [id.0, tenant.0])?.pop())
             })
         })
@@ -338,6 +339,7 @@ pub(crate) fn present_source(connection: &Connection, id: SourceId) -> Result<Te
     if removed_at.is_some() {
         return Err(Failure::conflict(format!("source {id} was removed")));
     }
+    check_stays(connection, id)?;
     Ok(tenant)
 }
 
@@ -374,6 +376,7 @@ fn ensure_source(
             Ok(known.id)
         }
         Some(known) => {
+            check_stays(connection, known.id)?;
             execute(
                 connection,
                 "UPDATE sources SET policy = ?2 WHERE id = ?1",
@@ -389,7 +392,7 @@ pub(crate) fn read_source(
     connection: &Connection,
     id: SourceId,
 ) -> Result<Option<SourceRow>, Failure> {
-    let sql = select_sources!("WHERE id = ?1");
+    let sql = select_sources!("WHERE id = ?1 AND purging < 2");
     Ok(source_rows(connection, sql, [id.0])?.pop())
 }
 
@@ -552,11 +555,16 @@ fn may_begin_elsewhere(
     }
 }
 
-fn give_seeds_up(connection: &Connection, removed: SourceId) -> Result<(), Failure> {
-    let given_up = codec::hash_16(format!("removed source {removed}").as_bytes());
+pub(crate) fn give_seeds_up(connection: &Connection, removed: SourceId) -> Result<(), Failure> {
+    let given_up = no_seeds(removed);
     let sql = "UPDATE sources SET seeds_hash = ?2 WHERE id = ?1";
     execute(connection, sql, params![removed.0, given_up])?;
     Ok(())
+}
+
+/// The hash of seeds that nobody can ask for.
+pub(crate) fn no_seeds(id: SourceId) -> [u8; 16] {
+    codec::hash_16(format!("removed source {id}").as_bytes())
 }
 
 /// What people say of a source.

@@ -7,6 +7,7 @@
 )]
 
 mod joining;
+mod moving;
 mod spreading;
 
 #[path = "../suite/mod.rs"]
