@@ -255,32 +255,37 @@ fn pending_chunks(
     after: i64,
     limit: usize,
 ) -> Result<Vec<PendingChunk>, Failure> {
-    // Chunks of one page follow each other, so its content is unpacked once.
-    let mut unpacked: Option<(i64, PageContent)> = None;
+    // All rows first: a server gives no content while it still sends them.
     let parameters = [after, as_i64(limit)];
-    collect(connection, PENDING_CHUNKS, parameters, |row| {
-        let content_id: i64 = row.get(8)?;
-        let content = match unpacked.take() {
-            Some((id, content)) if id == content_id => content,
-            _ => read_content(connection, content_id)?,
-        };
+    let waiting = collect(connection, PENDING_CHUNKS, parameters, |row| {
         let (start, end): (i64, i64) = (row.get(4)?, row.get(5)?);
-        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-        let text = range
-            .and_then(|(start, end)| content.text.get(start..end))
-            .ok_or_else(|| Failure::corrupt("a chunk lies outside its page's text"))?
-            .to_owned();
-        unpacked = Some((content_id, content));
-        Ok(PendingChunk {
+        let chunk = PendingChunk {
             chunk: ChunkId(row.get(0)?),
             page: PageId(row.get(1)?),
             title: row.get(2)?,
             section: row.get(3)?,
-            text,
+            text: String::new(),
             tldr: row.get(6)?,
             hash: TextHash(hash_16(row, 7)?),
-        })
-    })
+        };
+        Ok((chunk, row.get::<i64>(8)?, start, end))
+    })?;
+    // Chunks of one page follow each other, so its content is unpacked once.
+    let mut unpacked: Option<(i64, PageContent)> = None;
+    let with_text = |(mut chunk, content_id, start, end): (PendingChunk, i64, i64, i64)| {
+        let content = match unpacked.take() {
+            Some((id, content)) if id == content_id => content,
+            _ => read_content(connection, content_id)?,
+        };
+        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        chunk.text = range
+            .and_then(|(start, end)| content.text.get(start..end))
+            .ok_or_else(|| Failure::corrupt("a chunk lies outside its page's text"))?
+            .to_owned();
+        unpacked = Some((content_id, content));
+        Ok(chunk)
+    };
+    waiting.into_iter().map(with_text).collect()
 }
 
 fn read_content(connection: &Connection, id: i64) -> Result<PageContent, Failure> {

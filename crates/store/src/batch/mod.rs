@@ -16,9 +16,9 @@ mod upsert;
 pub(crate) use apply::Session;
 pub(crate) use delete::{DELETE_CONTENT, delete_pages};
 pub(crate) use near::is_representative;
-pub(crate) use page::{StoredPage, stored_page_by_id};
 #[cfg(test)]
 pub(crate) use page::PAGES_BELOW;
+pub(crate) use page::{StoredPage, stored_page_by_id};
 
 use types::{SourceId, TenantId};
 

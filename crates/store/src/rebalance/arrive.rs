@@ -105,9 +105,8 @@ impl Arrival<'_> {
             pages.column("url"),
             pages.column("version"),
         );
-        let is_coming = |row: &&Vec<Value>| {
-            self.new.contains(&number(&row[id])) && number(&row[version]) > 0
-        };
+        let is_coming =
+            |row: &&Vec<Value>| self.new.contains(&number(&row[id])) && number(&row[version]) > 0;
         let coming: Vec<&Vec<Value>> = pages.rows.iter().filter(is_coming).collect();
         let tenant = ValueRef::Integer(self.luggage.tenant.0);
         let asked: Vec<_> = coming
@@ -115,22 +114,14 @@ impl Arrival<'_> {
             .map(|row| vec![tenant, row[url].to_sql()])
             .collect();
         let found = collect_each(connection, super::PAGE_UNDER_URL, &asked, |row| {
-            Ok((
-                row.get::<i64>(0)?,
-                row.get::<i64>(1)?,
-                row.get::<i64>(2)?,
-            ))
+            Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?))
         })?;
         for (page, version, source) in found.into_iter().flatten() {
             if version > 0 {
                 return Err(Failure::conflict(super::same_url(page, source)));
             }
             let sql = "UPDATE pages SET url = ?2 WHERE id = ?1";
-            execute(
-                connection,
-                sql,
-                params![page, no_url(page)],
-            )?;
+            execute(connection, sql, params![page, no_url(page)])?;
         }
         Ok(())
     }
@@ -296,7 +287,11 @@ impl Arrival<'_> {
             vectors.column("change_seq"),
         );
         let mut taken = 0;
-        for row in chunks.rows.iter().filter(|row| number(&row[page_id]) == from) {
+        for row in chunks
+            .rows
+            .iter()
+            .filter(|row| number(&row[page_id]) == from)
+        {
             let old = number(&row[id]);
             let new = if from == page {
                 old

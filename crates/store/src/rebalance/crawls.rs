@@ -236,7 +236,10 @@ pub(super) fn settle(
         "failures_in_a_row",
         "trouble",
     ];
-    let places: Vec<String> = (2..).zip(COLUMNS).map(|(n, c)| format!("{c} = ?{n}")).collect();
+    let places: Vec<String> = (2..)
+        .zip(COLUMNS)
+        .map(|(n, c)| format!("{c} = ?{n}"))
+        .collect();
     let sql = format!(
         "UPDATE sources SET {}, settings = ?16, next_due_at = ?17, removed_at = NULL, purging = 0
          WHERE id = ?1",

@@ -117,11 +117,7 @@ impl Leaving {
     }
 
     pub(super) fn end(&self, connection: &Connection) -> Result<(), Failure> {
-        execute(
-            connection,
-            "DELETE FROM meta WHERE key = ?1",
-            [LEAVING],
-        )?;
+        execute(connection, "DELETE FROM meta WHERE key = ?1", [LEAVING])?;
         Ok(())
     }
 }

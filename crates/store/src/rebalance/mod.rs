@@ -28,6 +28,7 @@ use std::ops::ControlFlow;
 
 use types::{SourceId, TenantId};
 
+use crate::Store;
 use crate::codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::placement::{ShardNumber, first_host};
@@ -35,7 +36,6 @@ use crate::rows::count;
 use crate::shard::Shard;
 use crate::sources::no_source;
 use crate::sql::{ValueRef, collect, collect_each, first};
-use crate::Store;
 
 use hold::{Held, Leaving, hold};
 
@@ -132,7 +132,9 @@ impl Store {
                 Ok((leaving(connection)?, sources))
             })?;
             for (source, tenant, name, host, pages) in sources {
-                let leaving = leaving.as_ref().filter(|leaving| leaving.source == source.0);
+                let leaving = leaving
+                    .as_ref()
+                    .filter(|leaving| leaving.source == source.0);
                 let to = match leaving {
                     Some(leaving) => ShardNumber(leaving.to),
                     None => self.placed(tenant, &host).number(),
@@ -400,9 +402,8 @@ impl Moving<'_> {
     fn crawls_leave(&mut self, crawls: &[i64]) -> Result<(), StoreError> {
         let ids = luggage::json(crawls)
             .map_err(|failure| failure.into_store_error("list crawls", "memory"))?;
-        let [here, there] = [self.from, self.to].map(|shard| {
-            shard.read("count crawls", |connection| crawls::count(connection, &ids))
-        });
+        let [here, there] = [self.from, self.to]
+            .map(|shard| shard.read("count crawls", |connection| crawls::count(connection, &ids)));
         let (here, there) = (here?, there?);
         if here != there {
             let reasons = |counted: &[(i64, i64)]| counted.iter().map(|(_, n)| n).sum::<i64>();

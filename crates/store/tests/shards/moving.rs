@@ -30,7 +30,13 @@ fn source_named(host: &str) -> NewSource {
 
 /// A new source in the database with this place that belongs to another one,
 /// or, if `at_home`, to it.
-fn site_in(store: &Store, clock: &Arc<ManualClock>, place: usize, name: &str, at_home: bool) -> Site {
+fn site_in(
+    store: &Store,
+    clock: &Arc<ManualClock>,
+    place: usize,
+    name: &str,
+    at_home: bool,
+) -> Site {
     let shard = &store.shards()[place];
     let hosts = (0..200).map(|n| format!("{name}-{n}.example"));
     let mut sources = hosts.map(|host| source_named(&host));
@@ -157,7 +163,10 @@ fn seen(store: &Store) -> Vec<String> {
         let by_url = store.page_by_url(TENANT, &page.url).unwrap().unwrap();
         assert_eq!(by_url.id, id);
         lines.push(format!("{shown:?}"));
-        lines.push(format!("{:?}", store.page(id).unwrap().map(|page| page.url)));
+        lines.push(format!(
+            "{:?}",
+            store.page(id).unwrap().map(|page| page.url)
+        ));
         lines.push(format!("{:?}", store.page_content(id).unwrap()));
         lines.push(format!("{:?}", store.page_detail(id).unwrap()));
         lines.push(format!("{:?}", store.page_versions(id).unwrap()));
@@ -177,7 +186,12 @@ fn seen(store: &Store) -> Vec<String> {
         ..all_pages()
     };
     lines.push(format!("gone {:?}", ids(store.pages(&gone).unwrap())));
-    let records = store.records(&RecordFilter::of_tenant(TENANT), RecordSort::Newest, None, 100);
+    let records = store.records(
+        &RecordFilter::of_tenant(TENANT),
+        RecordSort::Newest,
+        None,
+        100,
+    );
     let records: Vec<PageId> = records.unwrap().iter().map(|row| row.page.id).collect();
     lines.push(format!("records {records:?}"));
     for source in store.sources(TENANT).unwrap() {
@@ -193,7 +207,10 @@ fn seen(store: &Store) -> Vec<String> {
         ));
     }
     for crawl in store.crawls(None, 1_000).unwrap() {
-        lines.push(format!("{crawl:?} {:?}", store.crawl_reasons(crawl.id).unwrap()));
+        lines.push(format!(
+            "{crawl:?} {:?}",
+            store.crawl_reasons(crawl.id).unwrap()
+        ));
     }
     lines.push(format!("{:?}", store.live_chunk_ids().unwrap()));
     let mut vectors = BTreeSet::new();
@@ -297,9 +314,7 @@ fn move_all(store: &Store) -> Vec<SourceMove> {
     moves.collect()
 }
 
-fn until(
-    stage: SourceMoveStage,
-) -> impl FnMut(&SourceMoveProgress) -> ControlFlow<()> {
+fn until(stage: SourceMoveStage) -> impl FnMut(&SourceMoveProgress) -> ControlFlow<()> {
     move |progress| match progress.stage == stage {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
@@ -338,7 +353,13 @@ fn a_source_moves_with_all_that_belongs_to_it() {
         let misplaced = store.misplaced().unwrap();
         assert_eq!(misplaced.len(), 1, "{misplaced:?}");
         assert_eq!(misplaced[0].source, site.source);
-        assert_eq!(move_all(&store), [SourceMove::Moved { pages: 8, crawls: 3 }]);
+        assert_eq!(
+            move_all(&store),
+            [SourceMove::Moved {
+                pages: 8,
+                crawls: 3
+            }]
+        );
         assert_eq!(store.misplaced().unwrap(), []);
 
         assert_eq!(store.source(site.source).unwrap(), source);
@@ -348,7 +369,10 @@ fn a_source_moves_with_all_that_belongs_to_it() {
         let left = rows_of(&database, from, site.source);
         assert!(left.iter().all(|(_, rows)| *rows == 0), "{left:?}");
         assert_eq!(rows_of(&database, 1 - from, site.source), rows);
-        assert_eq!(database.number("SELECT count(*) FROM meta WHERE key = 'leaving'"), 0);
+        assert_eq!(
+            database.number("SELECT count(*) FROM meta WHERE key = 'leaving'"),
+            0
+        );
         // Indexes read all of it where it is now.
         let there = &store.shards()[1 - from];
         let changed = there.pages_changed_since(None, newest, 100).unwrap();
@@ -465,7 +489,9 @@ fn a_source_at_work_is_left_alone() {
         parent: None,
     };
     let shard = store.shard_of_source(site.source).unwrap();
-    let queued = shard.enqueue_tasks(vec![task("crawl", site.source)]).unwrap();
+    let queued = shard
+        .enqueue_tasks(vec![task("crawl", site.source)])
+        .unwrap();
     busy("task");
     store.cancel_task(TENANT, queued[0].id).unwrap();
     // A task of another source is nobody's business.
@@ -477,7 +503,9 @@ fn a_source_at_work_is_left_alone() {
     store.move_source(site.source, to, &mut stop).unwrap();
     let refused = shard.enqueue_tasks(vec![task("crawl", site.source)]);
     assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Conflict);
-    shard.enqueue_tasks(vec![task("notes", site.source)]).unwrap();
+    shard
+        .enqueue_tasks(vec![task("notes", site.source)])
+        .unwrap();
     assert!(matches!(move_all(&store)[0], SourceMove::Moved { .. }));
     check_counted(&database);
 }
@@ -496,7 +524,11 @@ fn check_all_found(store: &Store) {
             let chunks = shard.chunks(holder).unwrap();
             assert!(!chunks.is_empty(), "{} is found nowhere", page.url);
             for chunk in chunks {
-                assert!(content.text.get(chunk.chunk.range).is_some(), "{}", page.url);
+                assert!(
+                    content.text.get(chunk.chunk.range).is_some(),
+                    "{}",
+                    page.url
+                );
             }
         }
     }
@@ -524,7 +556,10 @@ fn contents_that_sources_share_are_found_on_both_sides() {
                 vec![(&a, shared()), (&b, everywhere()), (&c, shared())],
             );
         }
-        crawled(&there, vec![("there/a", stored(page("everywhere", &["by all", &long(3)])))]);
+        crawled(
+            &there,
+            vec![("there/a", stored(page("everywhere", &["by all", &long(3)])))],
+        );
         embed(&store);
         check_counted(&database);
         for stage in [SourceMoveStage::PagesArrived, SourceMoveStage::PagesLeft] {
@@ -610,9 +645,14 @@ fn what_does_not_arrive_is_not_removed() {
     let mut stop = until(SourceMoveStage::PagesArrived);
     store.move_source(site.source, to, &mut stop).unwrap();
     let noted = site.page("moves/a").id;
-    database.shards[1].sql(&format!("DELETE FROM page_versions WHERE page_id = {noted} AND version = 1"));
+    database.shards[1].sql(&format!(
+        "DELETE FROM page_versions WHERE page_id = {noted} AND version = 1"
+    ));
     let failed = store.move_source(site.source, to, &mut |_| ControlFlow::Continue(()));
     let failed = failed.unwrap_err();
-    assert!(failed.to_string().contains("2 versions here and 1 there"), "{failed}");
+    assert!(
+        failed.to_string().contains("2 versions here and 1 there"),
+        "{failed}"
+    );
     assert_eq!(store.shards()[0].page_versions(noted).unwrap().len(), 2);
 }
