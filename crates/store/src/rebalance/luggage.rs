@@ -34,7 +34,7 @@ pub(super) struct Luggage {
     pub(super) records: Picked,
     pub(super) notes: Picked,
     pub(super) contents: Picked,
-    /// Of the pages, and of holders that stay behind.
+    /// Those of the pages, and those of holders that stay behind.
     pub(super) chunks: Picked,
     pub(super) vectors: Picked,
     /// By content: who has its chunks, if a live page does.
@@ -47,12 +47,9 @@ pub(super) struct Holder {
     pub(super) page: i64,
     /// It belongs to another source, and stays.
     pub(super) stays: bool,
-    pub(super) near: Value64,
+    pub(super) near: Option<i64>,
     pub(super) is_representative: bool,
 }
-
-/// A number or nothing.
-pub(super) type Value64 = Option<i64>;
 
 /// The next pages of the source, lowest ids first; those that were deleted
 /// last. Empty when all have gone.

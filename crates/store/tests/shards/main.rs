@@ -8,6 +8,7 @@
 
 mod joining;
 mod moving;
+mod picture;
 mod spreading;
 
 #[path = "../suite/mod.rs"]
