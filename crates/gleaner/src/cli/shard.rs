@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use store::{Access, Misplaced, ShardRow, SourceMove, Store};
+use store::{Access, Misplaced, ShardRow, SourceMove, Store, StoreError, StoreErrorKind};
 
 use super::output::{Exit, bytes, json_line, line, note, thousands};
 use super::stop;
@@ -88,7 +88,7 @@ struct RebalancedView {
     to: String,
     /// Live pages that were still to be moved.
     pages: u64,
-    /// `misplaced`, `moved`, `busy`, `refused` or `interrupted`.
+    /// `misplaced`, `moved`, `busy`, `refused`, `failed` or `interrupted`.
     outcome: &'static str,
     /// Why it was not moved.
     reason: Option<String>,
@@ -154,18 +154,25 @@ fn rebalance(app: &App, args: &RebalanceArgs) -> Result<Exit> {
         if moved == limit {
             break;
         }
-        let ended = move_one(app, &store, misplaced, &|| *stopped.borrow())?;
+        let ended = match move_one(app, &store, misplaced, &|| *stopped.borrow()) {
+            // What is wrong with one source keeps no other from being moved.
+            Err(error) if error.kind() == StoreErrorKind::Conflict => Err(error),
+            ended => Ok(ended?),
+        };
         let (outcome, reason) = match ended {
-            SourceMove::Moved { .. } => {
-                moved += 1;
-                ("moved", None)
-            }
-            SourceMove::Busy(why) => ("busy", Some(why)),
-            SourceMove::Refused(why) => ("refused", Some(why)),
-            SourceMove::Interrupted => {
-                let why = "it is held until the same command is run again";
-                ("interrupted", Some(why.to_owned()))
-            }
+            Err(error) => ("failed", Some(error.to_string())),
+            Ok(ended) => match ended {
+                SourceMove::Moved { .. } => {
+                    moved += 1;
+                    ("moved", None)
+                }
+                SourceMove::Busy(why) => ("busy", Some(why)),
+                SourceMove::Refused(why) => ("refused", Some(why)),
+                SourceMove::Interrupted => {
+                    let why = "it is held until the same command is run again";
+                    ("interrupted", Some(why.to_owned()))
+                }
+            },
         };
         if reason.is_some() {
             exit = Exit::Partly;
@@ -183,9 +190,9 @@ fn move_one(
     store: &Store,
     misplaced: &Misplaced,
     is_stopped: &dyn Fn() -> bool,
-) -> Result<SourceMove> {
+) -> Result<SourceMove, StoreError> {
     let mut told = 0;
-    let ended = store.move_source(misplaced.source, misplaced.to, &mut |progress| {
+    store.move_source(misplaced.source, misplaced.to, &mut |progress| {
         // A step takes a fraction of a second; people hear of each thousand pages.
         if !app.json && progress.pages / 1_000 > told {
             told = progress.pages / 1_000;
@@ -200,8 +207,7 @@ fn move_one(
         } else {
             ControlFlow::Continue(())
         }
-    })?;
-    Ok(ended)
+    })
 }
 
 fn list(app: &App) -> Result<Exit> {

@@ -185,8 +185,17 @@ fn after_another_database_joined_sources_move_there_and_nothing_else_changes() {
         rows.sort();
         rows
     };
+    let without_scores = |found: &[Value]| -> Vec<Vec<String>> {
+        let hits = found.iter().filter_map(Value::as_array);
+        let shown = |hit: &Value| format!("{} {}", hit[0], hit[1]);
+        hits.map(|hits| hits.iter().map(shown).collect()).collect()
+    };
     let listed = lines(&on(machine.path(), &urls, &list).ok());
     assert_eq!(pages_of(&listed), pages_of(&pages));
+    assert_eq!(without_scores(&found(&urls)), without_scores(&hits));
+    // Until segments are merged, word statistics count what was replaced in
+    // them; of an index that is written anew the scores are the same, too.
+    on(machine.path(), &urls, &["reindex"]).ok();
     assert_eq!(found(&urls), hits);
     for web in &webs {
         assert_eq!(again(web)["pages"]["added"], 0);

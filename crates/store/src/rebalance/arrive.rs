@@ -197,7 +197,7 @@ impl Arrival<'_> {
                 *self.session.source_pages.entry(source).or_default() += 1;
                 let before = luggage.holders.get(&old_content);
                 let holds = self.hold(page, old_content, before)?;
-                row[count] = Value::Integer(holds.map_or(0, |chunks| as_i64(chunks)));
+                row[count] = Value::Integer(holds.map_or(0, as_i64));
                 row[near] = match (holds, before) {
                     (Some(_), Some(holder)) => Value::from(holder.near),
                     _ => Value::Null,
