@@ -12,6 +12,7 @@ use crate::counters::{self, Counters, DONE, FAILED, PENDING, embed_state_index};
 use crate::error::Failure;
 use crate::frontier::cut;
 use crate::model::VectorKind;
+use crate::rebalance::leaving;
 use crate::rows::{as_i64, hash_16};
 use crate::sql::{Connection, Row, ValueRef, collect, collect_each, execute, first, params, send};
 use crate::{
@@ -124,8 +125,8 @@ impl Store {
     }
 
     /// Stores vectors, and remembers them in the cache; for how many chunks.
-    /// Those of chunks that vanished or have another hash by now are only
-    /// remembered.
+    /// Those of chunks that vanished, have another hash by now or are being
+    /// moved to another database are only remembered.
     pub fn save_vectors(&self, model: &str, vectors: Vec<ChunkVectors>) -> Result<u64, StoreError> {
         let model = model.to_owned();
         let now = self.now();
@@ -211,7 +212,7 @@ pub(crate) const VECTORS_SINCE: &str = "
     SELECT id, tenant_id, page_id, change_seq, scale, codes
     FROM vectors WHERE change_seq > ?1 ORDER BY change_seq LIMIT ?2";
 
-fn current_model(connection: &Connection) -> Result<Option<EmbeddingModel>, Failure> {
+pub(crate) fn current_model(connection: &Connection) -> Result<Option<EmbeddingModel>, Failure> {
     let value = |key: &str| -> Result<Option<String>, Failure> {
         let sql = "SELECT value FROM meta WHERE key = ?1";
         first(connection, sql, [key], |row| row.get(0))
@@ -319,6 +320,7 @@ fn save_vectors(
                 "vectors of {model} do not belong to the chosen model"
             ))
         })?;
+    let leaving = leaving(connection)?;
     let mut counters = Counters::load(connection)?;
     let ids: Vec<_> = vectors
         .iter()
@@ -349,6 +351,12 @@ fn save_vectors(
         let Some(mut chunk) = chunk.filter(|chunk| chunk.hash == vector.hash.0) else {
             continue;
         };
+        // What is just being moved stays as it is.
+        if let Some(leaving) = &leaving
+            && leaving.has_chunk(connection, vector.chunk)?
+        {
+            continue;
+        }
         if !done.insert(vector.chunk) {
             // Given twice, and looked up before the first.
             chunk.state = DONE;

@@ -156,7 +156,8 @@ impl Store {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    /// The first `limit` of lists that are each in the order of `key`.
+    /// The first `limit` of lists that are each in the order of `key`, which no
+    /// two rows share: what is being moved may be in two lists, and is shown once.
     pub(crate) fn merged<T, K: Ord>(
         &self,
         limit: usize,
@@ -168,7 +169,8 @@ impl Store {
             return Ok(lists.remove(0));
         }
         let mut rows: Vec<T> = lists.into_iter().flatten().collect();
-        rows.sort_by_key(key);
+        rows.sort_by_key(&key);
+        rows.dedup_by(|a, b| key(a) == key(b));
         rows.truncate(limit);
         Ok(rows)
     }

@@ -132,6 +132,7 @@ impl Store {
             })?
             .concat();
         ids.sort_unstable();
+        ids.dedup();
         Ok(ids)
     }
 

@@ -39,6 +39,7 @@ mod placement;
 mod publishing;
 mod quotas;
 mod reasons;
+mod rebalance;
 mod records;
 mod removal;
 mod schedule;
@@ -89,6 +90,7 @@ pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};
 pub use placement::ShardNumber;
 pub use publishing::{PUBLISH_EVENTS, publish_task};
+pub use rebalance::{Misplaced, SourceMove, SourceMoveProgress, SourceMoveStage};
 pub use store::Store;
 pub use transfer::{
     Move, MoveDestination, MoveProgress, MoveStage, MovedTable, Place, Selection, TableSize,

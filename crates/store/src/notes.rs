@@ -1,9 +1,10 @@
 //! Notes of people on pages.
 
-use types::{PageId, TenantId, Timestamp};
+use types::{PageId, SourceId, TenantId, Timestamp};
 
 use crate::codec;
 use crate::error::Failure;
+use crate::rebalance::check_stays;
 use crate::sql::{Connection, Row, execute, first, params};
 use crate::{NotesPatch, PageNotes, Store, StoreError};
 
@@ -25,9 +26,11 @@ impl Store {
         self.holder(page)?
             .write("note on the page", move |connection| {
                 check_patch(&patch)?;
-                let sql = "SELECT 1 FROM pages WHERE id = ?1 AND tenant_id = ?2 AND version > 0";
-                first(connection, sql, [page.0, tenant.0], |_| Ok(()))?
+                let sql =
+                    "SELECT source_id FROM pages WHERE id = ?1 AND tenant_id = ?2 AND version > 0";
+                let source = first(connection, sql, [page.0, tenant.0], |row| row.get(0))?
                     .ok_or_else(|| Failure::not_found(format!("no page {page}")))?;
+                check_stays(connection, SourceId(source))?;
                 let old = read_notes(connection, tenant, page)?;
                 let old_tags = old.as_ref().map_or(Vec::new(), |old| old.tags.clone());
                 let mut notes = old.unwrap_or_else(|| PageNotes::none(page));

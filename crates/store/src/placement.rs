@@ -72,7 +72,8 @@ macro_rules! placed {
 }
 
 placed! {
-    SourceId: "SELECT 1 FROM sources WHERE id = ?1",
+    // Not where its rows are still coming in.
+    SourceId: "SELECT 1 FROM sources WHERE id = ?1 AND purging < 2",
     CrawlId: "SELECT 1 FROM crawls WHERE id = ?1",
     PageId: "SELECT 1 FROM pages WHERE id = ?1 AND version > 0",
     ChunkId: "SELECT 1 FROM chunks WHERE id = ?1",
@@ -128,7 +129,7 @@ impl Store {
         self.holding(id).map(AsRef::as_ref)
     }
 
-    fn holding<I: Placed>(&self, id: I) -> Result<&Arc<Shard>, StoreError> {
+    pub(crate) fn holding<I: Placed>(&self, id: I) -> Result<&Arc<Shard>, StoreError> {
         let shards = self.shards_held();
         let [home, others @ ..] = shards else {
             unreachable!("bug: a store has at least one database")

@@ -6,6 +6,7 @@ use crate::batch::delete_pages;
 use crate::crawls::unfinished_crawl;
 use crate::error::Failure;
 use crate::quotas::discount_source;
+use crate::rebalance::check_stays;
 use crate::sources::{no_source, read_source};
 use crate::sql::{Connection, collect, execute, first, params};
 use crate::{Store, StoreError};
@@ -80,6 +81,7 @@ fn mark_removed(
             crawl.id
         )));
     }
+    check_stays(connection, id)?;
     let source = read_source(connection, id)?.ok_or_else(|| no_source(id))?;
     if source.removed_at.is_none() {
         discount_source(connection, source.tenant)?;

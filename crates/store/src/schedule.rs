@@ -17,7 +17,7 @@ impl Store {
     pub fn due_sources(&self, now: Timestamp, limit: usize) -> Result<Vec<SourceRow>, StoreError> {
         self.merged(
             limit,
-            |source: &SourceRow| source.next_due_at,
+            |source: &SourceRow| (source.next_due_at, source.id),
             |shard| {
                 shard.read("list due sources", |connection| {
                     source_rows(connection, DUE_SOURCES, [now.0, as_i64(limit)])

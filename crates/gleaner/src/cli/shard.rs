@@ -1,11 +1,14 @@
-//! `gleaner shard list`: the databases that share what is stored.
+//! `gleaner shard`: the databases that share what is stored.
+
+use std::ops::ControlFlow;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
-use store::{Access, ShardRow};
+use store::{Access, Misplaced, ShardRow, SourceMove, Store, StoreError, StoreErrorKind};
 
-use super::output::{Exit, bytes, json_line, line, thousands};
+use super::output::{Exit, bytes, json_line, line, note, thousands};
+use super::stop;
 use crate::app::App;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +20,23 @@ The first one, the home, is store.database_url; the others are store.shards, or 
 DATABASE_URL_SHARD_0, DATABASE_URL_SHARD_1 and so on. An empty database that is named there joins when
 a command that writes opens it; from then on every process has to name all of them.")]
     List,
+    /// Move sources to the databases where they belong, after one was added
+    #[command(after_help = "Example: gleaner shard rebalance
+
+Everything goes on meanwhile. The source that is just being moved is held: it is not crawled, edited or
+noted on. One that is being crawled, or has a crawl queued, stays for the next time (exit code 3).
+Interrupted at any point, it goes on when it is run again.")]
+    Rebalance(RebalanceArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RebalanceArgs {
+    /// Only say what would be moved
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Move at most so many sources
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
 }
 
 /// One database, as `--json` prints it.
@@ -54,7 +74,140 @@ impl From<ShardRow> for ShardView {
 pub fn run(app: &App, command: &ShardCommand) -> Result<Exit> {
     match command {
         ShardCommand::List => list(app),
+        ShardCommand::Rebalance(args) => rebalance(app, args),
     }
+}
+
+/// A source that lies elsewhere than it belongs, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct RebalancedView {
+    source_id: i64,
+    tenant_id: i64,
+    name: String,
+    from: String,
+    to: String,
+    /// Live pages that were still to be moved.
+    pages: u64,
+    /// `misplaced`, `moved`, `busy`, `refused`, `failed` or `interrupted`.
+    outcome: &'static str,
+    /// Why it was not moved.
+    reason: Option<String>,
+}
+
+impl RebalancedView {
+    fn new(misplaced: &Misplaced, outcome: &'static str, reason: Option<String>) -> RebalancedView {
+        RebalancedView {
+            source_id: misplaced.source.0,
+            tenant_id: misplaced.tenant.0,
+            name: misplaced.name.clone(),
+            from: misplaced.from.to_string(),
+            to: misplaced.to.to_string(),
+            pages: misplaced.pages,
+            outcome,
+            reason,
+        }
+    }
+
+    fn print(&self, app: &App) -> Result<()> {
+        if app.json {
+            return json_line(self);
+        }
+        let RebalancedView {
+            source_id,
+            name,
+            from,
+            to,
+            outcome,
+            ..
+        } = self;
+        let reason = self.reason.as_ref().map(|why| format!(": {why}"));
+        line(format!(
+            "source {source_id} ({name}), {} live pages, from shard {from} to {to}: {outcome}{}",
+            thousands(self.pages),
+            reason.unwrap_or_default()
+        ))
+    }
+}
+
+fn rebalance(app: &App, args: &RebalanceArgs) -> Result<Exit> {
+    let access = if args.dry_run {
+        Access::Read
+    } else {
+        Access::Write
+    };
+    let store = app.open_store(access)?;
+    let misplaced = store.misplaced()?;
+    if misplaced.is_empty() && !app.json {
+        line("nothing to move")?;
+    }
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let mut exit = Exit::Ok;
+    if args.dry_run {
+        for misplaced in misplaced.iter().take(limit) {
+            RebalancedView::new(misplaced, "misplaced", None).print(app)?;
+        }
+        return Ok(exit);
+    }
+    let stopped = stop::on_ctrl_c()?;
+    let mut moved = 0;
+    for misplaced in &misplaced {
+        if moved == limit {
+            break;
+        }
+        let ended = match move_one(app, &store, misplaced, &|| *stopped.borrow()) {
+            // What is wrong with one source keeps no other from being moved.
+            Err(error) if error.kind() == StoreErrorKind::Conflict => Err(error),
+            ended => Ok(ended?),
+        };
+        let (outcome, reason) = match ended {
+            Err(error) => ("failed", Some(error.to_string())),
+            Ok(ended) => match ended {
+                SourceMove::Moved { .. } => {
+                    moved += 1;
+                    ("moved", None)
+                }
+                SourceMove::Busy(why) => ("busy", Some(why)),
+                SourceMove::Refused(why) => ("refused", Some(why)),
+                SourceMove::Interrupted => {
+                    let why = "it is held until the same command is run again";
+                    ("interrupted", Some(why.to_owned()))
+                }
+            },
+        };
+        if reason.is_some() {
+            exit = Exit::Partly;
+        }
+        RebalancedView::new(misplaced, outcome, reason).print(app)?;
+        if outcome == "interrupted" {
+            break;
+        }
+    }
+    Ok(exit)
+}
+
+fn move_one(
+    app: &App,
+    store: &Store,
+    misplaced: &Misplaced,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<SourceMove, StoreError> {
+    let mut told = 0;
+    store.move_source(misplaced.source, misplaced.to, &mut |progress| {
+        // A step takes a fraction of a second; people hear of each thousand pages.
+        if !app.json && progress.pages / 1_000 > told {
+            told = progress.pages / 1_000;
+            note(format!(
+                "source {}: {} pages moved",
+                misplaced.source,
+                thousands(progress.pages)
+            ));
+        }
+        if is_stopped() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
 }
 
 fn list(app: &App) -> Result<Exit> {

@@ -124,6 +124,89 @@ fn what_lies_in_two_databases_is_listed_and_found_as_in_one() {
     assert!(half.stderr.contains("name all shards"), "{}", half.stderr);
 }
 
+/// Sites are crawled into one database, then another one joins.
+#[test]
+fn after_another_database_joined_sources_move_there_and_nothing_else_changes() {
+    let databases = Postgres::fresh_shards(2);
+    let urls = two_urls(&databases);
+    let machine = tempfile::tempdir().expect("temp dir");
+    let webs: Vec<FakeWeb> = (0..8).map(|_| FakeWeb::start_blocking()).collect();
+    for (number, web) in webs.iter().enumerate() {
+        site(web, number);
+        let args = ["crawl", &web.url("/"), "--embed", "off", "--json"];
+        on(machine.path(), &urls[..1], &args).ok();
+    }
+    let list = ["page", "list", "--json", "--limit", "500"];
+    let found = |urls: &[String]| -> Vec<Value> {
+        let queries = ["topic", "beginnings", "topic 3"].iter();
+        queries
+            .map(|query| {
+                let args = ["search", query, "--json", "--limit", "100"];
+                let hits = on(machine.path(), urls, &args).ok().json()["hits"].take();
+                let hits = hits.as_array().expect("hits").iter();
+                let hits = hits.map(|hit| json!([hit["url"], hit["page_id"], hit["score"]]));
+                let mut hits: Vec<Value> = hits.collect();
+                hits.sort_by_key(Value::to_string);
+                assert!(!hits.is_empty(), "{query}");
+                Value::from(hits)
+            })
+            .collect()
+    };
+    let pages = lines(&on(machine.path(), &urls[..1], &list).ok());
+    assert_eq!(pages.len(), webs.len() * (PAGES + 1));
+    let hits = found(&urls[..1]);
+
+    // It joins with the first command that writes.
+    let again = |web: &FakeWeb| {
+        let args = ["crawl", &web.url("/"), "--embed", "off", "--json"];
+        on(machine.path(), &urls, &args).ok().json()
+    };
+    assert_eq!(again(&webs[0])["pages"]["added"], 0);
+    let rebalance = ["shard", "rebalance", "--json"];
+    let dry_run = ["shard", "rebalance", "--json", "--dry-run"];
+    let planned = lines(&on(machine.path(), &urls, &dry_run).ok());
+    let moved = lines(&on(machine.path(), &urls, &rebalance).ok());
+    assert_eq!(moved.len(), planned.len());
+    for one in &moved {
+        assert_eq!(one["outcome"], "moved", "{one}");
+        assert_eq!((&one["from"], &one["to"]), (&json!("0"), &json!("1")));
+    }
+    // All of eight ports stay in one of two databases once in 256 times.
+    let shown = shards(machine.path(), &urls);
+    assert_eq!(shown[1]["sources"], moved.len());
+    assert_eq!(shown[0]["sources"], webs.len() - moved.len());
+    assert_eq!(shown[1]["pages_live"], moved.len() * (PAGES + 1));
+
+    let pages_of = |rows: &[Value]| {
+        let rows = rows
+            .iter()
+            .map(|row| row["id"].to_string() + &row["url"].to_string());
+        let mut rows: Vec<String> = rows.collect();
+        rows.sort();
+        rows
+    };
+    let without_scores = |found: &[Value]| -> Vec<Vec<String>> {
+        let hits = found.iter().filter_map(Value::as_array);
+        let shown = |hit: &Value| format!("{} {}", hit[0], hit[1]);
+        hits.map(|hits| hits.iter().map(shown).collect()).collect()
+    };
+    let listed = lines(&on(machine.path(), &urls, &list).ok());
+    assert_eq!(pages_of(&listed), pages_of(&pages));
+    assert_eq!(without_scores(&found(&urls)), without_scores(&hits));
+    // Until segments are merged, word statistics count what was replaced in
+    // them; of an index that is written anew the scores are the same, too.
+    on(machine.path(), &urls, &["reindex"]).ok();
+    assert_eq!(found(&urls), hits);
+    for web in &webs {
+        assert_eq!(again(web)["pages"]["added"], 0);
+    }
+    let listed = lines(&on(machine.path(), &urls, &list).ok());
+    assert_eq!(pages_of(&listed), pages_of(&pages));
+    assert_eq!(found(&urls), hits);
+    let balanced = on(machine.path(), &urls, &["shard", "rebalance"]).ok();
+    assert_eq!(balanced.stdout, "nothing to move\n");
+}
+
 fn two_urls(databases: &[Postgres]) -> Vec<String> {
     databases.iter().map(Postgres::pgbouncer_url).collect()
 }

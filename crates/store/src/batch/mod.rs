@@ -13,9 +13,12 @@ mod prepare;
 mod rechunk;
 mod upsert;
 
-pub(crate) use delete::delete_pages;
+pub(crate) use apply::Session;
+pub(crate) use delete::{DELETE_CONTENT, delete_pages};
+pub(crate) use near::is_representative;
 #[cfg(test)]
-pub(crate) use {delete::DELETE_CONTENT, page::PAGES_BELOW};
+pub(crate) use page::PAGES_BELOW;
+pub(crate) use page::{StoredPage, stored_page_by_id};
 
 use types::{SourceId, TenantId};
 

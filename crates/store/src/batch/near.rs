@@ -8,13 +8,13 @@
 
 use std::collections::HashMap;
 
-use types::simhash_distance;
+use types::{TenantId, simhash_distance};
 
 use super::apply::Session;
 use super::page::StoredPage;
 use super::prepare::PreparedPage;
 use crate::error::Failure;
-use crate::sql::{Row, ValueRef, collect, collect_each, execute, first, params, send};
+use crate::sql::{Connection, Row, ValueRef, collect, collect_each, execute, first, params, send};
 
 /// Measured on two releases of one documentation set (Boost 1.74 and 1.81):
 /// three bits link 71 % of the edited pages that share nine tenths of their
@@ -204,6 +204,19 @@ impl Session<'_> {
         )?;
         Ok(near.unwrap_or(false))
     }
+}
+
+/// Whether other pages are looked up to be near to this one.
+pub(crate) fn is_representative(
+    connection: &Connection,
+    tenant: TenantId,
+    page_id: i64,
+    simhash: u64,
+) -> Result<bool, Failure> {
+    let [band, ..] = bands(simhash);
+    let sql = "SELECT 1 FROM simhash_bands WHERE tenant_id = ?1 AND band = ?2 AND page_id = ?3";
+    let found = first(connection, sql, [tenant.0, band, page_id], |_| Ok(()))?;
+    Ok(found.is_some())
 }
 
 /// Two hashes at most three bits apart agree in one of four bands at least.

@@ -8,9 +8,10 @@ use crate::crawls::OpenCrawl;
 use crate::error::Failure;
 use crate::model::EventType;
 use crate::outbox::{PageChanged, PageRemoved, rfc3339, title};
+use crate::rebalance::is_being_moved;
 use crate::records::{delete_record, insert_record, record_of, save_record};
 use crate::rows::{as_i64, small};
-use crate::sql::{Row, collect, execute, first, params, send};
+use crate::sql::{Connection, Row, collect, execute, first, params, send};
 
 /// A page row as far as its next visit depends on it.
 #[derive(Debug)]
@@ -63,6 +64,11 @@ impl Session<'_> {
         page: &PreparedPage,
     ) -> Result<Option<Change>, Failure> {
         let stored = self.find_page(url)?;
+        if let Some(stored) = &stored
+            && self.is_on_its_way(stored)?
+        {
+            return Ok(Some(Change::Unchanged));
+        }
         if !stored.as_ref().is_some_and(|page| page.is_live) && !self.has_room()? {
             return Ok(None);
         }
@@ -107,6 +113,9 @@ impl Session<'_> {
         let Some(stored) = self.find_page(url)?.filter(|p| p.is_live) else {
             return Ok(false);
         };
+        if self.is_on_its_way(&stored)? {
+            return Ok(false);
+        }
         self.release_content(&stored)?;
         self.delete_chunks(stored.id)?;
         delete_record(self.connection, stored.id)?;
@@ -175,6 +184,16 @@ impl Session<'_> {
             params![self.crawl.tenant.0, url],
             stored_page,
         )
+    }
+
+    /// Whether the page belongs to another source that is being moved to or
+    /// from another database: it stays as it is then, and its own source's
+    /// next crawl sees what became of it.
+    fn is_on_its_way(&self, stored: &StoredPage) -> Result<bool, Failure> {
+        if stored.source_id == self.crawl.source.0 {
+            return Ok(false);
+        }
+        is_being_moved(self.connection, SourceId(stored.source_id))
     }
 
     /// Pages of the session's source with ids under `below`, newest first.
@@ -512,6 +531,18 @@ impl Session<'_> {
             ],
         )
     }
+}
+
+pub(crate) fn stored_page_by_id(
+    connection: &Connection,
+    id: i64,
+) -> Result<Option<StoredPage>, Failure> {
+    first(
+        connection,
+        select_stored!("WHERE id = ?1"),
+        [id],
+        stored_page,
+    )
 }
 
 fn chunk_count(page: &PreparedPage, content: Content) -> i64 {

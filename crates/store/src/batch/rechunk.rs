@@ -7,6 +7,7 @@ use super::prepare::{PreparedChunk, prepare_chunk};
 use crate::crawls::OpenCrawl;
 use crate::error::Failure;
 use crate::model::{NewTask, RechunkReport, Rechunked};
+use crate::rebalance::leaving;
 use crate::rows::as_i64;
 use crate::sql::{execute, first, params};
 use crate::tasks;
@@ -15,7 +16,8 @@ use crate::{Store, StoreError};
 impl Store {
     /// Makes the given chunks those of their pages, and queues `follow_ups` if
     /// any changed. A page that changed since it was read (its `change_seq` is
-    /// another one), is gone or holds no chunks of its own is passed over.
+    /// another one), is gone or holds no chunks of its own is passed over, and
+    /// so is one that is being moved to another database.
     /// Chunks whose text stays keep their id and their vectors.
     pub fn rechunk_pages(
         &self,
@@ -48,6 +50,7 @@ impl Store {
                     tenant,
                     source: SourceId(0),
                 };
+                let leaving = leaving(connection)?.map_or(0, |leaving| leaving.source);
                 let mut session = Session::new(connection, crawl, now)?;
                 let mut report = RechunkReport::default();
                 for (page, change_seq, chunks) in &pages {
@@ -55,8 +58,8 @@ impl Store {
                         connection,
                         "SELECT 1 FROM pages p JOIN contents c ON c.id = p.content_id
                      WHERE p.id = ?1 AND p.tenant_id = ?2 AND p.change_seq = ?3 AND p.status = 1
-                       AND c.holder_page_id = p.id",
-                        params![page, tenant.0, change_seq],
+                       AND c.holder_page_id = p.id AND p.source_id <> ?4",
+                        params![page, tenant.0, change_seq, leaving],
                         |_| Ok(()),
                     )?;
                     if is_current.is_none() {

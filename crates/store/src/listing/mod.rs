@@ -269,6 +269,8 @@ fn together(mut lists: Vec<Vec<PageRow>>, filter: &PageFilter) -> Vec<PageRow> {
     }
     let mut pages = lists.concat();
     merge(&mut pages, filter);
+    // What is being moved is in both.
+    pages.dedup_by_key(|page| page.id);
     if filter.sort == PageSort::PublishedAt {
         pages.sort_by_key(|page| page.published_at.is_none());
     }

@@ -106,6 +106,8 @@ fn together(lists: Vec<Vec<RecordRow>>, sort: RecordSort, limit: usize) -> Vec<R
             ascending.reverse()
         }
     });
+    // What is being moved is in both.
+    rows.dedup_by_key(|row| row.page.id);
     rows.truncate(limit);
     rows
 }

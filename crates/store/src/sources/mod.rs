@@ -10,6 +10,7 @@ use types::{SourceId, TenantId, Timestamp};
 use crate::codec;
 use crate::error::Failure;
 use crate::quotas::admit_source;
+use crate::rebalance::check_stays;
 use crate::rows::{as_i64, count, crawl_row, select_crawls, small, time};
 use crate::sql::{Connection, Parameters, Row, collect, execute, first, insert, params};
 use crate::tenants::check_tenant;
@@ -36,6 +37,7 @@ macro_rules! select_sources {
 pub(crate) use select_sources;
 
 use seeds::{Seeds, may_begin_elsewhere, taken};
+pub(crate) use seeds::{give_seeds_up, no_seeds};
 
 impl Store {
     /// The tenant's source with this set of seeds, created where missing. Its
@@ -171,7 +173,7 @@ impl Store {
     ) -> Result<Option<SourceRow>, StoreError> {
         self.find(id, |shard| {
             shard.read("read the source", |connection| {
-                let sql = select_sources!("WHERE id = ?1 AND tenant_id = ?2");
+                let sql = select_sources!("WHERE id = ?1 AND tenant_id = ?2 AND purging < 2");
                 Ok(source_rows(connection, sql, [id.0, tenant.0])?.pop())
             })
         })
@@ -265,6 +267,7 @@ pub(crate) fn present_source(connection: &Connection, id: SourceId) -> Result<Te
     if removed_at.is_some() {
         return Err(Failure::conflict(format!("source {id} was removed")));
     }
+    check_stays(connection, id)?;
     Ok(tenant)
 }
 
@@ -301,6 +304,7 @@ fn ensure_source(
             Ok(known.id)
         }
         Some(known) => {
+            check_stays(connection, known.id)?;
             execute(
                 connection,
                 "UPDATE sources SET policy = ?2 WHERE id = ?1",
@@ -316,7 +320,7 @@ pub(crate) fn read_source(
     connection: &Connection,
     id: SourceId,
 ) -> Result<Option<SourceRow>, Failure> {
-    let sql = select_sources!("WHERE id = ?1");
+    let sql = select_sources!("WHERE id = ?1 AND purging < 2");
     Ok(source_rows(connection, sql, [id.0])?.pop())
 }
 

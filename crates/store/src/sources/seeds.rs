@@ -164,11 +164,16 @@ pub(super) fn may_begin_elsewhere(
     }
 }
 
-fn give_seeds_up(connection: &Connection, removed: SourceId) -> Result<(), Failure> {
-    let given_up = codec::hash_16(format!("removed source {removed}").as_bytes());
+pub(crate) fn give_seeds_up(connection: &Connection, removed: SourceId) -> Result<(), Failure> {
+    let given_up = no_seeds(removed);
     let sql = "UPDATE sources SET seeds_hash = ?2 WHERE id = ?1";
     execute(connection, sql, params![removed.0, given_up])?;
     Ok(())
+}
+
+/// The hash of seeds that nobody can ask for.
+pub(crate) fn no_seeds(id: SourceId) -> [u8; 16] {
+    codec::hash_16(format!("removed source {id}").as_bytes())
 }
 
 pub(super) fn taken(id: SourceId) -> Failure {

@@ -8,6 +8,7 @@ use super::{
     JSON_BYTES_MAX, KEY_BYTES_MAX, KIND_BYTES_MAX, check_owner, state_code, state_from_code,
 };
 use crate::error::Failure;
+use crate::rebalance::leaving;
 use crate::sql::{Connection, execute, first, insert, params};
 use crate::tenants::check_tenant;
 use crate::{EnqueueRunning, Enqueued, NewTask, Store, StoreError};
@@ -63,8 +64,10 @@ pub(crate) fn enqueue(
     now: Timestamp,
 ) -> Result<Vec<Enqueued>, Failure> {
     let mut known = None;
+    let leaving = leaving(connection)?;
     for task in tasks {
         check(task)?;
+        leaving.as_ref().map_or(Ok(()), |l| l.check_task(task))?;
         if known.replace(task.tenant) != Some(task.tenant) {
             check_tenant(connection, task.tenant)?;
         }
@@ -222,6 +225,7 @@ fn enqueue_running(
     now: Timestamp,
 ) -> Result<EnqueueRunning, Failure> {
     check(task)?;
+    leaving(connection)?.map_or(Ok(()), |l| l.check_task(task))?;
     check_owner(owner)?;
     check_tenant(connection, task.tenant)?;
     if let Some(key) = &task.dedupe {

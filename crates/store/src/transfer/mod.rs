@@ -20,6 +20,7 @@ mod copy;
 mod ends;
 mod note;
 mod numbering;
+mod picked;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use tables::TABLES;
 pub use belongs::Selection;
 pub use ends::{MoveDestination, Place};
 pub(crate) use ends::{check_finished, finished};
+pub(crate) use picked::{Picked, number};
 
 /// How much of a table a [`Selection`] means.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@
 )]
 
 mod joining;
+mod moving;
+mod picture;
 mod spreading;
 
 #[expect(dead_code, reason = "other targets take more of it")]
