@@ -108,34 +108,13 @@ impl Store {
             .read("read the crawl", |connection| read_crawl(connection, id))
     }
 
-    /// Newest first.
-    pub fn crawls(
-        &self,
-        source: Option<SourceId>,
-        limit: usize,
-    ) -> Result<Vec<CrawlRow>, StoreError> {
-        let listed = limit;
-        let limit = as_i64(limit);
-        self.merged(
-            listed,
-            |row: &CrawlRow| Reverse(row.id),
-            |shard| {
-                shard.read("list crawls", |connection| match source {
-                    Some(source) => collect(
-                        connection,
-                        select_crawls!("WHERE source_id = ?1 ORDER BY id DESC LIMIT ?2"),
-                        [source.0, limit],
-                        crawl_row,
-                    ),
-                    None => collect(
-                        connection,
-                        select_crawls!("ORDER BY id DESC LIMIT ?1"),
-                        [limit],
-                        crawl_row,
-                    ),
-                })
-            },
-        )
+    /// Of one source, newest first.
+    pub fn crawls(&self, source: SourceId, limit: usize) -> Result<Vec<CrawlRow>, StoreError> {
+        self.holder(source)?.read("list crawls", |connection| {
+            let sql =
+                select_crawls!("WHERE source_id = ?1 ORDER BY started_at DESC, id DESC LIMIT ?2");
+            collect(connection, sql, [source.0, as_i64(limit)], crawl_row)
+        })
     }
 
     /// Like [`Store::crawl`]; another tenant's crawl does not exist (T1).
@@ -156,20 +135,20 @@ impl Store {
         before: Option<CrawlId>,
         limit: usize,
     ) -> Result<Vec<CrawlRow>, StoreError> {
-        let before = before.map_or(i64::MAX, |id| id.0);
+        let before = self.newest_before(before)?;
         let listed = limit;
         let limit = as_i64(limit);
         self.merged(
             listed,
-            |row: &CrawlRow| Reverse(row.id),
+            |row: &CrawlRow| Reverse((row.started_at, row.id)),
             |shard| {
                 shard.read("list the tenant's crawls", |connection| match source {
                     Some(source) => {
-                        let parameters = [tenant.0, source.0, before, limit];
+                        let parameters = [tenant.0, source.0, before.at, before.id, limit];
                         collect(connection, CRAWLS_OF_SOURCE, parameters, crawl_row)
                     }
                     None => {
-                        let parameters = [tenant.0, before, limit];
+                        let parameters = [tenant.0, before.at, before.id, limit];
                         collect(connection, CRAWLS_OF_TENANT, parameters, crawl_row)
                     }
                 })
@@ -179,18 +158,23 @@ impl Store {
 
     /// Of the newest crawls, of all tenants: how many URLs were answered so far.
     pub fn newest_crawls_fetched(&self, limit: usize) -> Result<Vec<(CrawlId, u64)>, StoreError> {
-        self.merged(
+        let newest = self.merged(
             limit,
-            |row: &(CrawlId, u64)| Reverse(row.0),
+            |row: &(i64, CrawlId, u64)| Reverse((row.0, row.1)),
             |shard| {
                 shard.read("count what crawls fetched", |connection| {
-                    let sql = "SELECT id, fetched FROM crawls ORDER BY id DESC LIMIT ?1";
+                    let sql =
+                        "SELECT started_at, id, fetched FROM crawls ORDER BY id DESC LIMIT ?1";
                     collect(connection, sql, [as_i64(limit)], |row| {
-                        Ok((CrawlId(row.get(0)?), count(row, 1)?))
+                        Ok((row.get(0)?, CrawlId(row.get(1)?), count(row, 2)?))
                     })
                 })
             },
-        )
+        )?;
+        let fetched = newest
+            .into_iter()
+            .map(|(_, crawl, fetched)| (crawl, fetched));
+        Ok(fetched.collect())
     }
 
     /// Asks for a crawl to rest, to go on or to end. Resting and going on take
@@ -287,11 +271,14 @@ impl Store {
     }
 }
 
-pub(crate) const CRAWLS_OF_TENANT: &str =
-    select_crawls!("WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3");
+pub(crate) const CRAWLS_OF_TENANT: &str = select_crawls!(
+    "WHERE tenant_id = ?1 AND (started_at, id) < (?2, ?3)
+     ORDER BY started_at DESC, id DESC LIMIT ?4"
+);
 
 pub(crate) const CRAWLS_OF_SOURCE: &str = select_crawls!(
-    "WHERE +tenant_id = ?1 AND source_id = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4"
+    "WHERE +tenant_id = ?1 AND source_id = ?2 AND (started_at, id) < (?3, ?4)
+     ORDER BY started_at DESC, id DESC LIMIT ?5"
 );
 
 pub(crate) fn unfinished_crawl(
@@ -302,7 +289,7 @@ pub(crate) fn unfinished_crawl(
         connection,
         select_crawls!(
             "WHERE source_id = ?1 AND status IN ('queued', 'running', 'paused') AND listed = 0
-             ORDER BY id DESC LIMIT 1"
+             ORDER BY started_at DESC, id DESC LIMIT 1"
         ),
         [source.0],
         crawl_row,

@@ -32,6 +32,7 @@ mod index;
 mod instances;
 mod keys;
 mod listing;
+mod newest;
 mod notes;
 mod outbox;
 mod pages;

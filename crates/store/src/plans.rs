@@ -144,7 +144,9 @@ fn dedupe_keys_are_looked_up() {
 fn task_lists_and_numbers_never_sort_or_count() {
     check(
         tasks::LISTED,
-        &["COVERING INDEX tasks_list (tenant_id=? AND kind=? AND state=? AND rowid<?)"],
+        &[
+            "COVERING INDEX tasks_list (tenant_id=? AND kind=? AND state=? AND (enqueued_at,id)<(?,?))",
+        ],
     );
     check(
         tasks::CHILDREN,
@@ -222,11 +224,11 @@ fn what_a_tenant_has_is_found_by_the_tenant() {
     );
     check(
         crawls::CRAWLS_OF_TENANT,
-        &["INDEX crawls_tenant (tenant_id=? AND rowid<?)"],
+        &["INDEX crawls_tenant (tenant_id=? AND (started_at,id)<(?,?))"],
     );
     check(
         crawls::CRAWLS_OF_SOURCE,
-        &["INDEX crawls_source (source_id=? AND id<?)"],
+        &["INDEX crawls_source (source_id=? AND (started_at,id)<(?,?))"],
     );
 }
 

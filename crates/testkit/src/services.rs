@@ -40,6 +40,33 @@ impl Postgres {
             .collect()
     }
 
+    /// Makes this database one that is only copied: whoever is connected to it
+    /// is sent away, and nobody gets in again.
+    pub fn freeze(&self) {
+        let name = &self.name;
+        self.administer(&format!("alter database {name} allow_connections false"));
+        self.administer(&format!(
+            "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{name}'"
+        ));
+    }
+
+    /// A database with all that this one has, which must be frozen: several
+    /// times quicker than filling another one alike.
+    #[must_use]
+    pub fn copy(&self) -> Postgres {
+        let copy = Postgres {
+            name: unique_name(),
+            server: self.server.clone(),
+            bouncer: self.bouncer.clone(),
+            psql: self.psql.clone(),
+        };
+        copy.administer(&format!(
+            "create database {} template {}",
+            copy.name, self.name
+        ));
+        copy
+    }
+
     fn fresh_in(variables: &Variables, cluster: usize) -> Postgres {
         let servers = variables.list("TEST_POSTGRES_URLS");
         let server = servers

@@ -40,7 +40,7 @@ pub fn text(crawl: &CrawlView) -> String {
 
 pub fn show(app: &App, store: &Store, source: SourceId, only: Option<CrawlId>) -> Result<Exit> {
     let Some(id) = only else {
-        for crawl in &store.crawls(Some(source), CRAWLS_LISTED)? {
+        for crawl in &store.crawls(source, CRAWLS_LISTED)? {
             let view = CrawlView::new(crawl);
             if app.json {
                 json_line(&view)?;

@@ -87,7 +87,7 @@ fn list(app: &App, args: &FieldsArg) -> Result<Exit> {
 fn show(app: &App, id: SourceId) -> Result<Exit> {
     let store = app.open_store(Access::Read)?;
     let source = find(app, &store, id)?;
-    let crawls = store.crawls(Some(source.id), CRAWLS_SHOWN)?;
+    let crawls = store.crawls(source.id, CRAWLS_SHOWN)?;
     if app.json {
         let crawls: Vec<CrawlView> = crawls.iter().map(CrawlView::new).collect();
         json_line(&serde_json::json!({

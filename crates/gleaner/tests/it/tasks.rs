@@ -298,7 +298,10 @@ fn check_all_done(store: &Store, tasks: usize) {
         .map(|count| count.ever.failed + count.ever.cancelled + count.ever.dead)
         .sum();
     assert_eq!((succeeded, ended), (tasks as u64, 0), "Q1: {counts:?}");
-    for crawl in store.crawls(None, 1_000_000).expect("crawls") {
+    for crawl in store
+        .tenant_crawls(TenantId::DEFAULT, None, None, 1_000_000)
+        .expect("crawls")
+    {
         let c = crawl.counts;
         let sum = c.added + c.updated + c.unchanged + c.failed + c.skipped;
         assert_eq!((crawl.queued, c.found), (0, sum), "Q2: {crawl:?}");

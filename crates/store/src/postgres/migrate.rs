@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "publishing",
         sql: include_str!("../../migrations/postgres/0002_publishing.sql"),
     },
+    Migration {
+        version: 9,
+        name: "newest",
+        sql: include_str!("../../migrations/postgres/0003_newest.sql"),
+    },
 ];
 
 /// The first version that servers had.

@@ -284,7 +284,7 @@ pub(crate) fn source_rows(
     for source in &mut sources {
         source.last_crawl = first(
             connection,
-            select_crawls!("WHERE source_id = ?1 ORDER BY id DESC LIMIT 1"),
+            select_crawls!("WHERE source_id = ?1 ORDER BY started_at DESC, id DESC LIMIT 1"),
             [source.id.0],
             crawl_row,
         )?;

@@ -53,6 +53,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "publishing",
         sql: include_str!("../../migrations/sqlite/0008_publishing.sql"),
     },
+    Migration {
+        version: 9,
+        name: "newest",
+        sql: include_str!("../../migrations/sqlite/0009_newest.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

@@ -39,6 +39,8 @@ impl Store {
         if let [only] = shards[..] {
             return claim_from(only, claim.clone(), now);
         }
+        check_owner(&claim.owner)
+            .map_err(|refused| refused.into_store_error("claim tasks", "every database"))?;
         // Each time another is asked first, so that none is left over.
         let first = self.next_turn();
         let mut claimed: Vec<ClaimedTask> = Vec::new();

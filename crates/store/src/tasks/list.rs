@@ -9,6 +9,7 @@ use types::{TaskId, TaskState, TenantId, Timestamp};
 use super::step::{priority, progress};
 use super::{no_task, state_code, state_from_code};
 use crate::error::Failure;
+use crate::newest::Before;
 use crate::rows::{as_i64, count, small};
 use crate::sql::{Connection, Row, collect, first, params};
 use crate::{Store, StoreError, TaskFilter, TaskRow};
@@ -29,28 +30,39 @@ impl Store {
 
     /// A tenant's tasks, newest first.
     pub fn tasks(&self, tenant: TenantId, filter: &TaskFilter) -> Result<Vec<TaskRow>, StoreError> {
+        if let Some(parent) = filter.parent {
+            // They lie with it.
+            return self.holder(parent)?.read("list tasks", |connection| {
+                let ids = children(connection, tenant, parent, filter)?;
+                read_tasks(connection, &ids)
+            });
+        }
+        let before = self.newest_before(filter.before)?;
         self.merged(
             filter.limit,
-            |task: &TaskRow| Reverse(task.id),
+            |task: &TaskRow| Reverse((task.enqueued_at, task.id)),
             |shard| {
                 shard.read("list tasks", |connection| {
-                    let ids = match filter.parent {
-                        Some(parent) => children(connection, tenant, parent, filter)?,
-                        None => newest(connection, tenant, filter)?,
-                    };
-                    let read = |id: &i64| read_task(connection, TaskId(*id)).transpose();
-                    ids.iter().filter_map(read).collect()
+                    let ids = newest(connection, tenant, filter, before)?;
+                    read_tasks(connection, &ids)
                 })
             },
         )
     }
 }
 
-pub(crate) const LISTED: &str = "
-    SELECT id FROM tasks WHERE tenant_id = ?1 AND kind = ?2 AND state = ?3 AND id < ?4
-    ORDER BY id DESC LIMIT ?5";
+fn read_tasks(connection: &Connection, ids: &[i64]) -> Result<Vec<TaskRow>, Failure> {
+    let read = |id: &i64| read_task(connection, TaskId(*id)).transpose();
+    ids.iter().filter_map(read).collect()
+}
 
-/// Walks the children of one task, which are as many as it was given.
+pub(crate) const LISTED: &str = "
+    SELECT enqueued_at, id FROM tasks
+    WHERE tenant_id = ?1 AND kind = ?2 AND state = ?3 AND (enqueued_at, id) < (?4, ?5)
+    ORDER BY enqueued_at DESC, id DESC LIMIT ?6";
+
+/// Walks the children of one task, which are as many as it was given. All lie in
+/// one database, where ids tell which is newer.
 pub(crate) const CHILDREN: &str = "
     SELECT id FROM tasks
     WHERE parent_id = ?1 AND id < ?2 AND tenant_id = ?3 AND (CAST(?4 AS BIGINT) >> CAST(state AS INTEGER)) & 1 = 1
@@ -62,6 +74,7 @@ fn newest(
     connection: &Connection,
     tenant: TenantId,
     filter: &TaskFilter,
+    before: Before,
 ) -> Result<Vec<i64>, Failure> {
     let limit = filter.limit.min(LISTED_MAX);
     let kinds: Vec<String> = match &filter.kind {
@@ -71,19 +84,25 @@ fn newest(
             collect(connection, sql, [tenant.0], |row| row.get(0))?
         }
     };
-    let before = before(filter);
-    let mut ids: Vec<i64> = Vec::new();
+    let mut found: Vec<(i64, i64)> = Vec::new();
     for kind in &kinds {
         for state in wanted(filter) {
-            let parameters = params![tenant.0, kind, state_code(state), before, as_i64(limit)];
-            ids.extend(collect(connection, LISTED, parameters, |row| {
-                row.get::<i64>(0)
+            let parameters = params![
+                tenant.0,
+                kind,
+                state_code(state),
+                before.at,
+                before.id,
+                as_i64(limit)
+            ];
+            found.extend(collect(connection, LISTED, parameters, |row| {
+                Ok((row.get(0)?, row.get(1)?))
             })?);
         }
     }
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    ids.truncate(limit);
-    Ok(ids)
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    found.truncate(limit);
+    Ok(found.into_iter().map(|(_, id)| id).collect())
 }
 
 fn children(
@@ -95,7 +114,7 @@ fn children(
     let states = wanted(filter).fold(0i64, |states, state| states | 1 << state_code(state));
     let parameters = params![
         parent.0,
-        before(filter),
+        filter.before.map_or(i64::MAX, |task| task.0),
         tenant.0,
         states,
         filter.kind,
@@ -107,10 +126,6 @@ fn children(
 fn wanted(filter: &TaskFilter) -> impl Iterator<Item = TaskState> {
     let is_wanted = |state: &&TaskState| filter.states.is_empty() || filter.states.contains(state);
     TaskState::ALL.iter().filter(is_wanted).copied()
-}
-
-fn before(filter: &TaskFilter) -> i64 {
-    filter.before.map_or(i64::MAX, |task| task.0)
 }
 
 fn read_task(connection: &Connection, id: TaskId) -> Result<Option<TaskRow>, Failure> {

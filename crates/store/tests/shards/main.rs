@@ -11,35 +11,70 @@ mod moving;
 mod picture;
 mod spreading;
 
-#[expect(dead_code, reason = "other targets take more of it")]
-#[path = "../suite/support.rs"]
-mod support;
+#[path = "../suite/mod.rs"]
+mod suite;
 
-/// Stores over two databases.
+use suite::support;
+
+/// Stores of this engine, for the suite.
 mod engine {
     use std::cell::RefCell;
-    use std::sync::Arc;
+    use std::collections::VecDeque;
+    use std::sync::{Arc, OnceLock};
 
     use store::{Access, Store, StoreError, StoreOptions};
     use testkit::services::Postgres;
     use types::Clock;
 
+    /// How many of a test's databases are kept: it looks at a few at a time, and
+    /// each has connections that servers have only so many of.
+    const KEPT: usize = 8;
+
     thread_local! {
-        /// Databases of the test that this thread runs: dropped when it ends.
-        static DATABASES: RefCell<Vec<Database>> = const { RefCell::new(Vec::new()) };
+        /// The last databases of the test that this thread runs: dropped when it ends.
+        static DATABASES: RefCell<VecDeque<Database>> = const { RefCell::new(VecDeque::new()) };
     }
 
-    /// An empty store.
+    /// How many of a property's `usual` cases are tried: each makes two databases.
+    pub(crate) const fn cases(usual: u32) -> u32 {
+        usual.div_ceil(48)
+    }
+
+    /// How far apart the cases of a test are that goes through all of them.
+    pub(crate) const fn cases_apart() -> usize {
+        37
+    }
+
+    /// An empty store, in copies of databases that have its tables.
     pub(crate) fn store(clock: Arc<dyn Clock>) -> Store {
-        let database = Database::new();
+        static WITH_TABLES: OnceLock<Vec<Postgres>> = OnceLock::new();
+        let with_tables = WITH_TABLES.get_or_init(|| {
+            let shards = Postgres::fresh_shards(2);
+            let urls: Vec<String> = shards.iter().map(Postgres::url).collect();
+            drop(open(&urls, crate::support::clock()).expect("the servers open"));
+            shards.iter().for_each(Postgres::freeze);
+            shards
+        });
+        let database = Database {
+            shards: with_tables.iter().map(Postgres::copy).collect(),
+        };
         let store = database.open(clock);
-        DATABASES.with_borrow_mut(|databases| databases.push(database));
+        let forgotten = DATABASES.with_borrow_mut(|databases| {
+            databases.push_back(database);
+            (databases.len() > KEPT).then(|| databases.pop_front())
+        });
+        drop(forgotten);
         store
     }
 
     /// Databases that outlive their stores.
     pub(crate) struct Database {
         pub(crate) shards: Vec<Postgres>,
+    }
+
+    fn open(urls: &[String], clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        Store::open_servers(&urls, Access::Write, &StoreOptions::default(), clock)
     }
 
     impl Database {
@@ -63,8 +98,7 @@ mod engine {
                 .iter()
                 .map(|place| self.shards[*place].pgbouncer_url())
                 .collect();
-            let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-            Store::open_servers(&urls, Access::Write, &StoreOptions::default(), clock)
+            open(&urls, clock)
         }
 
         /// The one number that a query gives, added over the databases.
@@ -73,6 +107,12 @@ mod engine {
             printed
                 .map(|number| number.trim().parse::<i64>().expect("a number"))
                 .sum()
+        }
+
+        pub(crate) fn execute(&self, sql: &str) {
+            for shard in &self.shards {
+                shard.sql(sql);
+            }
         }
     }
 }

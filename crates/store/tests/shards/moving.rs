@@ -55,7 +55,7 @@ fn site_in(
 /// A crawl of its own that ends.
 fn crawled(site: &Site, visits: Vec<(&str, store::VisitResult)>) -> Vec<UrlOutcome> {
     let outcomes = site.visit(visits);
-    let crawl = site.store.crawls(Some(site.source), 1).unwrap()[0].id;
+    let crawl = site.store.crawls(site.source, 1).unwrap()[0].id;
     site.store
         .finish_crawl(crawl, CrawlStatus::Completed, None)
         .unwrap();

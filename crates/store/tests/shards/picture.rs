@@ -75,7 +75,7 @@ pub(crate) fn seen(store: &Store) -> Vec<String> {
             ids(store.pages(&of_source).unwrap())
         ));
     }
-    for crawl in store.crawls(None, 1_000).unwrap() {
+    for crawl in store.tenant_crawls(TENANT, None, None, 1_000).unwrap() {
         lines.push(format!(
             "{crawl:?} {:?}",
             store.crawl_reasons(crawl.id).unwrap()

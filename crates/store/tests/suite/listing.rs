@@ -444,7 +444,11 @@ fn a_page_of_a_removed_source_is_listed_as_long_as_it_is_there() {
             gone: false,
         },
     ]);
-    for crawl in site.store.crawls(None, 9).unwrap() {
+    for crawl in site
+        .store
+        .tenant_crawls(TenantId::DEFAULT, None, None, 9)
+        .unwrap()
+    {
         site.store.cancel_crawl(crawl.id).unwrap();
     }
     site.store.remove_source(other, true).unwrap();

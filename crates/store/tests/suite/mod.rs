@@ -1,5 +1,5 @@
 //! What every engine of the store has to keep to. Each engine is a test target
-//! of its own (`tests/sqlite`, `tests/postgres`, `tests/pgbouncer`) that takes
+//! of its own (`tests/sqlite`, `tests/postgres`, `tests/pgbouncer`, `tests/shards`) that takes
 //! this whole folder and says in `engine` how a store of its own is made.
 
 mod control;

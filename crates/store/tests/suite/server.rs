@@ -1,15 +1,20 @@
 //! Stores on a server, for the suite: `crate::url` says how a database is reached.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 
 use store::{Access, Store, StoreOptions};
 use testkit::services::Postgres;
 use types::Clock;
 
+/// How many of a test's databases are kept: it looks at a few at a time, and
+/// each has connections that servers have only so many of.
+const KEPT: usize = 8;
+
 thread_local! {
-    /// Databases of the test that this thread runs: dropped when it ends.
-    static DATABASES: RefCell<Vec<Postgres>> = const { RefCell::new(Vec::new()) };
+    /// The last databases of the test that this thread runs: dropped when it ends.
+    static DATABASES: RefCell<VecDeque<Postgres>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// How many of a property's `usual` cases are tried: each makes a database.
@@ -22,11 +27,24 @@ pub(crate) const fn cases_apart() -> usize {
     9
 }
 
-/// An empty store.
+/// An empty store, in a copy of a database that has its tables.
 pub(crate) fn store(clock: Arc<dyn Clock>) -> Store {
-    let database = Postgres::fresh();
+    static WITH_TABLES: OnceLock<Postgres> = OnceLock::new();
+    let with_tables = WITH_TABLES.get_or_init(|| {
+        let database = Postgres::fresh();
+        let (url, options) = (database.url(), StoreOptions::default());
+        let store = Store::open_server(&url, Access::Write, &options, crate::support::clock());
+        drop(store.expect("the server opens"));
+        database.freeze();
+        database
+    });
+    let database = with_tables.copy();
     let store = open(&database, clock);
-    DATABASES.with_borrow_mut(|databases| databases.push(database));
+    let forgotten = DATABASES.with_borrow_mut(|databases| {
+        databases.push_back(database);
+        (databases.len() > KEPT).then(|| databases.pop_front())
+    });
+    drop(forgotten);
     store
 }
 

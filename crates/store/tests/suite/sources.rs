@@ -378,7 +378,8 @@ fn a_source_removed_with_its_pages_leaves_nothing_of_them() {
     let database = Database::new();
     let clock = crate::support::clock();
     let store = database.open(clock.clone());
-    let site = Site::on(store, clock);
+    // Sources in different databases share nothing.
+    let site = Site::on(store, clock).in_its_database();
     let store = &site.store;
     // Another source's page shares the content of "a", which holds the chunks.
     site.visit(vec![("a", stored(page("S", &["shared", "text"])))]);

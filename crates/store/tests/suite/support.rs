@@ -140,10 +140,13 @@ impl Site {
 
     /// With a handle on its own database alone, where there are several.
     pub(crate) fn in_one_database() -> Site {
-        let site = Site::new();
+        Site::new().in_its_database()
+    }
+
+    pub(crate) fn in_its_database(self) -> Site {
         Site {
-            store: site.shard(),
-            ..site
+            store: self.shard(),
+            ..self
         }
     }
 
