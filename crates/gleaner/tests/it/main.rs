@@ -7,6 +7,7 @@ mod bad_input;
 mod balancer;
 mod bench;
 mod browser;
+mod chaos;
 mod crawl;
 mod dashboard;
 mod demo;
