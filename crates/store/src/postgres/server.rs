@@ -28,6 +28,8 @@ struct Settings {
     tls: MakeRustlsConnect,
     prepares: bool,
     description: String,
+    /// The same database past a pooler.
+    direct: Option<Server>,
 }
 
 impl Server {
@@ -60,8 +62,32 @@ impl Server {
                 tls: MakeRustlsConnect::new(tls),
                 prepares,
                 description,
+                direct: None,
             }),
         })
+    }
+
+    /// Reached past a pooler by `url`, where that is given.
+    pub(crate) fn reached_directly(mut self, url: Option<&str>) -> Result<Server, StoreError> {
+        let Some(url) = url.filter(|url| !url.is_empty()) else {
+            return Ok(self);
+        };
+        let direct = Server::new(url, true)?;
+        let inner = &mut self.inner;
+        let settings = Settings {
+            config: inner.config.clone(),
+            tls: inner.tls.clone(),
+            prepares: inner.prepares,
+            description: inner.description.clone(),
+            direct: Some(direct),
+        };
+        *inner = Arc::new(settings);
+        Ok(self)
+    }
+
+    /// As far as is known, without a pooler in between.
+    pub(super) fn direct(&self) -> &Server {
+        self.inner.direct.as_ref().unwrap_or(self)
     }
 
     /// Host, port and database; never the password.
@@ -70,10 +96,24 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        self.connect_by(self.inner.config.clone())
+    }
+
+    /// With parameters of the session, `-c name=value`, which a pooler in
+    /// transaction mode refuses.
+    pub(super) fn connect_with(&self, parameters: &str) -> Result<Connection, Failure> {
+        let mut config = self.inner.config.clone();
+        let given = config.get_options().unwrap_or_default();
+        let parameters = format!("{given} {parameters}");
+        config.options(parameters.trim());
+        self.connect_by(config)
+    }
+
+    fn connect_by(&self, config: tokio_postgres::Config) -> Result<Connection, Failure> {
         let runtime = connections()?;
-        let settings = self.inner.clone();
+        let tls = self.inner.tls.clone();
         let connecting = runtime.spawn(async move {
-            let (client, connection) = settings.config.connect(settings.tls.clone()).await?;
+            let (client, connection) = config.connect(tls).await?;
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a database connection ended");

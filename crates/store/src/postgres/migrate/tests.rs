@@ -1,0 +1,461 @@
+//! Migrations that are made up, on a real server.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::thread;
+
+use testkit::services::Postgres;
+use types::{ManualClock, TenantId};
+
+use super::plan::check_list;
+use super::*;
+use crate::postgres::instances::announce;
+use crate::{Access, NewSource, Store, StoreOptions};
+
+const NOW: Timestamp = Timestamp(5);
+
+/// What a program one version ahead knows: a column that older programs do not
+/// fill, an index on it, and what was there before it.
+const NEWER: &[Migration] = &[
+    Migration {
+        version: BASE,
+        name: MIGRATIONS[0].name,
+        compatible_from: BASE,
+        steps: MIGRATIONS[0].steps,
+    },
+    Migration {
+        version: 8,
+        name: MIGRATIONS[1].name,
+        compatible_from: 8,
+        steps: MIGRATIONS[1].steps,
+    },
+    Migration {
+        version: 9,
+        name: "titles",
+        compatible_from: 8,
+        steps: &[
+            Step::Expand(
+                "CREATE TABLE made_up (id BIGINT PRIMARY KEY);
+                 ALTER TABLE sources ADD COLUMN title TEXT",
+            ),
+            Step::Index {
+                name: "sources_title",
+                unique: false,
+                on: "sources (tenant_id, title)",
+            },
+            Step::Backfill {
+                sql: "UPDATE sources SET title = upper(name) WHERE id IN
+                        (SELECT id FROM sources WHERE title IS NULL ORDER BY id LIMIT ?1)",
+                rows: 10,
+            },
+            Step::Contract("ALTER TABLE sources DROP COLUMN trouble"),
+        ],
+    },
+];
+
+const STEPS: [&str; 4] = [
+    "9 (titles): expand",
+    "9 (titles): index sources_title",
+    "9 (titles): backfill",
+    "9 (titles): contract",
+];
+
+/// Short, so that a test that waits in vain is over soon.
+const SHORT: Patience = Patience {
+    lock: Duration::from_millis(100),
+    index_lock: Duration::from_millis(300),
+    attempts: 3,
+    turn: Duration::from_secs(30),
+};
+
+fn server(database: &Postgres) -> Server {
+    Server::new(&database.url(), true).unwrap()
+}
+
+/// A store of the program as it is, which is the older of the two.
+fn older(database: &Postgres) -> Store {
+    let clock = Arc::new(ManualClock::at(Timestamp(1_000)));
+    let options = StoreOptions::default();
+    Store::open_server(&database.url(), Access::Write, &options, clock).unwrap()
+}
+
+fn add_sources(store: &Store, from: usize, to: usize) {
+    for number in from..to {
+        let source = NewSource {
+            tenant: TenantId::DEFAULT,
+            name: format!("source {number}"),
+            seeds: vec![format!("https://{number}.example/")],
+            policy: "{}".to_owned(),
+        };
+        store.ensure_source(source).unwrap();
+    }
+}
+
+/// Migrates as the newer program would; the steps that were done.
+fn migrate_newer(
+    server: &Server,
+    watch: &mut dyn FnMut(&str) -> Result<(), Failure>,
+) -> Result<Vec<String>, Failure> {
+    run(server, SHORT, watch, |migrator, connection| {
+        migrator.open(connection)
+    })
+}
+
+fn contract_newer(server: &Server) -> Vec<String> {
+    run(server, SHORT, &mut |_| Ok(()), |migrator, connection| {
+        migrator.contract(connection)
+    })
+    .unwrap()
+}
+
+fn run(
+    server: &Server,
+    patience: Patience,
+    watch: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    work: impl FnOnce(&mut Migrator<'_>, &Connection) -> Result<(), Failure>,
+) -> Result<Vec<String>, Failure> {
+    let connection = server.connect()?;
+    let mut migrator = Migrator {
+        migrations: NEWER,
+        direct: server,
+        patience,
+        now: NOW,
+        watch,
+        done: Vec::new(),
+    };
+    work(&mut migrator, &connection)?;
+    Ok(migrator.done)
+}
+
+fn number(database: &Postgres, sql: &str) -> i64 {
+    database.sql(sql).trim().parse().unwrap()
+}
+
+fn waiting(server: &Server) -> Vec<String> {
+    let connection = server.connect().unwrap();
+    look_with(&connection, NEWER).unwrap().waiting
+}
+
+const UNFILLED: &str = "SELECT count(*) FROM sources WHERE title IS NULL";
+
+#[test]
+fn the_made_up_migrations_are_well_formed() {
+    check_list(NEWER);
+}
+
+#[test]
+fn a_migration_that_is_stopped_anywhere_goes_on_where_it_was() {
+    // Batches and steps, one more each time, until nothing is left to stop at.
+    for stop_at in 1.. {
+        let database = Postgres::fresh();
+        let store = older(&database);
+        add_sources(&store, 0, 25);
+        let server = server(&database);
+        let mut heard = 0;
+        let stopped = migrate_newer(&server, &mut |_| {
+            heard += 1;
+            match heard == stop_at {
+                true => Err(Failure::bug("stopped by the test")),
+                false => Ok(()),
+            }
+        });
+        if stopped.is_ok() {
+            assert_eq!(heard, 6, "three steps and three batches");
+            return;
+        }
+        // The older program goes on, and is started, as if nothing was.
+        add_sources(&store, 25, 27);
+        drop(older(&database));
+        let done = migrate_newer(&server, &mut |_| Ok(())).unwrap();
+        let left = STEPS[..3].iter().skip(3 - done.len());
+        assert!(done.iter().eq(left), "stopped at {stop_at}: {done:?}");
+        assert_eq!(number(&database, UNFILLED), i64::from(stop_at == 6) * 2);
+        assert_eq!(waiting(&server), STEPS[3..]);
+        let noted = "SELECT count(*) FROM schema_steps WHERE version = 9";
+        assert_eq!(number(&database, noted), 3);
+    }
+}
+
+#[test]
+fn an_older_program_works_beside_a_newer_one_until_the_schema_is_contracted() {
+    let database = Postgres::fresh();
+    let (store, server) = (older(&database), server(&database));
+    add_sources(&store, 0, 3);
+    migrate_newer(&server, &mut |_| Ok(())).unwrap();
+    let connection = server.connect().unwrap();
+    announce(&connection, "newer", 9).unwrap();
+    check_with(&connection, NEWER).unwrap();
+    // What runs goes on, and another is started.
+    add_sources(&store, 3, 5);
+    let another = older(&database);
+    assert_eq!(another.sources(TenantId::DEFAULT).unwrap().len(), 5);
+    let state = &another.schema_rows().unwrap()[0];
+    let state = state.state.as_ref().unwrap();
+    assert_eq!((state.version, state.compatible_from), (9, 8));
+    assert_eq!(look_with(&connection, NEWER).unwrap().older_programs, 2);
+    // Nothing is taken from them.
+    assert!(contract_newer(&server).is_empty());
+    drop(store);
+    assert!(contract_newer(&server).is_empty());
+    assert_eq!(waiting(&server), STEPS[3..]);
+    drop(another);
+    assert_eq!(contract_newer(&server), STEPS[3..]);
+    assert!(waiting(&server).is_empty());
+    assert!(contract_newer(&server).is_empty(), "once");
+    let clock = Arc::new(ManualClock::default());
+    for access in [Access::Write, Access::Read] {
+        let options = StoreOptions::default();
+        let refused = Store::open_server(&database.url(), access, &options, clock.clone());
+        let error = refused.expect_err("too new");
+        assert_eq!(
+            error.kind(),
+            StoreErrorKind::NewerVersion {
+                found: 9,
+                supported: 8
+            }
+        );
+        assert!(error.to_string().contains("use a newer program"), "{error}");
+    }
+    // It left no trace of itself.
+    assert_eq!(number(&database, "SELECT count(*) FROM instances"), 1);
+    check_with(&connection, NEWER).unwrap();
+}
+
+#[test]
+fn an_older_program_that_comes_just_before_the_contraction_puts_it_off() {
+    let database = Postgres::fresh();
+    drop(older(&database));
+    let server = server(&database);
+    migrate_newer(&server, &mut |_| Ok(())).unwrap();
+    let connection = server.connect().unwrap();
+    // It has looked whether it may, and registers between the two counts.
+    let mut come = |_: &str| announce(&connection, "late", 8);
+    let contracted = run(&server, SHORT, &mut come, |migrator, connection| {
+        migrator.contract(connection)
+    });
+    assert!(contracted.unwrap().is_empty());
+    // As before: it may stay, and another may come.
+    drop(older(&database));
+    database.sql("DELETE FROM instances");
+    assert_eq!(contract_newer(&server), STEPS[3..]);
+}
+
+#[test]
+fn two_processes_that_migrate_at_once_do_each_step_once() {
+    let database = Postgres::fresh();
+    let store = older(&database);
+    add_sources(&store, 0, 60);
+    let server = server(&database);
+    let done: Vec<Vec<String>> = thread::scope(|scope| {
+        let migrate = || migrate_newer(&server, &mut |_| Ok(())).unwrap();
+        let processes: Vec<_> = (0..3).map(|_| scope.spawn(migrate)).collect();
+        processes
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect()
+    });
+    let mut done = done.concat();
+    done.sort();
+    let mut steps = STEPS[..3].to_vec();
+    steps.sort_unstable();
+    assert_eq!(done, steps);
+    assert_eq!(number(&database, UNFILLED), 0);
+}
+
+#[test]
+fn an_empty_database_is_made_once_by_many_processes() {
+    let database = Postgres::fresh();
+    let server = server(&database);
+    let made: Vec<usize> = thread::scope(|scope| {
+        let make = || migrate_newer(&server, &mut |_| Ok(())).unwrap().len();
+        let processes: Vec<_> = (0..3).map(|_| scope.spawn(make)).collect();
+        processes
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect()
+    });
+    assert_eq!(made.iter().sum::<usize>(), 1, "{made:?}");
+    assert!(waiting(&server).is_empty(), "nothing to contract");
+    let state = look_with(&server.connect().unwrap(), NEWER).unwrap();
+    assert_eq!((state.version, state.compatible_from), (9, 9));
+    assert_eq!(number(&database, "SELECT count(*) FROM tenants"), 1);
+}
+
+/// A transaction of another program that has used the table and stays open.
+fn long_transaction(server: &Server) -> Connection {
+    let connection = server.connect().unwrap();
+    connection
+        .run_batch("BEGIN; INSERT INTO counters VALUES ('x', 1); SELECT 1 FROM sources LIMIT 1")
+        .unwrap();
+    connection
+}
+
+#[test]
+fn a_long_transaction_is_waited_for_again_and_again_and_then_named() {
+    let database = Postgres::fresh();
+    let store = older(&database);
+    let server = server(&database);
+    let blocker = long_transaction(&server);
+    let begun = Instant::now();
+    let refused = migrate_newer(&server, &mut |_| Ok(())).unwrap_err();
+    let error = refused.into_store_error("open the database", "here");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let message = error.to_string();
+    assert!(message.contains("long transaction (process "), "{message}");
+    assert!(message.contains("gleaner, open for"), "{message}");
+    assert!(begun.elapsed() >= SHORT.lock * SHORT.attempts);
+    // Nobody else was kept from writing, or is.
+    add_sources(&store, 0, 1);
+    blocker.run_batch("COMMIT").unwrap();
+    migrate_newer(&server, &mut |_| Ok(())).unwrap();
+}
+
+#[test]
+fn a_transaction_that_ends_in_time_only_delays_a_migration() {
+    let database = Postgres::fresh();
+    drop(older(&database));
+    let server = server(&database);
+    let blocker = long_transaction(&server);
+    let patience = Patience {
+        attempts: 1_000,
+        ..SHORT
+    };
+    let failed = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    thread::scope(|scope| {
+        let migrating = scope.spawn(|| {
+            run(
+                &server,
+                patience,
+                &mut |_| Ok(()),
+                |migrator, connection| migrator.open(connection),
+            )
+        });
+        let before = number(&database, failed);
+        while number(&database, failed) < before + 2 {
+            thread::yield_now();
+        }
+        blocker.run_batch("COMMIT").unwrap();
+        assert_eq!(migrating.join().unwrap().unwrap(), STEPS[..3]);
+    });
+}
+
+#[test]
+fn an_index_is_built_while_others_write_and_a_broken_one_anew() {
+    let database = Postgres::fresh();
+    let store = older(&database);
+    add_sources(&store, 0, 20);
+    let server = server(&database);
+    // Stopped behind the first step, and then building for longer than it may:
+    // a transaction is in the way, which leaves an index of no use.
+    let stop = |_: &str| Err(Failure::bug("stopped by the test"));
+    migrate_newer(&server, &mut { stop }).unwrap_err();
+    let blocker = long_transaction(&server);
+    blocker
+        .run_batch("UPDATE sources SET title = name WHERE id = 1")
+        .unwrap();
+    let longest = RefCell::new(Duration::ZERO);
+    let refused = thread::scope(|scope| {
+        let building = scope.spawn(|| migrate_newer(&server, &mut |_| Ok(())));
+        let mut number = 20;
+        while !building.is_finished() {
+            let begun = Instant::now();
+            add_sources(&store, number, number + 1);
+            number += 1;
+            let mut longest = longest.borrow_mut();
+            *longest = (*longest).max(begun.elapsed());
+        }
+        building.join().unwrap()
+    });
+    refused.unwrap_err();
+    // Three attempts of 300 ms, and no write waited for one of them to end. A
+    // build that locked the table would have waited for the transaction first.
+    assert!(*longest.borrow() < SHORT.index_lock * 3, "{longest:?}");
+    let valid = "SELECT count(*) FROM pg_index WHERE indrelid = 'sources'::regclass
+                 AND indexrelid = 'sources_title'::regclass AND indisvalid";
+    assert_eq!(number(&database, valid), 0, "it is there and of no use");
+    blocker.run_batch("COMMIT").unwrap();
+    let done = migrate_newer(&server, &mut |_| Ok(())).unwrap();
+    assert_eq!(done, STEPS[1..3]);
+    assert_eq!(number(&database, valid), 1);
+}
+
+#[test]
+fn an_index_that_was_built_and_not_noted_is_taken_as_it_is() {
+    let database = Postgres::fresh();
+    drop(older(&database));
+    let server = server(&database);
+    let stop = |_: &str| Err(Failure::bug("stopped by the test"));
+    migrate_newer(&server, &mut { stop }).unwrap_err();
+    database.sql("CREATE INDEX sources_title ON sources (tenant_id, title)");
+    let of_index = "SELECT CAST('sources_title'::regclass AS OID)";
+    let before = number(&database, of_index);
+    assert_eq!(
+        migrate_newer(&server, &mut |_| Ok(())).unwrap(),
+        STEPS[1..3]
+    );
+    assert_eq!(number(&database, of_index), before);
+}
+
+#[test]
+fn an_index_needs_the_server_itself_and_says_so() {
+    let database = Postgres::fresh();
+    drop(older(&database));
+    let pooled = Server::new(&database.pgbouncer_url(), true).unwrap();
+    let refused = migrate_newer(&pooled, &mut |_| Ok(())).unwrap_err();
+    let error = refused.into_store_error("open the database", "here");
+    assert_eq!(error.kind(), StoreErrorKind::Conflict);
+    assert!(error.to_string().contains("DATABASE_URL_DIRECT"), "{error}");
+    // The way to it being known, it goes on.
+    let pooled = pooled.reached_directly(Some(&database.url())).unwrap();
+    let connection = pooled.connect().unwrap();
+    let mut migrator = Migrator {
+        migrations: NEWER,
+        direct: pooled.direct(),
+        patience: SHORT,
+        now: NOW,
+        watch: &mut |_| Ok(()),
+        done: Vec::new(),
+    };
+    migrator.open(&connection).unwrap();
+    assert_eq!(migrator.done, STEPS[1..3]);
+}
+
+#[test]
+fn what_older_programs_would_not_survive_waits_until_they_are_stopped() {
+    const BREAKING: &[Migration] = &[Migration {
+        version: 9,
+        name: "breaking",
+        compatible_from: 9,
+        steps: &[Step::Expand("ALTER TABLE sources DROP COLUMN trouble")],
+    }];
+    let database = Postgres::fresh();
+    let (store, server) = (older(&database), server(&database));
+    let migrate = || {
+        let connection = server.connect()?;
+        let mut migrator = Migrator {
+            migrations: BREAKING,
+            direct: &server,
+            patience: SHORT,
+            now: NOW,
+            watch: &mut |_| Ok(()),
+            done: Vec::new(),
+        };
+        migrator.open(&connection)
+    };
+    let refused = migrate().unwrap_err().into_store_error("open", "here");
+    let message = refused.to_string();
+    assert!(
+        message.contains("1 processes of an older version"),
+        "{message}"
+    );
+    add_sources(&store, 0, 1);
+    drop(store);
+    migrate().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let options = StoreOptions::default();
+    let refused = Store::open_server(&database.url(), Access::Write, &options, clock);
+    assert!(matches!(
+        refused.unwrap_err().kind(),
+        StoreErrorKind::NewerVersion { found: 9, .. }
+    ));
+}
