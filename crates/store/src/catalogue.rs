@@ -77,7 +77,7 @@ impl Store {
         };
         let mut servers = Vec::with_capacity(urls.len());
         for (place, url) in urls.iter().enumerate() {
-            let server = Server::new(url, options.prepared_statements)?;
+            let server = Server::new(url, options)?;
             servers.push(server.reached_directly(options.direct_urls.get(place))?);
         }
         let Some((home, others)) = servers.split_first() else {

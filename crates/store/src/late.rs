@@ -40,8 +40,7 @@ impl Late {
         }
     }
 
-    /// Opens `shard` if its server answers. Whatever is wrong, to the caller it
-    /// is a database that is away.
+    /// Opens `shard` if its server answers.
     pub(crate) fn open<'s>(&self, shard: &'s Shard) -> Result<&'s OpenShard, StoreError> {
         let _turn = match self.turn.try_lock() {
             Ok(turn) => turn,
@@ -54,22 +53,9 @@ impl Late {
         if shard.is_open() {
             return shard.open();
         }
-        let opened = shard.open_now(self, |open| match shard.writes() {
+        shard.open_now(self, |open| match shard.writes() {
             true => catalogue::spread(&self.home, open, None),
             false => Ok(()),
-        });
-        match &opened {
-            Ok(_) => {
-                tracing::info!(shard = %shard.number(), place = shard.describe(), "a shard joined again");
-            }
-            Err(error) if error.kind() == StoreErrorKind::Unavailable => {}
-            Err(error) => {
-                tracing::error!(shard = %shard.number(), %error, "a shard cannot be used");
-            }
-        }
-        opened.map_err(|error| match error.kind() {
-            StoreErrorKind::Unavailable => error,
-            _ => StoreError::new(StoreErrorKind::Unavailable, error.repeat().to_string()),
         })
     }
 }

@@ -47,6 +47,8 @@ pub struct StoreOptions {
     /// Whether statements are prepared on a server, so that each is planned
     /// once. Off for a pooler that cannot follow that (PgBouncer before 1.21).
     pub prepared_statements: bool,
+    /// A statement that takes longer is ended by the server; 0 means none.
+    pub statement_timeout: Duration,
     /// How long a write waits for a server that does not answer, and opening a
     /// database for writing.
     pub server_wait: Duration,
@@ -88,6 +90,7 @@ impl Default for StoreOptions {
             busy_wait: Duration::from_secs(60),
             database_mb_max: 0,
             prepared_statements: true,
+            statement_timeout: Duration::from_secs(120),
             server_wait: Duration::from_secs(60),
             read_wait: Duration::from_secs(10),
             direct_urls: DirectUrls::default(),

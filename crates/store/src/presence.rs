@@ -52,14 +52,7 @@ impl Presence {
     /// Of a database that did not answer from the beginning: nobody waits for it.
     pub(crate) fn absent(wait: Duration, place: String, why: &StoreError) -> Presence {
         let presence = Presence::new(wait, place);
-        let now = Instant::now();
-        *presence.lock() = Some(Missed {
-            since: now,
-            asked: now,
-            why: why.repeat().to_string(),
-            is_away: true,
-        });
-        presence.is_missed.store(true, Ordering::Release);
+        presence.stays_away(why);
         presence
     }
 
@@ -104,6 +97,26 @@ impl Presence {
             }
             attempt.failure
         })
+    }
+
+    /// Notes why a database is of no use although it may answer; whether that
+    /// is news.
+    pub(crate) fn stays_away(&self, why: &StoreError) -> bool {
+        let mut missed = self.lock();
+        let now = Instant::now();
+        let why = why.repeat().to_string();
+        let (since, is_news) = match missed.take() {
+            Some(missed) => (missed.since, missed.why != why),
+            None => (now, true),
+        };
+        *missed = Some(Missed {
+            since,
+            asked: now,
+            why,
+            is_away: true,
+        });
+        self.is_missed.store(true, Ordering::Release);
+        is_news
     }
 
     /// Fails when the database is away and somebody asked it just now.
@@ -167,4 +180,77 @@ impl Presence {
 pub(crate) fn rest(attempts: u32) {
     let pause = Duration::from_millis(50 << attempts.saturating_sub(1).min(4));
     let _ = crossbeam_channel::never::<()>().recv_timeout(pause);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(fault: Option<Fault>) -> Attempt {
+        Attempt {
+            failure: Failure::bug("made up"),
+            fault,
+        }
+    }
+
+    /// How often it is asked until the nth answer, and whether that is one.
+    fn asked(presence: &Presence, fault: Option<Fault>, answers_at: u32) -> (u32, bool) {
+        let mut attempts = 0;
+        let asked = presence.ask(|| {
+            attempts += 1;
+            match attempts >= answers_at {
+                true => Ok(()),
+                false => Err(failed(fault)),
+            }
+        });
+        (attempts, asked.is_ok())
+    }
+
+    fn waiting(wait: Duration) -> Presence {
+        Presence::new(wait, "here".to_owned())
+    }
+
+    #[test]
+    fn who_finds_it_gone_asks_again_and_others_only_while_it_is_not_given_up() {
+        let presence = waiting(Duration::from_secs(60));
+        assert_eq!(asked(&presence, Some(Fault::Lost), 4), (4, true));
+        // Forgotten: it is waited for as before.
+        assert_eq!(asked(&presence, Some(Fault::Lost), 3), (3, true));
+
+        let presence = waiting(Duration::from_millis(120));
+        let begun = Instant::now();
+        let (attempts, answered) = asked(&presence, Some(Fault::Lost), u32::MAX);
+        assert!(attempts > 1 && !answered, "{attempts}");
+        assert!(begun.elapsed() >= Duration::from_millis(120));
+        // Given up, and asked a moment ago.
+        assert_eq!(asked(&presence, Some(Fault::Lost), 1), (0, false));
+        let message = presence.check().unwrap_err().to_string();
+        assert!(
+            message.contains("here does not answer: made up"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn what_is_away_is_asked_now_and_then_by_one_until_it_answers() {
+        let why = StoreError::new(StoreErrorKind::Unavailable, "away from the beginning");
+        let presence = Presence::absent(Duration::from_secs(60), "here".to_owned(), &why);
+        assert!(presence.check().is_err());
+        let a_while_ago = Instant::now().checked_sub(ASK_EVERY).unwrap();
+        presence.lock().as_mut().unwrap().asked = a_while_ago;
+        assert_eq!(asked(&presence, Some(Fault::Lost), 2), (1, false));
+        assert_eq!(asked(&presence, Some(Fault::Lost), 1), (0, false));
+        presence.lock().as_mut().unwrap().asked = a_while_ago;
+        assert_eq!(asked(&presence, None, 1), (1, true));
+        assert_eq!(asked(&presence, None, 1), (1, true));
+    }
+
+    #[test]
+    fn what_is_undone_is_tried_a_few_times_and_what_fails_once() {
+        let presence = waiting(Duration::from_secs(60));
+        assert_eq!(asked(&presence, Some(Fault::Undone), 3), (3, true));
+        let (attempts, answered) = asked(&presence, Some(Fault::Undone), u32::MAX);
+        assert_eq!((attempts, answered), (UNDONE_MAX, false));
+        assert_eq!(asked(&presence, None, 2), (1, false));
+    }
 }

@@ -169,38 +169,53 @@ impl Shard {
     }
 
     /// Opens a database that did not answer when the others were opened;
-    /// `prepare` has it before anybody else.
+    /// `prepare` has it before anybody else. At most now and then it is tried.
     pub(crate) fn open_now(
         &self,
         late: &Late,
         prepare: impl FnOnce(&OpenShard) -> Result<(), StoreError>,
     ) -> Result<&OpenShard, StoreError> {
         self.presence.check()?;
-        let connected = self.presence.ask_once(|| {
-            connect(&late.server, self.access, &self.instance, late.clock.now()).map_err(|error| {
-                let failure = Failure::Store(error);
-                Attempt {
-                    fault: fault_of_failure(&failure),
-                    failure,
+        match self
+            .connect_late(late)
+            .and_then(|open| prepare(&open).map(|()| open))
+        {
+            Ok(open) => {
+                self.presence.answered();
+                tracing::info!(shard = %self.number, place = self.describe(), "a shard was taken in");
+                Ok(self.open.get_or_init(|| open))
+            }
+            Err(error) => {
+                let is_away = postgres::is_away(&error);
+                if self.presence.stays_away(&error) && !is_away {
+                    tracing::error!(shard = %self.number, %error, "a shard cannot be used");
                 }
-            })
-        });
-        let (id, parts) =
-            connected.map_err(|f| f.into_store_error("open a shard", &self.describe()))?;
-        if Some(id.as_str()) != self.database_id() {
-            let message = format!(
-                "{} is another database than the shard {} that was there",
-                self.describe(),
-                self.number
-            );
+                // Whatever is wrong, to who asks it is a database that is away.
+                let message = error.repeat().to_string();
+                Err(StoreError::new(StoreErrorKind::Unavailable, message))
+            }
+        }
+    }
+
+    fn connect_late(&self, late: &Late) -> Result<OpenShard, StoreError> {
+        let (server, options) = (&late.server, &late.options);
+        let place = self.describe();
+        // Nothing is made where a shard should be.
+        if postgres::is_vacant(server)? {
+            let message = format!("{place} is empty and no shard any more");
             return Err(StoreError::new(StoreErrorKind::Conflict, message));
         }
-        let open = match parts {
-            Some(parts) => OpenShard::writing(parts, &self.location, &self.bell, &late.options)?,
-            None => OpenShard::reading(&self.location, &late.options),
-        };
-        prepare(&open)?;
-        Ok(self.open.get_or_init(|| open))
+        let (id, parts) = connect(server, self.access, &self.instance, late.clock.now())?;
+        if Some(id.as_str()) != self.database_id() {
+            let number = self.number;
+            let message =
+                format!("{place} is another database than shard {number}, which was there");
+            return Err(StoreError::new(StoreErrorKind::Conflict, message));
+        }
+        match parts {
+            Some(parts) => OpenShard::writing(parts, &self.location, &self.bell, options),
+            None => Ok(OpenShard::reading(&self.location, options)),
+        }
     }
 
     pub(crate) fn numbered(mut self, number: ShardNumber) -> Shard {

@@ -31,12 +31,20 @@ const WRITE_TURN: i64 = 0x474C_4E52_0001;
 /// A transaction that stands still for so long is ended by the server: its
 /// process hangs, and everyone else waits for it.
 const IDLE_MS: u32 = 60_000;
-/// A statement that takes longer is ended by the server.
-const STATEMENT_MS: u32 = 120_000;
+
+/// What a connection may do and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Statements are prepared on the server.
+    pub(super) prepares: bool,
+    /// A statement that takes longer is ended by the server; 0 means none.
+    pub(super) statement: Duration,
+}
 
 pub(crate) struct Connection {
     client: Arc<Client>,
     prepares: bool,
+    statement_ms: u128,
     statements: RefCell<HashMap<String, Statement>>,
     /// On their way; see [`Connection::send`].
     sent: RefCell<Sent>,
@@ -94,10 +102,11 @@ impl Mark {
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, prepares: bool) -> Connection {
+    pub(super) fn new(client: Client, limits: Limits) -> Connection {
         Connection {
             client: Arc::new(client),
-            prepares,
+            prepares: limits.prepares,
+            statement_ms: limits.statement.as_millis(),
             statements: RefCell::default(),
             sent: RefCell::default(),
             in_transaction: Cell::new(false),
@@ -293,18 +302,23 @@ impl Connection {
     }
 
     pub(crate) fn begin_reading(&self) -> Result<(), Failure> {
-        self.run_batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        let statement_ms = self.statement_ms;
+        self.run_batch(&format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+             SET LOCAL statement_timeout = {statement_ms}"
+        ))?;
         self.begun();
         Ok(())
     }
 
     /// Waits for this store's turn among all that write to the database.
     pub(crate) fn begin_writing(&self) -> Result<(), Failure> {
+        let statement_ms = self.statement_ms;
         self.run_batch(&format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED;
              SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS};
              SELECT pg_advisory_xact_lock({WRITE_TURN});
-             SET LOCAL statement_timeout = {STATEMENT_MS}"
+             SET LOCAL statement_timeout = {statement_ms}"
         ))?;
         self.begun();
         Ok(())

@@ -18,6 +18,7 @@
 //! lost, the mark tells whether it was carried out.
 //!
 //! Nothing here is tied to a session: no `LISTEN`, no session locks or settings.
+//! Only an index that a migration builds beside writers is, see [`migrate`].
 
 mod connection;
 mod driver;
@@ -26,6 +27,8 @@ mod instances;
 mod migrate;
 mod pipeline;
 mod server;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod value;
 

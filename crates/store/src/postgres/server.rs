@@ -9,9 +9,10 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connection::Connection;
+use super::connection::{Connection, Limits};
 use super::driver::{connections, wait};
 use crate::error::{Failure, StoreError, StoreErrorKind};
+use crate::options::StoreOptions;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that vanished without a word is noticed after about a minute.
@@ -26,7 +27,7 @@ pub(crate) struct Server {
 struct Settings {
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
-    prepares: bool,
+    limits: Limits,
     description: String,
     /// The same database past a pooler.
     direct: Option<Server>,
@@ -34,7 +35,7 @@ struct Settings {
 
 impl Server {
     /// `url` as libpq takes it: `postgres://user:password@host:port/database?sslmode=require`.
-    pub(crate) fn new(url: &str, prepares: bool) -> Result<Server, StoreError> {
+    pub(crate) fn new(url: &str, options: &StoreOptions) -> Result<Server, StoreError> {
         let mut config = tokio_postgres::Config::from_str(url).map_err(|error| {
             // Without the URL: it may hold a password.
             let message = "the database URL is not understood; it looks like \
@@ -60,7 +61,10 @@ impl Server {
             inner: Arc::new(Settings {
                 config,
                 tls: MakeRustlsConnect::new(tls),
-                prepares,
+                limits: Limits {
+                    prepares: options.prepared_statements,
+                    statement: options.statement_timeout,
+                },
                 description,
                 direct: None,
             }),
@@ -72,12 +76,16 @@ impl Server {
         let Some(url) = url.filter(|url| !url.is_empty()) else {
             return Ok(self);
         };
-        let direct = Server::new(url, true)?;
         let inner = &mut self.inner;
+        let options = StoreOptions {
+            statement_timeout: inner.limits.statement,
+            ..StoreOptions::default()
+        };
+        let direct = Server::new(url, &options)?;
         let settings = Settings {
             config: inner.config.clone(),
             tls: inner.tls.clone(),
-            prepares: inner.prepares,
+            limits: inner.limits,
             description: inner.description.clone(),
             direct: Some(direct),
         };
@@ -124,7 +132,7 @@ impl Server {
         let client = wait(connecting)
             .map_err(|_| Failure::bug("the database thread has stopped"))?
             .map_err(Failure::Postgres)?;
-        Ok(Connection::new(client, self.inner.prepares))
+        Ok(Connection::new(client, self.inner.limits))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use types::Clock;
 
@@ -45,11 +46,13 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
+        let options = &without_timeout(options);
         // Says when there is none; an older one is brought up to date below.
         let looked = match self {
             Place::Directory(dir) => sqlite::check_directory(dir, options).map(drop),
-            Place::Server(url) => Server::new(url, options.prepared_statements)
-                .and_then(|server| postgres::check(&server).map(drop)),
+            Place::Server(url) => {
+                Server::new(url, options).and_then(|server| postgres::check(&server).map(drop))
+            }
         };
         match looked {
             Err(error) if error.kind() != StoreErrorKind::NotWritable => return Err(error),
@@ -68,6 +71,7 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
+        let options = &without_timeout(options);
         match self {
             Place::Directory(dir) => Store::open_any(dir, Access::WriteAlone, options, clock),
             Place::Server(url) => Store::open_any_server(url, Access::Write, options, clock),
@@ -80,6 +84,7 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<MoveDestination, StoreError> {
+        let options = &without_timeout(options);
         let store = match self {
             Place::Directory(dir) => {
                 if !dir.join(sqlite::DATABASE_FILE).exists() {
@@ -88,7 +93,7 @@ impl Place {
                 Store::open_any(dir, Access::Read, options, clock)?
             }
             Place::Server(url) => {
-                let server = Server::new(url, options.prepared_statements)?;
+                let server = Server::new(url, options)?;
                 if postgres::is_vacant(&server)? {
                     return Ok(MoveDestination::Empty);
                 }
@@ -102,6 +107,14 @@ impl Place {
                 None => MoveDestination::Occupied,
             })
         })
+    }
+}
+
+/// Counting all rows of a table takes as long as it takes.
+fn without_timeout(options: &StoreOptions) -> StoreOptions {
+    StoreOptions {
+        statement_timeout: Duration::ZERO,
+        ..options.clone()
     }
 }
 

@@ -69,7 +69,7 @@ const SHORT: Patience = Patience {
 };
 
 fn server(database: &Postgres) -> Server {
-    Server::new(&database.url(), true).unwrap()
+    Server::new(&database.url(), &StoreOptions::default()).unwrap()
 }
 
 /// A store of the program as it is, which is the older of the two.
@@ -400,7 +400,7 @@ fn an_index_that_was_built_and_not_noted_is_taken_as_it_is() {
 fn an_index_needs_the_server_itself_and_says_so() {
     let database = Postgres::fresh();
     drop(older(&database));
-    let pooled = Server::new(&database.pgbouncer_url(), true).unwrap();
+    let pooled = Server::new(&database.pgbouncer_url(), &StoreOptions::default()).unwrap();
     let refused = migrate_newer(&pooled, &mut |_| Ok(())).unwrap_err();
     let error = refused.into_store_error("open the database", "here");
     assert_eq!(error.kind(), StoreErrorKind::Conflict);
