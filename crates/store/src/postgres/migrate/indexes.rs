@@ -60,7 +60,7 @@ impl Migrator<'_> {
         let not_direct = || {
             let message = format!(
                 "{} is a pooler, and an index can only be built on a connection straight to the \
-                 server; name that in DATABASE_URL_DIRECT (store.direct_url)",
+                 server; name that in DATABASE_URL_DIRECT (store.direct_urls)",
                 self.direct.describe()
             );
             StoreError::new(StoreErrorKind::Conflict, message)
