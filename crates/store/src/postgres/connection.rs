@@ -26,11 +26,11 @@ const STATEMENTS_KEPT: usize = 512;
 /// Whoever holds this advisory lock of the database may write to it: "GLNR"
 /// and a 1. It is the first thing that a writing transaction takes and ends
 /// with it, so no two transactions can wait for each other.
-const WRITE_TURN: i64 = 0x474C_4E52_0001;
+pub(super) const WRITE_TURN: i64 = 0x474C_4E52_0001;
 
 /// A transaction that stands still for so long is ended by the server: its
 /// process hangs, and everyone else waits for it.
-const IDLE_MS: u32 = 60_000;
+pub(super) const IDLE_MS: u32 = 60_000;
 
 /// What a connection may do and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -324,41 +324,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins a transaction that holds `lock` and the turn to write, and waits
-    /// for what else it locks no longer than given; false when another has `lock`.
-    pub(super) fn begin_if_free(&self, lock: i64, wait: Duration) -> Result<bool, Failure> {
-        self.run_batch(&format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED;
-             SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}"
-        ))?;
-        self.begun();
-        let sql = "SELECT CAST(CAST(pg_try_advisory_xact_lock(?1) AS INT) AS BIGINT)";
-        let values = [ValueRef::Integer(lock)];
-        let taken: Option<i64> = self.first(sql, &values, |row| row.get(0))?;
-        if taken != Some(1) {
-            self.roll_back()?;
-            return Ok(false);
-        }
-        let wait_ms = wait.as_millis();
-        self.run_batch(&format!(
-            "SELECT pg_advisory_xact_lock({WRITE_TURN}); SET LOCAL lock_timeout = {wait_ms}"
-        ))?;
-        Ok(true)
-    }
-
-    /// The transaction of another connection that has been open for longest, for people.
-    pub(super) fn longest_transaction(&self) -> Result<Option<String>, Failure> {
-        let sql = "SELECT format('process %s, %s, open for %s s', pid,
-                     coalesce(nullif(application_name, ''), 'unnamed'),
-                     CAST(extract(epoch FROM now() - xact_start) AS BIGINT))
-                   FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid()
-                     AND xact_start IS NOT NULL AND backend_type = 'client backend'
-                   ORDER BY xact_start LIMIT 1";
-        self.first(sql, &[], |row| row.get(0))
-    }
-
-    fn begun(&self) {
+    pub(super) fn begun(&self) {
         self.in_transaction.set(true);
         self.aborted.set(false);
         self.fault.set(None);

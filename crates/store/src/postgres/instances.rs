@@ -86,19 +86,30 @@ fn beat(server: &Server, name: &str, connection: Connection, stopped: &Receiver<
 
 /// Outside of the turns to write: it touches no row of anybody else.
 fn renew(connection: &Connection, name: &str) -> Result<(), Failure> {
-    announce(connection, name, program_version())?;
+    let known = program_version();
+    let from = announce(connection, name, known)?;
+    if from > known {
+        // It was held up for so long that it counted as gone.
+        tracing::error!(
+            "the database is for version {from} and later, this process knows {known}: it fails \
+             from now on; start a newer one instead"
+        );
+    }
     connection.run_batch("DELETE FROM instances WHERE seen_at < now() - interval '1 day'")?;
     Ok(())
 }
 
-/// Makes a store known that knows this version of the schema.
-pub(super) fn announce(connection: &Connection, name: &str, version: i64) -> Result<(), Failure> {
-    connection.execute(
+/// Makes a store known that knows this version of the schema; the version from
+/// which on programs may use the database.
+pub(super) fn announce(connection: &Connection, name: &str, version: i64) -> Result<i64, Failure> {
+    let from: Option<Option<i64>> = connection.first(
         "INSERT INTO instances (name, seen_at, version) VALUES (?1, now(), ?2)
-         ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, version = excluded.version",
+         ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, version = excluded.version
+         RETURNING (SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'compatible_from')",
         &[ValueRef::Text(name), ValueRef::Integer(version)],
+        |row| row.get(0),
     )?;
-    Ok(())
+    Ok(from.flatten().unwrap_or(0))
 }
 
 /// The names of stores that live, by the server's clock.

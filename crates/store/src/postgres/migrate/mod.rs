@@ -14,13 +14,15 @@
 //! what is contracted waits until none that needs it is left, see `contract`.
 
 mod contract;
+mod first;
 mod indexes;
+mod notes;
 mod plan;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turn;
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use types::Timestamp;
@@ -30,9 +32,12 @@ use super::server::Server;
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::postgres::Fault;
 use crate::sql::ValueRef;
+use first::{check_empty, plant};
+use notes::{NOTES, is_done, note, note_step, note_version};
 use plan::{BASE, MIGRATIONS, Migration, Step};
 use state::{State, newest, older_programs, set_compatible_from};
 
+pub(super) use first::{database_id, is_vacant};
 pub(crate) use state::program_version;
 
 /// Held while somebody looks at or changes the schema: "GLNR" and a 2.
@@ -425,127 +430,8 @@ fn is_migrated_elsewhere() -> Failure {
     StoreError::new(StoreErrorKind::Unavailable, message).into()
 }
 
-fn is_done(state: &State, migration: &Migration, at: usize) -> bool {
-    let opens = !migration.steps[at].contracts();
-    (opens && state.version >= migration.version) || state.done.contains(&(migration.version, at))
-}
-
-/// Notes a step, and with the last one that opens the migration, its version.
-fn note(
-    connection: &Connection,
-    migration: &Migration,
-    at: usize,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    note_step(connection, migration, at, now)?;
-    if migration.opening().last().map(|(last, _)| last) == Some(at) {
-        let before = State::read(connection, &[])?.compatible_from;
-        set_compatible_from(connection, before.max(migration.compatible_from))?;
-        note_version(connection, migration, now)?;
-    }
-    Ok(())
-}
-
-fn note_step(
-    connection: &Connection,
-    migration: &Migration,
-    at: usize,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    connection.execute(
-        "INSERT INTO schema_steps (version, step, description, done_at) VALUES (?1, ?2, ?3, ?4)",
-        &[
-            ValueRef::Integer(migration.version),
-            ValueRef::Integer(at as i64),
-            ValueRef::Text(&migration.describe(at)),
-            ValueRef::Integer(now.0),
-        ],
-    )?;
-    Ok(())
-}
-
-fn note_version(
-    connection: &Connection,
-    migration: &Migration,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    connection.execute(
-        "INSERT INTO schema_migrations (version, name, checksum, applied_at)
-         VALUES (?1, ?2, ?3, ?4)",
-        &[
-            ValueRef::Integer(migration.version),
-            ValueRef::Text(migration.name),
-            ValueRef::Text(&migration.checksum()),
-            ValueRef::Integer(now.0),
-        ],
-    )?;
-    Ok(())
-}
-
-/// Not a migration: it has to be there before one can be noted, and programs
-/// of before it do not mind it.
-const NOTES: &str = r#"
-    CREATE TABLE IF NOT EXISTS schema_steps (
-      version BIGINT NOT NULL,
-      step BIGINT NOT NULL,               -- its place in the migration, from 0
-      description TEXT COLLATE "C" NOT NULL,
-      done_at BIGINT NOT NULL,
-      PRIMARY KEY (version, step)
-    );
-    ALTER TABLE instances ADD COLUMN IF NOT EXISTS version BIGINT"#;
-
-/// The rows that every database begins with.
-fn plant(connection: &Connection, now: Timestamp) -> Result<(), Failure> {
-    let sql = "INSERT INTO meta (key, value) VALUES ('database_id', ?1)";
-    connection.execute(sql, &[ValueRef::Text(&new_database_id())])?;
-    let sql = "INSERT INTO tenants (name, created_at) VALUES ('default', ?1)";
-    let id = connection.insert(sql, &[ValueRef::Integer(now.0)])?;
-    if id != types::TenantId::DEFAULT.0 {
-        return Err(Failure::bug(format!("the default tenant has number {id}")));
-    }
-    Ok(())
-}
-
 /// Waits before the next attempt: 50 ms, doubled up to 3.2 s.
 fn rest(attempts: u32) {
     let pause = Duration::from_millis(50 << attempts.saturating_sub(1).min(6));
     let _ = crossbeam_channel::never::<()>().recv_timeout(pause);
-}
-
-/// Whether there is nothing yet; see [`super::is_vacant`].
-pub(super) fn is_vacant(connection: &Connection) -> Result<bool, Failure> {
-    let state = State::read(connection, MIGRATIONS)?;
-    state.check_not_too_new(MIGRATIONS)?;
-    if state.version > 0 {
-        return Ok(false);
-    }
-    check_empty(connection).map(|()| true)
-}
-
-/// A database address in the environment may be meant for another program.
-fn check_empty(connection: &Connection) -> Result<(), Failure> {
-    let sql = "SELECT count(*) FROM pg_class c
-               WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
-                 AND NOT EXISTS (SELECT 1 FROM pg_depend d
-                                 WHERE d.objid = c.oid AND d.deptype = 'e')";
-    let tables: Option<i64> = connection.first(sql, &[], |row| row.get(0))?;
-    if tables != Some(0) {
-        return Err(Failure::conflict(
-            "the database has tables of another program; name an empty one in the database URL",
-        ));
-    }
-    Ok(())
-}
-
-/// Tells a database from any other that was ever at its address.
-fn new_database_id() -> String {
-    let random = || RandomState::new().hash_one(std::process::id());
-    format!("{:016x}", random())
-}
-
-/// The name that the database got when it was made.
-pub(super) fn database_id(connection: &Connection) -> Result<String, Failure> {
-    let sql = "SELECT value FROM meta WHERE key = 'database_id'";
-    let id = connection.first(sql, &[], |row| row.get(0))?;
-    id.ok_or_else(|| Failure::corrupt("the database has no id"))
 }

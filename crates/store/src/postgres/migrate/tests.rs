@@ -183,7 +183,7 @@ fn an_older_program_works_beside_a_newer_one_until_the_schema_is_contracted() {
     add_sources(&store, 0, 3);
     migrate_newer(&server, &mut |_| Ok(())).unwrap();
     let connection = server.connect().unwrap();
-    announce(&connection, "newer", 9).unwrap();
+    assert_eq!(announce(&connection, "newer", 9).unwrap(), 8);
     check_with(&connection, NEWER).unwrap();
     // What runs goes on, and another is started.
     add_sources(&store, 3, 5);
@@ -229,7 +229,7 @@ fn an_older_program_that_comes_just_before_the_contraction_puts_it_off() {
     migrate_newer(&server, &mut |_| Ok(())).unwrap();
     let connection = server.connect().unwrap();
     // It has looked whether it may, and registers between the two counts.
-    let mut come = |_: &str| announce(&connection, "late", 8);
+    let mut come = |_: &str| announce(&connection, "late", 8).map(drop);
     let contracted = run(&server, SHORT, &mut come, |migrator, connection| {
         migrator.contract(connection)
     });
