@@ -11,7 +11,7 @@ use super::note::Note;
 use super::tables::TABLES;
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::location::{Living, Location};
-use crate::options::{Access, StoreOptions};
+use crate::options::{Access, DirectUrls, StoreOptions};
 use crate::postgres::{self, Server};
 use crate::shard::Shard;
 use crate::sql::{Connection, execute, first};
@@ -46,7 +46,7 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
-        let options = &without_timeout(options);
+        let options = &for_one_place(options);
         // Says when there is none; an older one is brought up to date below.
         let looked = match self {
             Place::Directory(dir) => sqlite::check_directory(dir, options).map(drop),
@@ -71,7 +71,7 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
-        let options = &without_timeout(options);
+        let options = &for_one_place(options);
         match self {
             Place::Directory(dir) => Store::open_any(dir, Access::WriteAlone, options, clock),
             Place::Server(url) => Store::open_any_server(url, Access::Write, options, clock),
@@ -84,7 +84,7 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<MoveDestination, StoreError> {
-        let options = &without_timeout(options);
+        let options = &for_one_place(options);
         let store = match self {
             Place::Directory(dir) => {
                 if !dir.join(sqlite::DATABASE_FILE).exists() {
@@ -110,10 +110,12 @@ impl Place {
     }
 }
 
-/// Counting all rows of a table takes as long as it takes.
-fn without_timeout(options: &StoreOptions) -> StoreOptions {
+/// Counting all rows of a table takes as long as it takes; and what is said of
+/// the configured databases is not said of this one.
+fn for_one_place(options: &StoreOptions) -> StoreOptions {
     StoreOptions {
         statement_timeout: Duration::ZERO,
+        direct_urls: DirectUrls::default(),
         ..options.clone()
     }
 }

@@ -8,7 +8,8 @@
 use std::time::Instant;
 
 use super::{
-    Migration, Migrator, SCHEMA_TURN, State, Step, is_done, is_migrated_elsewhere, note, rest,
+    Migration, Migrator, SCHEMA_TURN, State, Step, database_id, is_done, is_migrated_elsewhere,
+    note, rest,
 };
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::postgres::connection::Connection;
@@ -16,11 +17,17 @@ use crate::sql::ValueRef;
 
 impl Migrator<'_> {
     /// Builds the index of a step and notes it; false when another process did.
-    pub(super) fn build_index(&self, migration: &Migration, at: usize) -> Result<bool, Failure> {
+    pub(super) fn build_index(
+        &self,
+        connection: &Connection,
+        migration: &Migration,
+        at: usize,
+    ) -> Result<bool, Failure> {
         let Step::Index { name, unique, on } = &migration.steps[at] else {
             unreachable!("bug: only indexes are built here")
         };
         let session = self.session()?;
+        self.check_same(connection, &session)?;
         let begun = Instant::now();
         let mut attempts = 0;
         while !takes_turn(&session)? {
@@ -48,6 +55,19 @@ impl Migrator<'_> {
         session.run_batch("COMMIT")?;
         leave_turn(&session)?;
         Ok(true)
+    }
+
+    /// The way past a pooler is configured apart, and may lead elsewhere.
+    fn check_same(&self, connection: &Connection, session: &Connection) -> Result<(), Failure> {
+        let is_ours = State::read(session, self.migrations)?.version > 0;
+        if is_ours && database_id(session)? == database_id(connection)? {
+            return Ok(());
+        }
+        Err(Failure::conflict(format!(
+            "{} is another database; name the same ones in DATABASE_URL_DIRECT \
+             (store.direct_urls), in the same order",
+            self.direct.describe()
+        )))
     }
 
     /// A connection that is the same session of the server from its first to

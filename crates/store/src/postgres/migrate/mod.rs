@@ -207,7 +207,7 @@ impl<'a> Migrator<'a> {
                 Step::Backfill { sql, rows } => {
                     self.backfill(connection, migration, at, sql, *rows)?
                 }
-                Step::Index { .. } => self.build_index(migration, at)?,
+                Step::Index { .. } => self.build_index(connection, migration, at)?,
                 Step::Contract(_) => unreachable!("bug: contracting steps open nothing"),
             };
             if has_run {

@@ -405,19 +405,29 @@ fn an_index_needs_the_server_itself_and_says_so() {
     let error = refused.into_store_error("open the database", "here");
     assert_eq!(error.kind(), StoreErrorKind::Conflict);
     assert!(error.to_string().contains("DATABASE_URL_DIRECT"), "{error}");
-    // The way to it being known, it goes on.
-    let pooled = pooled.reached_directly(Some(&database.url())).unwrap();
-    let connection = pooled.connect().unwrap();
-    let mut migrator = Migrator {
-        migrations: NEWER,
-        direct: pooled.direct(),
-        patience: SHORT,
-        now: NOW,
-        watch: &mut |_| Ok(()),
-        done: Vec::new(),
+    // Where it leads elsewhere nothing is done there; where it is right it goes on.
+    let other = Postgres::fresh();
+    drop(older(&other));
+    let migrate = |direct: &Postgres| {
+        let pooled = pooled.clone().reached_directly(Some(&direct.url()));
+        let pooled = pooled.unwrap();
+        let connection = pooled.connect()?;
+        let mut migrator = Migrator {
+            migrations: NEWER,
+            direct: pooled.direct(),
+            patience: SHORT,
+            now: NOW,
+            watch: &mut |_| Ok(()),
+            done: Vec::new(),
+        };
+        migrator.open(&connection).map(|()| migrator.done)
     };
-    migrator.open(&connection).unwrap();
-    assert_eq!(migrator.done, STEPS[1..3]);
+    for elsewhere in [&other, &Postgres::fresh()] {
+        let refused = migrate(elsewhere).unwrap_err();
+        let error = refused.into_store_error("open the database", "here");
+        assert!(error.to_string().contains("another database"), "{error}");
+    }
+    assert_eq!(migrate(&database).unwrap(), STEPS[1..3]);
 }
 
 #[test]
