@@ -96,23 +96,18 @@ fn migrate_newer(
     server: &Server,
     watch: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<Vec<String>, Failure> {
-    run(server, SHORT, watch, |migrator, connection| {
-        migrator.open(connection)
-    })
+    run(server, SHORT, watch, Migrator::open)
 }
 
 fn contract_newer(server: &Server) -> Vec<String> {
-    run(server, SHORT, &mut |_| Ok(()), |migrator, connection| {
-        migrator.contract(connection)
-    })
-    .unwrap()
+    run(server, SHORT, &mut |_| Ok(()), Migrator::contract).unwrap()
 }
 
-fn run(
-    server: &Server,
+fn run<'a>(
+    server: &'a Server,
     patience: Patience,
-    watch: &mut dyn FnMut(&str) -> Result<(), Failure>,
-    work: impl FnOnce(&mut Migrator<'_>, &Connection) -> Result<(), Failure>,
+    watch: &'a mut dyn FnMut(&str) -> Result<(), Failure>,
+    work: impl FnOnce(&mut Migrator<'a>, &Connection) -> Result<(), Failure>,
 ) -> Result<Vec<String>, Failure> {
     let connection = server.connect()?;
     let mut migrator = Migrator {
@@ -230,9 +225,7 @@ fn an_older_program_that_comes_just_before_the_contraction_puts_it_off() {
     let connection = server.connect().unwrap();
     // It has looked whether it may, and registers between the two counts.
     let mut come = |_: &str| announce(&connection, "late", 8).map(drop);
-    let contracted = run(&server, SHORT, &mut come, |migrator, connection| {
-        migrator.contract(connection)
-    });
+    let contracted = run(&server, SHORT, &mut come, Migrator::contract);
     assert!(contracted.unwrap().is_empty());
     // As before: it may stay, and another may come.
     drop(older(&database));
@@ -322,14 +315,7 @@ fn a_transaction_that_ends_in_time_only_delays_a_migration() {
     };
     let failed = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()";
     thread::scope(|scope| {
-        let migrating = scope.spawn(|| {
-            run(
-                &server,
-                patience,
-                &mut |_| Ok(()),
-                |migrator, connection| migrator.open(connection),
-            )
-        });
+        let migrating = scope.spawn(|| run(&server, patience, &mut |_| Ok(()), Migrator::open));
         let before = number(&database, failed);
         while number(&database, failed) < before + 2 {
             thread::yield_now();
