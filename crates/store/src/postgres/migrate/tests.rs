@@ -1,6 +1,5 @@
 //! Migrations that are made up, on a real server.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread;
 
@@ -325,44 +324,61 @@ fn a_transaction_that_ends_in_time_only_delays_a_migration() {
     });
 }
 
-#[test]
-fn an_index_is_built_while_others_write_and_a_broken_one_anew() {
-    let database = Postgres::fresh();
-    let store = older(&database);
-    add_sources(&store, 0, 20);
-    let server = server(&database);
-    // Stopped behind the first step, and then building for longer than it may:
-    // a transaction is in the way, which leaves an index of no use.
+/// Migrated up to the index, with a transaction that building it has to wait for.
+fn before_the_index(database: &Postgres) -> (Server, Connection) {
+    let server = server(database);
     let stop = |_: &str| Err(Failure::bug("stopped by the test"));
     migrate_newer(&server, &mut { stop }).unwrap_err();
     let blocker = long_transaction(&server);
-    blocker
-        .run_batch("UPDATE sources SET title = name WHERE id = 1")
-        .unwrap();
-    let longest = RefCell::new(Duration::ZERO);
-    let refused = thread::scope(|scope| {
-        let building = scope.spawn(|| migrate_newer(&server, &mut |_| Ok(())));
-        let mut number = 20;
-        while !building.is_finished() {
-            let begun = Instant::now();
-            add_sources(&store, number, number + 1);
-            number += 1;
-            let mut longest = longest.borrow_mut();
-            *longest = (*longest).max(begun.elapsed());
+    let sql = "UPDATE sources SET title = name WHERE id = 1";
+    blocker.run_batch(sql).unwrap();
+    (server, blocker)
+}
+
+#[test]
+fn an_index_is_built_while_others_write() {
+    let database = Postgres::fresh();
+    let store = older(&database);
+    add_sources(&store, 0, 20);
+    let (server, blocker) = before_the_index(&database);
+    let patience = Patience {
+        index_lock: Duration::from_secs(120),
+        ..SHORT
+    };
+    let building = "SELECT count(*) FROM pg_stat_progress_create_index
+                    WHERE relid = 'sources'::regclass AND phase LIKE 'waiting%'";
+    thread::scope(|scope| {
+        let migrating = scope.spawn(|| run(&server, patience, &mut |_| Ok(()), Migrator::open));
+        while number(&database, building) == 0 {
+            assert!(!migrating.is_finished());
+            thread::yield_now();
         }
-        building.join().unwrap()
+        // As long as the transaction is open the index is being built.
+        add_sources(&store, 20, 25);
+        assert_eq!(number(&database, building), 1);
+        blocker.run_batch("COMMIT").unwrap();
+        assert_eq!(migrating.join().unwrap().unwrap(), STEPS[1..3]);
     });
-    refused.unwrap_err();
-    // Three attempts of 300 ms, and no write waited for one of them to end. A
-    // build that locked the table would have waited for the transaction first.
-    assert!(*longest.borrow() < SHORT.index_lock * 3, "{longest:?}");
-    let valid = "SELECT count(*) FROM pg_index WHERE indrelid = 'sources'::regclass
-                 AND indexrelid = 'sources_title'::regclass AND indisvalid";
-    assert_eq!(number(&database, valid), 0, "it is there and of no use");
+    assert_eq!(number(&database, VALID), 1);
+}
+
+const VALID: &str = "SELECT count(*) FROM pg_index
+                     WHERE indexrelid = 'sources_title'::regclass AND indisvalid";
+
+#[test]
+fn an_index_whose_building_broke_off_is_built_anew() {
+    let database = Postgres::fresh();
+    add_sources(&older(&database), 0, 20);
+    let (server, blocker) = before_the_index(&database);
+    // It waits for longer than it may, each time, which leaves an index of no use.
+    let refused = migrate_newer(&server, &mut |_| Ok(())).unwrap_err();
+    let error = refused.into_store_error("open the database", "here");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(number(&database, VALID), 0);
     blocker.run_batch("COMMIT").unwrap();
     let done = migrate_newer(&server, &mut |_| Ok(())).unwrap();
     assert_eq!(done, STEPS[1..3]);
-    assert_eq!(number(&database, valid), 1);
+    assert_eq!(number(&database, VALID), 1);
 }
 
 #[test]
