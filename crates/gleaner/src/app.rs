@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
 use guard::{CacheOptions, Redis, RedisOptions};
-use store::{Access, Store, StoreOptions, Synchronous};
+use store::{Access, DirectUrls, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
 use crate::config::{Config, Durability, EmbedProvider};
@@ -99,6 +99,9 @@ impl App {
             writer_queue_max: WRITER_QUEUE_MAX,
             prepared_statements: settings.prepared_statements,
             server_wait: Duration::from_secs(settings.server_wait_s),
+            read_wait: Duration::from_secs(settings.read_wait_s),
+            statement_timeout: Duration::from_secs(settings.statement_timeout_s),
+            direct_urls: DirectUrls(settings.direct_urls.clone()),
             ..StoreOptions::default()
         }
     }

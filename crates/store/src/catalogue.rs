@@ -4,16 +4,21 @@
 //! that others refer to (tenants, webhooks) are in every database, with the ids
 //! that the home gave them. They are written to the home first; whatever of
 //! them is missing elsewhere is added when the databases are next opened.
+//! A database that does not answer then is known by where it was, see [`Late`].
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use types::{Clock, TenantId};
 
 use crate::error::{Failure, StoreError, StoreErrorKind};
+use crate::late::Late;
 use crate::options::{Access, StoreOptions};
 use crate::placement::ShardNumber;
-use crate::shard::Shard;
+use crate::postgres::{self, Server};
+use crate::presence::rest;
+use crate::shard::{OpenShard, Shard};
 use crate::sql::{Connection, Value, collect, execute, first, params};
 use crate::transfer;
 use crate::{Store, StoreStats};
@@ -53,6 +58,10 @@ impl Store {
     /// An empty database becomes another shard when it is opened for writing;
     /// from then on all of them have to be named. Fails with a conflict when
     /// one is missing, named twice, or has data of its own.
+    ///
+    /// The home is waited for, as long as `options` say. Without a shard that
+    /// does not answer the others are opened all the same; it is taken in when
+    /// it answers.
     pub fn open_servers(
         urls: &[&str],
         access: Access,
@@ -60,25 +69,61 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         let instance = crate::sqlite::new_name();
-        let now = clock.now();
-        let open = |url: &&str| Shard::open_server(url, access, &instance, options, now);
-        let mut opened = urls.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        if opened.is_empty() {
-            return Err(conflict("no database was named"));
+        let opening = Opening {
+            access,
+            instance: &instance,
+            options,
+            clock: &clock,
+        };
+        let mut servers = Vec::with_capacity(urls.len());
+        for (place, url) in urls.iter().enumerate() {
+            let server = Server::new(url, options)?;
+            servers.push(server.reached_directly(options.direct_urls.get(place))?);
         }
-        let home = opened.remove(0);
+        let Some((home, others)) = servers.split_first() else {
+            return Err(conflict("no database was named"));
+        };
+        let home = Arc::new(opening.wait_for(home)?);
         transfer::check_finished(&home)?;
         let mut members = Members::of(&home)?;
-        let mut shards = vec![home];
-        for shard in opened {
-            let number = members.admit(&shards[0], &shard, access)?;
-            shards.push(shard.numbered(number));
+        let mut shards = vec![home.clone()];
+        let mut silent = Vec::new();
+        for server in others {
+            let shard = match opening.open(server) {
+                Err(error) if postgres::is_away(&error) => {
+                    silent.push((server, error));
+                    continue;
+                }
+                opened => opened?,
+            };
+            let number = members.admit(&home, &shard, access)?;
+            shards.push(Arc::new(shard.numbered(number)));
+        }
+        for (server, why) in silent {
+            let shard = match members.recognise(&server.describe()) {
+                Some(known) => {
+                    let place = server.describe();
+                    tracing::warn!(
+                        shard = known.number,
+                        place,
+                        "a shard does not answer; going on without it until it does"
+                    );
+                    opening.open_later(server, &known, &why, &home)
+                }
+                // One that would join, or one of several that moved.
+                None => {
+                    let shard = opening.wait_for(server)?;
+                    let number = members.admit(&home, &shard, access)?;
+                    shard.numbered(number)
+                }
+            };
+            shards.push(Arc::new(shard));
         }
         members.check_complete()?;
-        shards[1..].sort_by_key(Shard::number);
+        shards[1..].sort_by_key(|shard| shard.number());
         if access == Access::Write {
-            for shard in &shards[1..] {
-                spread(&shards[0], shard, None)?;
+            for shard in shards[1..].iter().filter(|shard| shard.is_open()) {
+                spread(&home, shard.open()?, None)?;
             }
         }
         Ok(Store::of(shards, clock))
@@ -109,9 +154,65 @@ impl Store {
             .all()
             .filter(|shard| shard.number() != ShardNumber::HOME);
         for shard in others {
-            spread(self.home(), shard, Some(tenant))?;
+            spread(self.home(), shard.open()?, Some(tenant))?;
         }
         Ok(())
+    }
+}
+
+/// How the databases of a store are opened.
+struct Opening<'a> {
+    access: Access,
+    instance: &'a str,
+    options: &'a StoreOptions,
+    clock: &'a Arc<dyn Clock>,
+}
+
+impl Opening<'_> {
+    fn open(&self, server: &Server) -> Result<Shard, StoreError> {
+        let now = self.clock.now();
+        Shard::open_server(server, self.access, self.instance, self.options, now)
+    }
+
+    /// Opens a database that nothing goes without.
+    fn wait_for(&self, server: &Server) -> Result<Shard, StoreError> {
+        let wait = match self.access {
+            Access::Read => self.options.read_wait,
+            Access::Write | Access::WriteAlone => self.options.server_wait,
+        };
+        let begun = Instant::now();
+        let mut attempts = 0;
+        loop {
+            match self.open(server) {
+                Err(error) if postgres::is_away(&error) && begun.elapsed() < wait => {
+                    if attempts == 0 {
+                        let seconds = wait.as_secs();
+                        tracing::warn!(%error, "waiting up to {seconds} s for the database");
+                    }
+                    attempts += 1;
+                    rest(attempts);
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_later(
+        &self,
+        server: &Server,
+        known: &Listed,
+        why: &StoreError,
+        home: &Arc<Shard>,
+    ) -> Shard {
+        let late = Late::new(
+            server.clone(),
+            self.options.clone(),
+            self.clock.clone(),
+            home.clone(),
+        );
+        let id = &known.database_id;
+        let shard = Shard::open_later(late, self.access, self.instance, id, why);
+        shard.numbered(ShardNumber(known.number))
     }
 }
 
@@ -164,7 +265,11 @@ impl Members {
             let known = self.listed.iter().find(|listed| listed.database_id == id);
             return match known {
                 Some(known) if of == self.home_id && number == known.number.to_string() => {
-                    Ok(ShardNumber(known.number))
+                    let number = ShardNumber(known.number);
+                    if known.place != place && access == Access::Write {
+                        self.note_place(home, &id, &place)?;
+                    }
+                    Ok(number)
                 }
                 _ => Err(conflict(format!("{place} is a shard of another database"))),
             };
@@ -208,9 +313,7 @@ impl Members {
                     database_id: id.clone(),
                     place: place.clone(),
                 });
-                let json = serde_json::to_string(&all)
-                    .map_err(|error| Failure::bug(format!("the list of shards: {error}")))?;
-                set_meta(connection, SHARDS, &json)?;
+                save_listed(connection, &all)?;
             }
             Ok(all)
         })?;
@@ -222,6 +325,36 @@ impl Members {
             StoreError::new(StoreErrorKind::Bug, "a shard was listed and is not there")
         })?;
         Ok(ShardNumber(known.number))
+    }
+
+    /// The shard that was last seen at a place where nobody answers now; where
+    /// only one is missing, it is that one.
+    fn recognise(&mut self, place: &str) -> Option<Listed> {
+        let is_missing = |listed: &&Listed| !self.named.contains(&listed.database_id);
+        let missing: Vec<&Listed> = self.listed.iter().filter(is_missing).collect();
+        let known = match missing.iter().find(|listed| listed.place == place) {
+            Some(known) => (*known).clone(),
+            None => match missing.as_slice() {
+                [only] => (*only).clone(),
+                _ => return None,
+            },
+        };
+        self.named.push(known.database_id.clone());
+        Some(known)
+    }
+
+    /// Where a shard was seen last, so that it is known again when it is away.
+    fn note_place(&mut self, home: &Shard, id: &str, place: &str) -> Result<(), StoreError> {
+        let (id, place) = (id.to_owned(), place.to_owned());
+        self.listed = home.write("note where a shard is", move |connection| {
+            let mut all = listed(connection)?;
+            for listed in all.iter_mut().filter(|listed| listed.database_id == id) {
+                listed.place.clone_from(&place);
+            }
+            save_listed(connection, &all)?;
+            Ok(all)
+        })?;
+        Ok(())
     }
 
     fn check_complete(&self) -> Result<(), StoreError> {
@@ -270,6 +403,12 @@ fn listed(connection: &Connection) -> Result<Vec<Listed>, Failure> {
     }
 }
 
+fn save_listed(connection: &Connection, all: &[Listed]) -> Result<(), Failure> {
+    let json = serde_json::to_string(all)
+        .map_err(|error| Failure::bug(format!("the list of shards: {error}")))?;
+    set_meta(connection, SHARDS, &json)
+}
+
 /// True as long as nobody has used the database.
 fn is_empty(connection: &Connection) -> Result<bool, Failure> {
     let used = first(
@@ -297,7 +436,11 @@ const WEBHOOKS: &str = "
 type Rows = Vec<Vec<Value>>;
 
 /// Copies tenants, their shares and webhooks to where they are missing.
-fn spread(home: &Shard, shard: &Shard, tenant: Option<TenantId>) -> Result<(), StoreError> {
+pub(crate) fn spread(
+    home: &Shard,
+    shard: &OpenShard,
+    tenant: Option<TenantId>,
+) -> Result<(), StoreError> {
     let id = tenant.map(|tenant| tenant.0);
     let (tenants, shares, webhooks) = home.read("read the catalogue", |connection| {
         Ok((

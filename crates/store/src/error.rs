@@ -70,6 +70,15 @@ impl StoreError {
         StoreError::new(self.kind, message)
     }
 
+    /// With another failure as its cause.
+    pub(crate) fn with_cause(self, failure: Failure) -> StoreError {
+        match failure {
+            Failure::Postgres(error) => self.caused_by(error),
+            Failure::Sqlite(error) => self.caused_by(error),
+            Failure::Store(error) => self.caused_by(error),
+        }
+    }
+
     pub(crate) fn prefixed(mut self, prefix: &str) -> StoreError {
         self.message = format!("{prefix}: {}", self.message);
         self
@@ -118,6 +127,18 @@ impl Failure {
 
     pub(crate) fn bug(message: impl Into<String>) -> Failure {
         Failure::Store(StoreError::new(StoreErrorKind::Bug, message))
+    }
+
+    /// For people.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Failure::Sqlite(error) => error.to_string(),
+            Failure::Postgres(error) => match error.source() {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            },
+            Failure::Store(error) => error.to_string(),
+        }
     }
 
     pub(crate) fn into_store_error(self, what: &str, place: &str) -> StoreError {

@@ -44,6 +44,7 @@ mod rebalance;
 mod records;
 mod removal;
 mod schedule;
+mod schema;
 mod sources;
 mod tasks;
 mod tenants;
@@ -53,8 +54,10 @@ mod webhooks;
 
 mod codec;
 mod counters;
+mod late;
 mod location;
 mod postgres;
+mod presence;
 mod readers;
 mod rows;
 mod shard;
@@ -87,11 +90,13 @@ pub use model::{
     VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow,
     WebhookSecret,
 };
-pub use options::{Access, StoreOptions, Synchronous};
+pub use options::{Access, DirectUrls, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};
 pub use placement::ShardNumber;
+pub use postgres::SchemaState;
 pub use publishing::{PUBLISH_EVENTS, publish_task};
 pub use rebalance::{Misplaced, SourceMove, SourceMoveProgress, SourceMoveStage};
+pub use schema::SchemaRow;
 pub use store::Store;
 pub use transfer::{
     Move, MoveDestination, MoveProgress, MoveStage, MovedTable, Place, Selection, TableSize,

@@ -1,5 +1,6 @@
 //! How a data directory is opened.
 
+use std::fmt;
 use std::time::Duration;
 
 /// When a commit counts as done.
@@ -46,8 +47,35 @@ pub struct StoreOptions {
     /// Whether statements are prepared on a server, so that each is planned
     /// once. Off for a pooler that cannot follow that (PgBouncer before 1.21).
     pub prepared_statements: bool,
-    /// How long a write waits for a server that does not answer.
+    /// A statement that takes longer is ended by the server; 0 means none.
+    pub statement_timeout: Duration,
+    /// How long a write waits for a server that does not answer, and opening a
+    /// database for writing.
     pub server_wait: Duration,
+    /// How long a read waits for a server that went away, from when it was
+    /// first missed; and opening a database for reading. Then reads fail at
+    /// once, until the server answers again.
+    pub read_wait: Duration,
+    /// The same databases past a pooler, for migrations that need a session.
+    pub direct_urls: DirectUrls,
+}
+
+/// URLs of databases in the order in which these are opened, straight to their
+/// servers; an empty or a missing one is as the database is reached otherwise.
+#[derive(Clone, Default)]
+pub struct DirectUrls(pub Vec<String>);
+
+impl DirectUrls {
+    pub(crate) fn get(&self, place: usize) -> Option<&str> {
+        self.0.get(place).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for DirectUrls {
+    /// Without the URLs: they may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DirectUrls").field(&self.0.len()).finish()
+    }
 }
 
 impl Default for StoreOptions {
@@ -62,7 +90,10 @@ impl Default for StoreOptions {
             busy_wait: Duration::from_secs(60),
             database_mb_max: 0,
             prepared_statements: true,
+            statement_timeout: Duration::from_secs(120),
             server_wait: Duration::from_secs(60),
+            read_wait: Duration::from_secs(10),
+            direct_urls: DirectUrls::default(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::error::Failure;
 use crate::location::Location;
 use crate::options::StoreOptions;
-use crate::postgres::Fault;
+use crate::postgres::{Fault, fault_of_failure};
+use crate::presence::Attempt;
 use crate::sql::Connection;
 
 pub(crate) struct Readers {
@@ -46,22 +47,31 @@ impl Readers {
     pub(crate) fn read<T>(
         &self,
         mut read: impl FnMut(&Connection) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Attempt> {
         loop {
-            let lease = self.check_out()?;
+            let lease = self.check_out().map_err(|failure| Attempt {
+                fault: fault_of_failure(&failure),
+                failure,
+            })?;
             let connection = lease.connection();
             let value = connection.begin_reading().and_then(|()| read(connection));
             let value = value.and_then(|value| {
                 connection.commit(false)?;
                 Ok(value)
             });
-            let was_kept = lease.was_kept;
-            if value.is_err() && connection.fault() == Some(Fault::Lost) && was_kept {
+            let failure = match value {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let fault = connection.fault();
+            if matches!(fault, Some(Fault::Lost | Fault::Stale)) {
                 // Its neighbours died with it.
                 self.pool().forget_idle();
-                continue;
+                if lease.was_kept {
+                    continue;
+                }
             }
-            return value;
+            return Err(Attempt { failure, fault });
         }
     }
 

@@ -9,6 +9,7 @@ use types::{Clock, Timestamp};
 
 use crate::error::StoreError;
 use crate::options::{Access, StoreOptions};
+use crate::postgres::Server;
 use crate::shard::Shard;
 use crate::sqlite;
 use crate::transfer;
@@ -50,7 +51,7 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         let shard = Shard::open_directory(dir, access, options, clock.now())?;
-        Ok(Store::of(vec![shard], clock))
+        Ok(Store::of(vec![Arc::new(shard)], clock))
     }
 
     /// Opens a database on a PostgreSQL server, directly or through a pooler
@@ -74,22 +75,22 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         let instance = sqlite::new_name();
-        let shard = Shard::open_server(url, access, &instance, options, clock.now())?;
-        Ok(Store::of(vec![shard], clock))
+        let server = Server::new(url, options)?.reached_directly(options.direct_urls.get(0))?;
+        let shard = Shard::open_server(&server, access, &instance, options, clock.now())?;
+        Ok(Store::of(vec![Arc::new(shard)], clock))
     }
 
     /// A store that lives in memory and ends with its last handle, for tests.
     pub fn open_memory(clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
         let shard = Shard::open_memory(memory_name(), clock.now())?;
-        Ok(Store::of(vec![shard], clock))
+        Ok(Store::of(vec![Arc::new(shard)], clock))
     }
 
     /// `shards` begins with the home.
-    pub(crate) fn of(shards: Vec<Shard>, clock: Arc<dyn Clock>) -> Store {
-        let shards: Arc<[Arc<Shard>]> = shards.into_iter().map(Arc::new).collect();
+    pub(crate) fn of(shards: Vec<Arc<Shard>>, clock: Arc<dyn Clock>) -> Store {
         Store {
             home: shards[0].clone(),
-            shards,
+            shards: shards.into(),
             clock,
         }
     }

@@ -115,26 +115,23 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn version(&self, location: &Location) -> Result<u64, StoreError> {
+    pub(crate) fn version(&self, location: &Location) -> Result<u64, Failure> {
         let mut slot = self
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut read = || -> Result<u64, Failure> {
-            let connection = match slot.take() {
-                Some(connection) => connection,
-                None => {
-                    let options = StoreOptions {
-                        mmap_mb: 0,
-                        ..StoreOptions::default()
-                    };
-                    location.open_reader(&options)?
-                }
-            };
-            let version = connection.data_version()?;
-            *slot = Some(connection);
-            Ok(version)
+        let connection = match slot.take() {
+            Some(connection) => connection,
+            None => {
+                let options = StoreOptions {
+                    mmap_mb: 0,
+                    ..StoreOptions::default()
+                };
+                location.open_reader(&options)?
+            }
         };
-        read().map_err(|f| f.into_store_error("look for commits", &location.describe()))
+        let version = connection.data_version()?;
+        *slot = Some(connection);
+        Ok(version)
     }
 }

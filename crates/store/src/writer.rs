@@ -20,6 +20,7 @@ use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::location::Location;
 use crate::options::StoreOptions;
 use crate::postgres::Fault;
+use crate::presence::rest;
 use crate::sql::Connection;
 use crate::sqlite::{Turn, WriteTurns};
 use crate::watch::Bell;
@@ -445,12 +446,6 @@ impl Groups {
             }
         }
     }
-}
-
-/// Waits before the nth attempt: 50 ms, doubled up to 800.
-fn rest(attempts: u32) {
-    let pause = Duration::from_millis(50 << attempts.saturating_sub(1).min(4));
-    let _ = crossbeam_channel::never::<()>().recv_timeout(pause);
 }
 
 /// Runs one operation; its own failure is undone here and is no error. An

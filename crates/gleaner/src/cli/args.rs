@@ -107,8 +107,14 @@ pub enum Command {
     /// Make the database's tables, or bring them up to this version, and end
     #[command(after_help = "Example: gleaner upgrade
 
-Every command that writes does so by itself; this is for deployments, before new processes start.")]
-    Upgrade,
+Every command that writes does so by itself; this is for deployments, before new processes start. Processes of
+the version before go on beside new ones. What only they need is taken away by housekeeping once none of them
+is left, or at once with --contract (exit code 3 while some are).")]
+    Upgrade {
+        /// Also take away what only older versions need, if none of them is at work
+        #[arg(long)]
+        contract: bool,
+    },
     /// Print every configuration value and where it came from
     #[command(after_help = "Example: gleaner config --json")]
     Config,

@@ -128,6 +128,39 @@ fn shards(store: &Store) -> Vec<Check> {
     rows.into_iter().map(row).collect()
 }
 
+/// One line for each database, with what its migrations left for later.
+fn schema(store: &Store) -> Vec<Check> {
+    let rows = match store.schema_rows() {
+        Ok(rows) => rows,
+        Err(error) => return vec![check("schema", State::Failed, error.to_string())],
+    };
+    let is_one = rows.len() == 1;
+    let row = |row: store::SchemaRow| {
+        // That it is away is said of the database.
+        let state = row.state?;
+        let place = match is_one {
+            true => String::new(),
+            false => format!("{}: ", row.number),
+        };
+        let version = state.version;
+        if state.waiting.is_empty() {
+            return Some(check(
+                "schema",
+                State::Ok,
+                format!("{place}version {version}"),
+            ));
+        }
+        let waiting = state.waiting.join(", ");
+        let why = match state.older_programs {
+            0 => "housekeeping or `gleaner upgrade --contract` does it".to_owned(),
+            older => format!("{older} processes of an older version are at work"),
+        };
+        let message = format!("{place}version {version}; waiting: {waiting} ({why})");
+        Some(check("schema", State::Hint, message))
+    };
+    rows.into_iter().filter_map(row).collect()
+}
+
 fn database(app: &App) -> Vec<Check> {
     let store = match app.open_store(Access::Read) {
         Ok(store) => store,
@@ -159,6 +192,7 @@ fn database(app: &App) -> Vec<Check> {
         )),
         Err(error) => checks.push(check("database", State::Failed, error.to_string())),
     }
+    checks.extend(schema(&store));
     checks.extend(shards(&store));
     let newest = store.pages_change_seqs();
     let index = KeywordIndex::open(&app.index_dir(&store), IndexMode::Read);

@@ -137,7 +137,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Model(command) => model::run(&app, command),
         Command::Demo => demo::run(&app),
         Command::Doctor => doctor::run(&app),
-        Command::Upgrade => upgrade::run(&app),
+        Command::Upgrade { contract } => upgrade::run(&app, *contract),
         Command::Config => config::run(&app, loaded),
         Command::Eval(command) => crate::eval::run(&app, command),
         Command::Bench(command) => crate::bench::run(&app, &cli.global, command),

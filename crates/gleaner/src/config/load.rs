@@ -24,6 +24,7 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
     ("CIRCUIT_BREAKER_TIMEOUT", "crawl.breaker_open_s"),
     ("BATCH_SIZE", "crawl.batch_pages"),
     ("DATABASE_URL", "store.database_url"),
+    ("DATABASE_URL_DIRECT", "store.direct_urls"),
     ("CONNECTION_POOL_SIZE", "store.connections"),
     ("CONNECTION_POOL_MAX", "store.connections_max"),
     ("REDIS_URL", "redis.url"),
@@ -38,6 +39,7 @@ const SECRET_KEYS: &[&str] = &[
     "events.nats_password",
     "redis.url",
     "store.database_url",
+    "store.direct_urls",
     "store.shards",
 ];
 /// With a number behind it: all databases in their order, the home first.
@@ -426,6 +428,13 @@ mod tests {
         let home = [("DATABASE_URL", b), two[0], two[1]];
         assert_eq!(read(&home), (b.to_owned(), vec![a.to_owned()]));
         check_error(&[("DATABASE_URL_SHARD_X", a)], "the number of a shard");
+        let both = format!("{a}, {b}");
+        let direct = [("DATABASE_URL", c), ("DATABASE_URL_DIRECT", both.as_str())];
+        let loaded = load(None, environment(&direct), &[]).expect("loads");
+        assert_eq!(loaded.config.store.direct_urls, [a, b]);
+        let shown = loaded.entries().into_iter();
+        let mut shown = shown.map(|(_, value, _)| value.to_string());
+        assert!(!shown.any(|value| value.contains("postgres://")));
         let loaded = load(None, environment(&many), &[]).expect("loads");
         let shown = loaded.entries().into_iter();
         let shown: Vec<String> = shown.map(|(_, value, _)| value.to_string()).collect();

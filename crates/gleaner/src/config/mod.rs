@@ -151,10 +151,13 @@ pub enum EmbedProvider {
 pub struct StoreConfig {
     pub database_url: String,
     pub shards: Vec<String>,
+    pub direct_urls: Vec<String>,
     pub connections: usize,
     pub connections_max: usize,
     pub prepared_statements: bool,
     pub server_wait_s: u64,
+    pub read_wait_s: u64,
+    pub statement_timeout_s: u64,
     pub synchronous: Durability,
     pub cache_mb: u32,
     pub mmap_mb: u32,

@@ -62,6 +62,7 @@ impl TaskKind for Housekeeping {
                 break;
             }
         }
+        contract(&store);
         let next = store.next_delivery_at()?;
         let publishing = store.publishing()?;
         let publish = publishing.map(|_| publish_task(services.app.clock.now()));
@@ -75,5 +76,13 @@ impl TaskKind for Housekeeping {
             // Should a task that sends or publishes have died, another one goes on.
             follow_ups: next.map(send_task).into_iter().chain(publish).collect(),
         })
+    }
+}
+
+/// Takes away what only older versions needed, once none of them is left.
+/// That it waits, or fails, keeps nothing else from being done.
+fn contract(store: &store::Store) {
+    if let Err(error) = store.contract() {
+        tracing::warn!(%error, "failed to take away what older versions needed");
     }
 }

@@ -232,23 +232,52 @@ fn a_crawl_outlives_a_restart_of_its_server() {
 }
 
 #[test]
+fn an_upgrade_says_what_was_done_and_what_waits() {
+    let machine = tempfile::tempdir().expect("temp dir");
+    let database = Postgres::fresh();
+    let url = database.pgbouncer_url();
+    let made = on(machine.path(), &url, &["upgrade"]).ok();
+    assert!(
+        made.stdout.contains("done     9: all tables"),
+        "{}",
+        made.stdout
+    );
+    assert!(made.stdout.contains("is ready"), "{}", made.stdout);
+    for args in [
+        &["upgrade", "--json"][..],
+        &["upgrade", "--contract", "--json"],
+    ] {
+        let again = on(machine.path(), &url, args).ok().json();
+        let found = &again["databases"][0];
+        assert_eq!(found["version"], 9, "{again}");
+        assert_eq!(found["compatible_from"], 9, "{again}");
+        for nothing in ["done", "waiting"] {
+            assert_eq!(found[nothing], json!([]), "{again}");
+        }
+    }
+    let healthy = on(machine.path(), &url, &["doctor"]);
+    assert!(healthy.stdout.contains("version 9"), "{}", healthy.stdout);
+}
+
+#[test]
 fn an_unusable_database_is_refused_with_what_to_do() {
     let machine = tempfile::tempdir().expect("temp dir");
     let database = Postgres::fresh();
     let other = format!("{}_missing", database.url());
     let foreign = Postgres::fresh();
     foreign.sql("CREATE TABLE invoices (id int)");
+    let stranger = database.url().replace("app@", "stranger:hush@");
     for (url, words) in [
         ("mysql://localhost/gleaner", "postgres://user:password@host"),
         (other.as_str(), "no such database"),
         (foreign.url().as_str(), "tables of another program"),
         ("postgres://app:hush@127.0.0.1:1/gleaner", "does not answer"),
+        (stranger.as_str(), "refuses the user or password"),
     ] {
-        let ran = on(
-            machine.path(),
-            url,
-            &["source", "add", "https://a.example/"],
-        );
+        let mut command = command(machine.path(), &["source", "add", "https://a.example/"]);
+        command.env("DATABASE_URL", url);
+        command.env("GLEANER__STORE__SERVER_WAIT_S", "1");
+        let ran = ran(&command.output().expect("the program starts"));
         assert_eq!(ran.code, 1, "{url}: {}", ran.stderr);
         assert!(ran.stderr.contains(words), "{url}: {}", ran.stderr);
         assert!(!ran.stderr.contains("hush"), "{}", ran.stderr);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -25,17 +26,25 @@ const STATEMENTS_KEPT: usize = 512;
 /// Whoever holds this advisory lock of the database may write to it: "GLNR"
 /// and a 1. It is the first thing that a writing transaction takes and ends
 /// with it, so no two transactions can wait for each other.
-const WRITE_TURN: i64 = 0x474C_4E52_0001;
+pub(super) const WRITE_TURN: i64 = 0x474C_4E52_0001;
 
 /// A transaction that stands still for so long is ended by the server: its
 /// process hangs, and everyone else waits for it.
-const IDLE_MS: u32 = 60_000;
-/// A statement that takes longer is ended by the server.
-const STATEMENT_MS: u32 = 120_000;
+pub(super) const IDLE_MS: u32 = 60_000;
+
+/// What a connection may do and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Statements are prepared on the server.
+    pub(super) prepares: bool,
+    /// A statement that takes longer is ended by the server; 0 means none.
+    pub(super) statement: Duration,
+}
 
 pub(crate) struct Connection {
     client: Arc<Client>,
     prepares: bool,
+    statement_ms: u128,
     statements: RefCell<HashMap<String, Statement>>,
     /// On their way; see [`Connection::send`].
     sent: RefCell<Sent>,
@@ -93,10 +102,11 @@ impl Mark {
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, prepares: bool) -> Connection {
+    pub(super) fn new(client: Client, limits: Limits) -> Connection {
         Connection {
             client: Arc::new(client),
-            prepares,
+            prepares: limits.prepares,
+            statement_ms: limits.statement.as_millis(),
             statements: RefCell::default(),
             sent: RefCell::default(),
             in_transaction: Cell::new(false),
@@ -292,33 +302,29 @@ impl Connection {
     }
 
     pub(crate) fn begin_reading(&self) -> Result<(), Failure> {
-        self.run_batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        let statement_ms = self.statement_ms;
+        self.run_batch(&format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+             SET LOCAL statement_timeout = {statement_ms}"
+        ))?;
         self.begun();
         Ok(())
     }
 
     /// Waits for this store's turn among all that write to the database.
     pub(crate) fn begin_writing(&self) -> Result<(), Failure> {
+        let statement_ms = self.statement_ms;
         self.run_batch(&format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED;
              SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS};
              SELECT pg_advisory_xact_lock({WRITE_TURN});
-             SET LOCAL statement_timeout = {STATEMENT_MS}"
+             SET LOCAL statement_timeout = {statement_ms}"
         ))?;
         self.begun();
         Ok(())
     }
 
-    /// A transaction that holds `lock` and waits for others no longer than given.
-    pub(super) fn begin_alone(&self, lock: i64, wait_ms: u32) -> Result<(), Failure> {
-        self.run_batch(&format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({lock}); SET LOCAL lock_timeout = {wait_ms}"
-        ))?;
-        self.begun();
-        Ok(())
-    }
-
-    fn begun(&self) {
+    pub(super) fn begun(&self) {
         self.in_transaction.set(true);
         self.aborted.set(false);
         self.fault.set(None);

@@ -5,13 +5,15 @@ use std::io;
 
 use tokio_postgres::error::SqlState;
 
-use crate::error::StoreErrorKind;
+use crate::error::{Failure, StoreError, StoreErrorKind};
 
 /// Why a transaction may succeed when it is run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The connection is gone, perhaps with the answer to a commit.
     Lost,
+    /// What this connection had prepared is of no use any more.
+    Stale,
     /// The server undid the transaction for another's sake.
     Undone,
 }
@@ -28,12 +30,31 @@ pub(super) fn fault_of(error: &tokio_postgres::Error) -> Option<Fault> {
         "40001" | "40P01" | "55P03" => Some(Fault::Undone),
         // The statement was prepared before a migration, or on a server
         // connection that the pooler has since replaced.
-        "0A000" | "26000" => Some(Fault::Lost),
+        "0A000" | "26000" => Some(Fault::Stale),
         // Shut down, crashed, starting; too many connections; idle for too long.
         "57P01" | "57P02" | "57P03" | "53300" | "25P03" => Some(Fault::Lost),
         _ if code.starts_with("08") => Some(Fault::Lost),
         _ => None,
     }
+}
+
+/// What a failed attempt to connect or to ask says about trying again.
+pub(crate) fn fault_of_failure(failure: &Failure) -> Option<Fault> {
+    match failure {
+        Failure::Postgres(error) => fault_of(error),
+        Failure::Store(error) => {
+            let cause = error.source()?.downcast_ref::<tokio_postgres::Error>()?;
+            fault_of(cause)
+        }
+        Failure::Sqlite(_) => None,
+    }
+}
+
+/// Whether a database could not be opened because nobody answered.
+pub(crate) fn is_away(error: &StoreError) -> bool {
+    let cause = error.source();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+    cause.and_then(fault_of) == Some(Fault::Lost)
 }
 
 /// The kind of an error and, for people, what to do about it.

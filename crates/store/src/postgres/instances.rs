@@ -11,12 +11,18 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::connection::Connection;
+use super::migrate::program_version;
 use super::server::Server;
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::sql::ValueRef;
 
 const BEAT: Duration = Duration::from_secs(2);
 const LOST_AFTER_S: u32 = 12;
+/// A store that was not heard of for so long will not come back as if nothing
+/// was: what it needs of the schema may be taken away.
+pub(super) const CONTRACT_WAIT_S: u32 = 120;
+/// Stores that do not say what version they know were written before any did.
+pub(super) const ANNOUNCED_FROM: i64 = 8;
 
 /// Keeps a store known to live.
 #[derive(Debug)]
@@ -80,13 +86,30 @@ fn beat(server: &Server, name: &str, connection: Connection, stopped: &Receiver<
 
 /// Outside of the turns to write: it touches no row of anybody else.
 fn renew(connection: &Connection, name: &str) -> Result<(), Failure> {
-    connection.execute(
-        "INSERT INTO instances (name, seen_at) VALUES (?1, now())
-         ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at",
-        &[ValueRef::Text(name)],
-    )?;
+    let known = program_version();
+    let from = announce(connection, name, known)?;
+    if from > known {
+        // It was held up for so long that it counted as gone.
+        tracing::error!(
+            "the database is for version {from} and later, this process knows {known}: it fails \
+             from now on; start a newer one instead"
+        );
+    }
     connection.run_batch("DELETE FROM instances WHERE seen_at < now() - interval '1 day'")?;
     Ok(())
+}
+
+/// Makes a store known that knows this version of the schema; the version from
+/// which on programs may use the database.
+pub(super) fn announce(connection: &Connection, name: &str, version: i64) -> Result<i64, Failure> {
+    let from: Option<Option<i64>> = connection.first(
+        "INSERT INTO instances (name, seen_at, version) VALUES (?1, now(), ?2)
+         ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, version = excluded.version
+         RETURNING (SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'compatible_from')",
+        &[ValueRef::Text(name), ValueRef::Integer(version)],
+        |row| row.get(0),
+    )?;
+    Ok(from.flatten().unwrap_or(0))
 }
 
 /// The names of stores that live, by the server's clock.

@@ -18,6 +18,7 @@
 //! lost, the mark tells whether it was carried out.
 //!
 //! Nothing here is tied to a session: no `LISTEN`, no session locks or settings.
+//! Only an index that a migration builds beside writers is, see [`migrate`].
 
 mod connection;
 mod driver;
@@ -26,6 +27,8 @@ mod instances;
 mod migrate;
 mod pipeline;
 mod server;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod value;
 
@@ -36,28 +39,55 @@ use crate::error::{Failure, StoreError};
 use connection::Mark;
 
 pub(crate) use connection::Connection;
-pub(crate) use error::{Fault, meaning};
+pub(crate) use error::{Fault, fault_of_failure, is_away, meaning};
 pub(crate) use instances::{Heartbeat, living};
+pub use migrate::SchemaState;
+pub(crate) use migrate::{StepName, look};
 pub(crate) use server::Server;
 #[cfg(test)]
 pub(crate) use translate::translate;
 pub(crate) use value::value;
 
+/// A database that is open for writing.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) id: String,
+    /// What was done to bring it up to date.
+    pub(crate) migrated: Vec<StepName>,
+}
+
 /// Connects for writing to a database, which is brought to the newest version,
-/// and gives its id as well.
-pub(crate) fn open(
-    server: &Server,
-    instance: &str,
-    now: Timestamp,
-) -> Result<(Connection, String), StoreError> {
+/// and makes `instance` known as a store that lives.
+pub(crate) fn open(server: &Server, instance: &str, now: Timestamp) -> Result<Opened, StoreError> {
     let connect = || {
         let connection = server.connect()?;
-        migrate::migrate(&connection, now)?;
+        let migrated = migrate::migrate(&connection, server.direct(), now)?;
         connection.take_over(Some(Mark::first(instance)), false)?;
         let id = migrate::database_id(&connection)?;
-        Ok((connection, id))
+        let heartbeat = Heartbeat::start(server, instance)?;
+        migrate::check_again(&connection)?;
+        Ok(Opened {
+            connection,
+            heartbeat,
+            id,
+            migrated,
+        })
     };
     connect().map_err(|f: Failure| f.into_store_error("open the database", &server.describe()))
+}
+
+/// Does what migrations left for when no older program is at work any more; see
+/// [`SchemaState`].
+pub(crate) fn contract(
+    server: &Server,
+    now: Timestamp,
+) -> Result<(Vec<StepName>, SchemaState), StoreError> {
+    let connect = || {
+        let connection = server.connect()?;
+        migrate::contract(&connection, server.direct(), now)
+    };
+    connect().map_err(|f: Failure| f.into_store_error("migrate the database", &server.describe()))
 }
 
 /// The id of a database that can be read.
@@ -79,9 +109,4 @@ pub(crate) fn is_vacant(server: &Server) -> Result<bool, StoreError> {
         .connect()
         .and_then(|connection| migrate::is_vacant(&connection))
         .map_err(|f| f.into_store_error("open the database", &server.describe()))
-}
-
-/// Makes `name` known as a store that lives.
-pub(crate) fn register(server: &Server, name: &str) -> Result<Heartbeat, StoreError> {
-    Heartbeat::start(server, name)
 }

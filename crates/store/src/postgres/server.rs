@@ -9,9 +9,10 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connection::Connection;
+use super::connection::{Connection, Limits};
 use super::driver::{connections, wait};
 use crate::error::{Failure, StoreError, StoreErrorKind};
+use crate::options::StoreOptions;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that vanished without a word is noticed after about a minute.
@@ -26,13 +27,15 @@ pub(crate) struct Server {
 struct Settings {
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
-    prepares: bool,
+    limits: Limits,
     description: String,
+    /// The same database past a pooler.
+    direct: Option<Server>,
 }
 
 impl Server {
     /// `url` as libpq takes it: `postgres://user:password@host:port/database?sslmode=require`.
-    pub(crate) fn new(url: &str, prepares: bool) -> Result<Server, StoreError> {
+    pub(crate) fn new(url: &str, options: &StoreOptions) -> Result<Server, StoreError> {
         let mut config = tokio_postgres::Config::from_str(url).map_err(|error| {
             // Without the URL: it may hold a password.
             let message = "the database URL is not understood; it looks like \
@@ -58,10 +61,41 @@ impl Server {
             inner: Arc::new(Settings {
                 config,
                 tls: MakeRustlsConnect::new(tls),
-                prepares,
+                limits: Limits {
+                    prepares: options.prepared_statements,
+                    statement: options.statement_timeout,
+                },
                 description,
+                direct: None,
             }),
         })
+    }
+
+    /// Reached past a pooler by `url`, where that is given.
+    pub(crate) fn reached_directly(mut self, url: Option<&str>) -> Result<Server, StoreError> {
+        let Some(url) = url.filter(|url| !url.is_empty()) else {
+            return Ok(self);
+        };
+        let inner = &mut self.inner;
+        let options = StoreOptions {
+            statement_timeout: inner.limits.statement,
+            ..StoreOptions::default()
+        };
+        let direct = Server::new(url, &options)?;
+        let settings = Settings {
+            config: inner.config.clone(),
+            tls: inner.tls.clone(),
+            limits: inner.limits,
+            description: inner.description.clone(),
+            direct: Some(direct),
+        };
+        *inner = Arc::new(settings);
+        Ok(self)
+    }
+
+    /// As far as is known, without a pooler in between.
+    pub(super) fn direct(&self) -> &Server {
+        self.inner.direct.as_ref().unwrap_or(self)
     }
 
     /// Host, port and database; never the password.
@@ -70,10 +104,24 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        self.connect_by(self.inner.config.clone())
+    }
+
+    /// With parameters of the session, `-c name=value`, which a pooler in
+    /// transaction mode refuses.
+    pub(super) fn connect_with(&self, parameters: &str) -> Result<Connection, Failure> {
+        let mut config = self.inner.config.clone();
+        let given = config.get_options().unwrap_or_default();
+        let parameters = format!("{given} {parameters}");
+        config.options(parameters.trim());
+        self.connect_by(config)
+    }
+
+    fn connect_by(&self, config: tokio_postgres::Config) -> Result<Connection, Failure> {
         let runtime = connections()?;
-        let settings = self.inner.clone();
+        let tls = self.inner.tls.clone();
         let connecting = runtime.spawn(async move {
-            let (client, connection) = settings.config.connect(settings.tls.clone()).await?;
+            let (client, connection) = config.connect(tls).await?;
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a database connection ended");
@@ -84,7 +132,7 @@ impl Server {
         let client = wait(connecting)
             .map_err(|_| Failure::bug("the database thread has stopped"))?
             .map_err(Failure::Postgres)?;
-        Ok(Connection::new(client, self.inner.prepares))
+        Ok(Connection::new(client, self.inner.limits))
     }
 }
 

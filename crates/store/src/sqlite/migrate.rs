@@ -5,6 +5,7 @@ use types::Timestamp;
 
 use crate::codec::schema_checksum;
 use crate::error::{Failure, StoreError, StoreErrorKind};
+use crate::postgres::SchemaState;
 
 struct Migration {
     version: u32,
@@ -63,8 +64,11 @@ const MIGRATIONS: &[Migration] = &[
 /// "GLNR": says that a SQLite file is ours.
 const APPLICATION_ID: i64 = 0x474C_4E52;
 
-/// Brings the database to the newest version, or says why it cannot be used.
-pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), Failure> {
+/// Brings the database to the newest version, or says why it cannot be used;
+/// what was done. Nobody else has the file open meanwhile, so a migration needs
+/// no steps as those of a server have them.
+pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<Vec<String>, Failure> {
+    let mut done = Vec::new();
     let mut found = inspect(connection)?;
     if found == 0 {
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -93,8 +97,19 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
             name = migration.name,
             "migrated the database to version {found}"
         );
+        done.push(format!("{found} ({})", migration.name));
     }
-    Ok(())
+    Ok(done)
+}
+
+/// How far the database is: always as new as this program.
+pub(crate) fn look(connection: &Connection) -> Result<SchemaState, Failure> {
+    let version = inspect(connection)?;
+    Ok(SchemaState {
+        version,
+        compatible_from: version,
+        ..SchemaState::default()
+    })
 }
 
 /// False for a new or older database, which [`migrate`] has to change.

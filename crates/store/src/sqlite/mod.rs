@@ -18,6 +18,7 @@ use crate::sql::Connection;
 pub(crate) use connection::{Database, open_reader};
 pub(crate) use instances::{LivingInstances, new_name};
 pub(crate) use lock::{Turn, WriteTurns};
+pub(crate) use migrate::look;
 
 use connection::open_writer;
 use instances::Instance;
@@ -43,6 +44,8 @@ pub(crate) struct Opened {
     pub(crate) instance: String,
     pub(crate) turns: WriteTurns,
     pub(crate) held: Held,
+    /// What was done to bring it up to date.
+    pub(crate) migrated: Vec<String>,
 }
 
 /// Opens `dir` for writing: made where missing, and of the newest version.
@@ -59,14 +62,15 @@ pub(crate) fn open_directory(
     // opens what the first has made.
     let turn = turns.take()?;
     let lock = DirectoryLock::acquire(dir, alone, &turn)?;
-    let prepare = || -> Result<rusqlite::Connection, Failure> {
+    let prepare = || -> Result<(rusqlite::Connection, Vec<String>), Failure> {
         let mut connection = open_writer(&database, options)?;
+        let mut migrated = Vec::new();
         if !migrate::is_newest(&connection)? {
-            lock.alone_for(&turn, || migrate::migrate(&mut connection, now))?;
+            migrated = lock.alone_for(&turn, || migrate::migrate(&mut connection, now))?;
         }
-        Ok(connection)
+        Ok((connection, migrated))
     };
-    let connection =
+    let (connection, migrated) =
         prepare().map_err(|f| f.into_store_error("open the database", &database.describe()))?;
     let instance = new_name();
     let held = Held {
@@ -80,6 +84,7 @@ pub(crate) fn open_directory(
         instance,
         turns,
         held,
+        migrated,
     })
 }
 

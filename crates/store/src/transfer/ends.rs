@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use types::Clock;
 
@@ -10,7 +11,7 @@ use super::note::Note;
 use super::tables::TABLES;
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::location::{Living, Location};
-use crate::options::{Access, StoreOptions};
+use crate::options::{Access, DirectUrls, StoreOptions};
 use crate::postgres::{self, Server};
 use crate::shard::Shard;
 use crate::sql::{Connection, execute, first};
@@ -45,11 +46,13 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
+        let options = &for_one_place(options);
         // Says when there is none; an older one is brought up to date below.
         let looked = match self {
             Place::Directory(dir) => sqlite::check_directory(dir, options).map(drop),
-            Place::Server(url) => Server::new(url, options.prepared_statements)
-                .and_then(|server| postgres::check(&server).map(drop)),
+            Place::Server(url) => {
+                Server::new(url, options).and_then(|server| postgres::check(&server).map(drop))
+            }
         };
         match looked {
             Err(error) if error.kind() != StoreErrorKind::NotWritable => return Err(error),
@@ -68,6 +71,7 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
+        let options = &for_one_place(options);
         match self {
             Place::Directory(dir) => Store::open_any(dir, Access::WriteAlone, options, clock),
             Place::Server(url) => Store::open_any_server(url, Access::Write, options, clock),
@@ -80,6 +84,7 @@ impl Place {
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<MoveDestination, StoreError> {
+        let options = &for_one_place(options);
         let store = match self {
             Place::Directory(dir) => {
                 if !dir.join(sqlite::DATABASE_FILE).exists() {
@@ -88,7 +93,7 @@ impl Place {
                 Store::open_any(dir, Access::Read, options, clock)?
             }
             Place::Server(url) => {
-                let server = Server::new(url, options.prepared_statements)?;
+                let server = Server::new(url, options)?;
                 if postgres::is_vacant(&server)? {
                     return Ok(MoveDestination::Empty);
                 }
@@ -102,6 +107,16 @@ impl Place {
                 None => MoveDestination::Occupied,
             })
         })
+    }
+}
+
+/// Counting all rows of a table takes as long as it takes; and what is said of
+/// the configured databases is not said of this one.
+fn for_one_place(options: &StoreOptions) -> StoreOptions {
+    StoreOptions {
+        statement_timeout: Duration::ZERO,
+        direct_urls: DirectUrls::default(),
+        ..options.clone()
     }
 }
 

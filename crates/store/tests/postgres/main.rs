@@ -7,6 +7,7 @@
 
 mod faults;
 mod machines;
+mod restarts;
 mod upgrades;
 
 #[path = "../suite/moving.rs"]

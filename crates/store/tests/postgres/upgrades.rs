@@ -10,7 +10,9 @@ fn an_older_database_is_brought_up_to_date_with_what_it_has() {
     let clock = clock();
     let tenant = database.open(clock.clone()).create_tenant("acme").unwrap();
     database.execute(
-        "DROP TABLE publisher; DROP TABLE publications;
+        "DROP TABLE publisher; DROP TABLE publications; DROP TABLE schema_steps;
+         ALTER TABLE instances DROP COLUMN version;
+         DELETE FROM meta WHERE key = 'compatible_from';
          DELETE FROM schema_migrations WHERE version > 7",
     );
     let store = database.open(clock);
@@ -21,4 +23,29 @@ fn an_older_database_is_brought_up_to_date_with_what_it_has() {
         database.number("SELECT max(version) FROM schema_migrations"),
         8
     );
+    let schema = store.schema_rows().unwrap().remove(0);
+    assert_eq!(schema.done, ["8 (publishing): expand"]);
+    let state = schema.state.unwrap();
+    assert_eq!((state.version, state.compatible_from), (9, 9));
+    assert!(state.waiting.is_empty());
+}
+
+/// As the last version without steps left it, with one of its processes at work.
+#[test]
+fn a_database_of_before_there_were_steps_is_used_beside_its_program() {
+    let database = Database::new();
+    let older = database.open(clock());
+    database.execute(
+        "DROP TABLE schema_steps; ALTER TABLE instances DROP COLUMN version;
+         DELETE FROM meta WHERE key = 'compatible_from';
+         INSERT INTO instances (name, seen_at) VALUES ('older', now())",
+    );
+    let store = database.open(clock());
+    older.create_tenant("acme").unwrap();
+    assert!(store.tenant_by_name("acme").unwrap().is_some());
+    let schema = store.schema_rows().unwrap().remove(0);
+    assert!(schema.done.is_empty());
+    let state = schema.state.unwrap();
+    assert_eq!((state.version, state.compatible_from), (9, 9));
+    assert_eq!(state.older_programs, 0, "it knows the same version");
 }

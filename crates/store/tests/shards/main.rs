@@ -6,6 +6,7 @@
     reason = "helpers of tests; clippy exempts only the test functions themselves"
 )]
 
+mod absent;
 mod joining;
 mod moving;
 mod picture;
