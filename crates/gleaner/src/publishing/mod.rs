@@ -12,7 +12,7 @@ mod stream;
 use std::time::Duration;
 
 use anyhow::Result;
-use store::{Publishing, Store};
+use store::{Publishing, Store, StoreErrorKind};
 
 pub use lanes::{Round, publish};
 pub use stream::Target;
@@ -36,9 +36,21 @@ pub fn start_if_configured(app: &App, store: &Store) -> Result<()> {
     Target::new(&app.config.events)?;
     let random = new_secret()?.0;
     let origin: String = random[..8].iter().map(|b| format!("{b:02x}")).collect();
-    let publishing = store.start_publishing(&origin, keep(app))?;
-    tracing::info!(origin = %publishing.origin, "publishing events");
-    Ok(())
+    match store.start_publishing(&origin, keep(app)) {
+        Ok(publishing) => {
+            tracing::info!(origin = %publishing.origin, "publishing events");
+            Ok(())
+        }
+        // Where it was on it stays so; the others have it on.
+        Err(error) if store.shards().len() > 1 && error.kind() == StoreErrorKind::Unavailable => {
+            tracing::warn!(
+                %error,
+                "publishing is switched on where a database does not answer when a process starts again"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Says that it still publishes; `None` when somebody has switched it off.

@@ -1,7 +1,9 @@
 //! Cutting pages anew after the chunk settings changed.
 
 use serde::Serialize;
-use store::{PageCursor, PageFilter, PageRow, PageStatus, Rechunked, Store};
+use store::{
+    PageCursor, PageFilter, PageRow, PageStatus, Rechunked, Store, StoreError, StoreErrorKind,
+};
 use types::{Page, PageId};
 
 use super::kind::{Outcome, TaskContext, TaskFailure, TaskKind};
@@ -88,16 +90,27 @@ impl TaskKind for Rechunk {
     }
 }
 
-/// Queues the task if chunks were made with other settings than today's.
+/// Queues the task if chunks were made with other settings than today's. A
+/// database that does not answer is looked at when a process starts again.
 pub fn rechunk_if_needed(app: &App, store: &Store) -> anyhow::Result<()> {
     let wanted = settings_of(app);
-    for shard in store.shards() {
+    let look = |shard: &Store| -> Result<(), StoreError> {
         match shard.chunk_settings()? {
-            Some(settings) if settings == wanted => {}
-            None if shard.stats()?.pages_live == 0 => shard.set_chunk_settings(&wanted)?,
+            Some(settings) if settings == wanted => Ok(()),
+            None if shard.stats()?.pages_live == 0 => shard.set_chunk_settings(&wanted),
             _ => {
-                shard.enqueue_tasks(vec![new::rechunk(app.tenant)])?;
+                let task = new::rechunk(app.tenant);
+                shard.enqueue_tasks(vec![task]).map(drop)
             }
+        }
+    };
+    let shards = store.shards();
+    for shard in &shards {
+        match look(shard) {
+            Err(error) if shards.len() > 1 && error.kind() == StoreErrorKind::Unavailable => {
+                tracing::debug!(%error, "whether pages have to be cut anew is not known");
+            }
+            looked => looked?,
         }
     }
     Ok(())

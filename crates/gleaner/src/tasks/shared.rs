@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender};
-use store::{ClaimedTask, KindLimit, Store, TaskEnd, TaskRef};
+use store::{ClaimedTask, KindLimit, Store, StoreError, StoreErrorKind, TaskEnd, TaskRef};
 use types::TaskId;
 
 use super::kind::{Foreground, Outcome, StopReason, TaskContext, TaskKind};
@@ -117,8 +117,15 @@ impl Shared {
     /// Puts the tasks of processes that are gone back into the queue.
     pub(super) fn rescue(&self) -> Result<()> {
         let store = &self.services.store;
-        for shard in store.shards() {
-            self.rescue_in(&shard)?;
+        let shards = store.shards();
+        for shard in &shards {
+            match self.rescue_in(shard) {
+                // Its tasks wait for it; those of others are looked for.
+                Err(error) if shards.len() > 1 && error.kind() == StoreErrorKind::Unavailable => {
+                    tracing::debug!(%error, "lost tasks of a database are not looked for");
+                }
+                looked => looked?,
+            }
         }
         let leases = store.host_lease_owners()?;
         let lost = store.lost_owners(&leases);
@@ -128,7 +135,7 @@ impl Shared {
         Ok(())
     }
 
-    fn rescue_in(&self, store: &Store) -> Result<()> {
+    fn rescue_in(&self, store: &Store) -> Result<(), StoreError> {
         let owners = store.running_owners()?;
         let lost = store.lost_owners(&owners);
         if !lost.is_empty() {
