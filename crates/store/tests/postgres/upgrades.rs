@@ -3,12 +3,27 @@
 use crate::engine::Database;
 use crate::support::clock;
 
+/// What takes the last migration back.
+const WITHOUT_NEWEST: &str = "
+    DROP INDEX crawls_tenant_newest, crawls_source_newest, tasks_newest;
+    CREATE INDEX crawls_tenant ON crawls (tenant_id, id);
+    CREATE INDEX crawls_source ON crawls (source_id, id);
+    CREATE INDEX tasks_list ON tasks (tenant_id, kind, state, id);
+    DELETE FROM schema_migrations WHERE version > 8;";
+
+const INDEXES: [&str; 3] = [
+    "9 (newest): index crawls_tenant_newest",
+    "9 (newest): index crawls_source_newest",
+    "9 (newest): index tasks_newest",
+];
+
 /// As the first version that had servers left it.
 #[test]
 fn an_older_database_is_brought_up_to_date_with_what_it_has() {
     let database = Database::new();
     let clock = clock();
     let tenant = database.open(clock.clone()).create_tenant("acme").unwrap();
+    database.execute(WITHOUT_NEWEST);
     database.execute(
         "DROP TABLE publisher; DROP TABLE publications; DROP TABLE schema_steps;
          ALTER TABLE instances DROP COLUMN version;
@@ -21,10 +36,12 @@ fn an_older_database_is_brought_up_to_date_with_what_it_has() {
     assert_eq!(store.publishing().unwrap(), None);
     assert_eq!(
         database.number("SELECT max(version) FROM schema_migrations"),
-        8
+        9
     );
     let schema = store.schema_rows().unwrap().remove(0);
-    assert_eq!(schema.done, ["8 (publishing): expand"]);
+    assert_eq!(schema.done[0], "8 (publishing): expand");
+    assert_eq!(schema.done[1..4], INDEXES);
+    assert_eq!(schema.done[4..], ["9 (newest): contract"]);
     let state = schema.state.unwrap();
     assert_eq!((state.version, state.compatible_from), (9, 9));
     assert!(state.waiting.is_empty());
@@ -35,6 +52,7 @@ fn an_older_database_is_brought_up_to_date_with_what_it_has() {
 fn a_database_of_before_there_were_steps_is_used_beside_its_program() {
     let database = Database::new();
     let older = database.open(clock());
+    database.execute(WITHOUT_NEWEST);
     database.execute(
         "DROP TABLE schema_steps; ALTER TABLE instances DROP COLUMN version;
          DELETE FROM meta WHERE key = 'compatible_from';
@@ -44,8 +62,9 @@ fn a_database_of_before_there_were_steps_is_used_beside_its_program() {
     older.create_tenant("acme").unwrap();
     assert!(store.tenant_by_name("acme").unwrap().is_some());
     let schema = store.schema_rows().unwrap().remove(0);
-    assert!(schema.done.is_empty());
+    assert_eq!(schema.done, INDEXES);
     let state = schema.state.unwrap();
-    assert_eq!((state.version, state.compatible_from), (9, 9));
-    assert_eq!(state.older_programs, 0, "it knows the same version");
+    assert_eq!((state.version, state.compatible_from), (9, 8));
+    assert_eq!(state.waiting, ["9 (newest): contract"]);
+    assert_eq!(state.older_programs, 1);
 }
