@@ -155,6 +155,7 @@ pub struct StoreConfig {
     pub connections_max: usize,
     pub prepared_statements: bool,
     pub server_wait_s: u64,
+    pub poll_ms: u64,
     pub synchronous: Durability,
     pub cache_mb: u32,
     pub mmap_mb: u32,
