@@ -83,6 +83,7 @@ impl Relay {
         let counters: Arc<Counters> = Arc::default();
         let topic = format!("commits {database}");
         let bus = Bus::new(Some(redis.clone()));
+        let mut others = bus.subscribe(&topic);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -93,7 +94,7 @@ impl Relay {
             let relayed = async move {
                 tokio::select! {
                     _ = stopped => {}
-                    () = relay(&store, &bus, &topic, &rung, &counters) => {}
+                    () = relay(&store, (&bus, &topic), &mut others, &rung, &counters) => {}
                 }
             };
             std::thread::Builder::new()
@@ -130,8 +131,13 @@ impl Drop for Relay {
     }
 }
 
-async fn relay(store: &Store, bus: &Bus, topic: &str, rung: &Rung, counters: &Counters) {
-    let mut others = bus.subscribe(topic);
+async fn relay(
+    store: &Store,
+    (bus, topic): (&Bus, &str),
+    others: &mut guard::Subscription,
+    rung: &Rung,
+    counters: &Counters,
+) {
     let (mut to_tell, mut to_pass_on) = (Pace::default(), Pace::default());
     let add = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
     loop {

@@ -24,7 +24,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::body::Bytes;
 use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
@@ -95,27 +95,22 @@ pub struct AnswerStats {
 }
 
 impl Answers {
-    pub fn open(app: &App, store: &Store, redis: Option<&Redis>) -> Result<Answers> {
+    pub fn open(app: &App, store: &Store, redis: Option<&Redis>) -> Answers {
         let mut options = app.cache_options(store);
-        let shared = match (redis, store.database_id()) {
-            (Some(redis), Some(database)) => {
-                let program = process::program_hash().context("read the program's own file")?;
-                options.memory_bytes_max /= 2;
-                let of_shared = CacheOptions {
-                    disk_path: None,
-                    ..options.clone()
-                };
-                Some(Shared {
-                    cache: Cache::shared(&of_shared, app.clock.clone(), redis.clone()),
-                    of: format!("{database} {program}"),
-                })
-            }
-            _ => None,
-        };
-        Ok(Answers {
+        let shared = redis.and_then(|redis| {
+            let of = made_of(store)?;
+            options.memory_bytes_max /= 2;
+            let of_shared = CacheOptions {
+                disk_path: None,
+                ..options.clone()
+            };
+            let cache = Cache::shared(&of_shared, app.clock.clone(), redis.clone());
+            Some(Shared { cache, of })
+        });
+        Answers {
             here: Cache::open(&options, app.clock.clone()),
             shared,
-        })
+        }
     }
 
     fn place(&self, area: Area, tenant: TenantId, name: &str) -> (&Cache, CacheKey) {
@@ -145,6 +140,15 @@ impl Answers {
             shared: self.shared.as_ref().map(|shared| shared.cache.stats()),
         }
     }
+}
+
+/// What shared answers are made of; `None` when they cannot be.
+fn made_of(store: &Store) -> Option<String> {
+    let database = store.database_id()?;
+    let program = process::program_hash().inspect_err(|error| {
+        tracing::warn!(%error, "the program's own file cannot be read: answers are shared with no other process");
+    });
+    Some(format!("{database} {}", program.ok()?))
 }
 
 /// What is not kept.

@@ -87,7 +87,7 @@ impl Api {
     ) -> Result<Api> {
         let clock = &services.app.clock;
         let redis = services.redis.as_ref();
-        let answers = Arc::new(Answers::open(&services.app, &services.store, redis)?);
+        let answers = Arc::new(Answers::open(&services.app, &services.store, redis));
         let recent: Arc<Recent> = Arc::default();
         let history = History::start(
             &services.store,

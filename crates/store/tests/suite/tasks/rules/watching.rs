@@ -55,7 +55,7 @@ pub(super) fn rules(rules: &mut Rules<'_>) {
             let listener = move |commit| hears.lock().unwrap().push(commit);
             let _bell = engine.store.on_any_commit(Arc::new(listener));
             let store = &engine.store;
-            let mut check = |expected: &[bool]| {
+            let check = |expected: &[bool]| {
                 let heard = std::mem::take(&mut *heard.lock().unwrap());
                 let own = |is_for_workers: &bool| Commit {
                     is_own: true,
