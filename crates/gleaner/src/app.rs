@@ -66,7 +66,13 @@ impl App {
             dir: self.index_dir(store),
             heap_bytes: self.config.index.heap_mb * 1024 * 1024,
             commit_every: Duration::from_millis(self.config.index.commit_ms),
+            look_every: self.poll_every(),
         }
+    }
+
+    /// How often it is looked for commits of other processes.
+    pub fn poll_every(&self) -> Duration {
+        Duration::from_millis(self.config.store.poll_ms.max(1))
     }
 
     /// Uses the data folder, whatever server is configured: for what must not

@@ -19,6 +19,7 @@ mod operations;
 mod pipeline;
 mod process;
 mod publishing;
+mod relay;
 mod scheduler;
 mod searching;
 mod services;

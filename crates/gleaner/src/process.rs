@@ -22,6 +22,19 @@ pub fn disk_free_bytes(folder: &std::path::Path) -> Option<u64> {
     Some(disk.f_bavail * disk.f_frsize)
 }
 
+/// A hash of the program that runs, also when another one lies in its place by
+/// now: a version does not tell two builds apart. Takes some 50 ms.
+pub fn program_hash() -> std::io::Result<blake3::Hash> {
+    let of_process = std::path::Path::new("/proc/self/exe");
+    let program = match of_process.exists() {
+        true => of_process.to_owned(),
+        false => std::env::current_exe()?,
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(program)?)?;
+    Ok(hasher.finalize())
+}
+
 pub fn open_files() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
 }

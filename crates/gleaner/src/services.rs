@@ -20,6 +20,7 @@ use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::window::Window;
+use crate::relay::{Relay, RelayStats};
 use crate::tasks::ScalingMeter;
 
 pub struct Services {
@@ -33,6 +34,8 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// What makes limits and breakers those of all processes.
     pub redis: Option<Redis>,
+    /// Tells other processes of commits, and hears of theirs.
+    relay: Option<Relay>,
     /// Seeds typed on the command line: a literal loopback one opens its own
     /// host and port in the address guard.
     pub typed_seeds: Vec<CanonicalUrl>,
@@ -61,7 +64,12 @@ impl Services {
     /// For benchmarks of the stages before the index.
     pub fn without_index(app: &App, store: Store, progress: Arc<Progress>) -> Result<Services> {
         let redis = app.redis()?;
+        let relay = match &redis {
+            Some(redis) => Relay::start(&store, redis)?,
+            None => None,
+        };
         Ok(Services {
+            relay,
             app: app.clone(),
             store,
             permits: Arc::new(CpuPermits::new(threads(app.config.crawl.cpu_threads))),
@@ -187,8 +195,14 @@ impl Services {
         }
     }
 
+    /// What went over the bus; `None`: other processes are not heard of by it.
+    pub fn relay_stats(&self) -> Option<RelayStats> {
+        self.relay.as_ref().map(Relay::stats)
+    }
+
     /// Ends the index thread and the embedder, then closes the store.
     pub fn close(self) -> Result<()> {
+        drop(self.relay);
         drop(self.indexer);
         let embedder = self
             .embedder

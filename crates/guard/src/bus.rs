@@ -68,6 +68,14 @@ impl Bus {
         }
         let heard = || Heard::Message(Bytes::copy_from_slice(message));
         self.topics.tell(topic, &heard);
+        self.publish_to_others(topic, message)
+    }
+
+    /// As [`Bus::publish`], for other processes alone.
+    pub fn publish_to_others(&self, topic: &str, message: &[u8]) -> Result<(), TooLong> {
+        if topic.len() + message.len() > MESSAGE_BYTES_MAX {
+            return Err(TooLong);
+        }
         if let Some(redis) = &self.redis {
             redis.publish(self.topics.encode(topic, message));
         }

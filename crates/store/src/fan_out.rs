@@ -230,11 +230,17 @@ pub fn noting_absent<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     (value, absent.into_iter().collect())
 }
 
-fn note_absent(shard: &Shard) {
+/// For an answer that was made elsewhere and lacks these databases, as
+/// [`noting_absent`] named them there.
+pub fn also_absent(names: &[String]) {
     ABSENT.with_borrow_mut(|absent| {
         if let Some(absent) = absent {
-            absent.insert(format!("shard {}", shard.number()));
+            absent.extend(names.iter().cloned());
         }
     });
+}
+
+fn note_absent(shard: &Shard) {
+    also_absent(&[format!("shard {}", shard.number())]);
     tracing::debug!(shard = %shard.number(), "a database does not answer");
 }

@@ -71,7 +71,7 @@ mod plans;
 
 pub use catalogue::ShardRow;
 pub use error::{StoreError, StoreErrorKind};
-pub use fan_out::noting_absent;
+pub use fan_out::{also_absent, noting_absent};
 pub use model::{
     ApiKeyRow, BatchReport, Cancelled, ChangeSeqs, ChunkRow, ChunkVectors, Claim, ClaimedTask,
     CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt,
@@ -101,6 +101,6 @@ pub use store::Store;
 pub use transfer::{
     Move, MoveDestination, MoveProgress, MoveStage, MovedTable, Place, Selection, TableSize,
 };
-pub use watch::Subscription;
+pub use watch::{Commit, Subscription};
 pub use webhooks::{DELIVERY_EVENTS_MAX, WEBHOOKS_MAX};
 pub use writer::WriteStats;

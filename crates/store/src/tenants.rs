@@ -4,6 +4,7 @@
 use types::{TenantId, Timestamp};
 
 use crate::error::Failure;
+use crate::placement::ShardNumber;
 use crate::rows::count;
 use crate::sql::{Connection, Row, collect, execute, first, params};
 use crate::{Store, StoreError, TenantRow, TenantStats};
@@ -97,16 +98,18 @@ impl Store {
         Ok(())
     }
 
-    /// A number that grows with each write of the tenant's pages, records or
-    /// notes: an answer made of them is good for as long as it stays.
-    pub fn tenant_version(&self, id: TenantId) -> Result<i64, StoreError> {
+    /// Of each database a number that grows with each write of the tenant's
+    /// pages, records or notes: an answer made of them is good for as long as
+    /// they all stay. Not their sum, which is the same after a write to one
+    /// as after a write to another.
+    pub fn tenant_version(&self, id: TenantId) -> Result<Vec<(ShardNumber, i64)>, StoreError> {
         self.gather(|shard| {
-            shard.read("read the tenant's version", |connection| {
+            let version = shard.read("read the tenant's version", |connection| {
                 let sql = "SELECT data_version FROM tenants WHERE id = ?1";
                 first(connection, sql, [id.0], |row| row.get(0))?.ok_or_else(|| no_tenant(id))
-            })
+            })?;
+            Ok((shard.number(), version))
         })
-        .map(|versions: Vec<i64>| versions.into_iter().sum())
     }
 
     /// What the tenant has: maintained numbers, read from two rows.

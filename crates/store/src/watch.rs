@@ -1,5 +1,6 @@
 //! How others learn that something was written.
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,7 +12,30 @@ use crate::shard::Shard;
 use crate::sql::Connection;
 use crate::{Store, StoreError};
 
-type Listener = Arc<dyn Fn() + Send + Sync>;
+type Listener = Arc<dyn Fn(Commit) + Send + Sync>;
+
+/// What is known of a commit that was heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Made by this process.
+    pub is_own: bool,
+    /// It changed which tasks may begin, or asked one to stop.
+    pub is_for_workers: bool,
+}
+
+thread_local! {
+    static IS_FOR_WORKERS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Called by writes that change which tasks may begin, or that ask one to stop.
+pub(crate) fn note_for_workers() {
+    IS_FOR_WORKERS.set(true);
+}
+
+/// Whether what was written on this thread since the last call noted that.
+pub(crate) fn take_for_workers() -> bool {
+    IS_FOR_WORKERS.take()
+}
 
 impl Store {
     /// Calls `listener` after each group that this process commits, before the
@@ -19,7 +43,18 @@ impl Store {
     /// writer's thread: it must be quick, and must not use the store itself.
     /// A store opened for reading never calls it.
     #[must_use = "dropping the subscription ends it"]
-    pub fn on_commit(&self, listener: Listener) -> Subscription {
+    pub fn on_commit(&self, listener: Arc<dyn Fn() + Send + Sync>) -> Subscription {
+        self.on_any_commit(Arc::new(move |commit| {
+            if commit.is_own {
+                listener();
+            }
+        }))
+    }
+
+    /// As [`Store::on_commit`], and also for commits of other processes, as far
+    /// as [`Store::heard_of_commit`] is told of them.
+    #[must_use = "dropping the subscription ends it"]
+    pub fn on_any_commit(&self, listener: Listener) -> Subscription {
         let add = |shard: &Shard| {
             let bell = shard.bell();
             (Arc::downgrade(bell), bell.add(listener.clone()))
@@ -32,6 +67,15 @@ impl Store {
         }
     }
 
+    /// Passes on to listeners that another process committed.
+    pub fn heard_of_commit(&self, is_for_workers: bool) {
+        // Every listener is there, whatever else it listens to.
+        self.home().bell().ring(Commit {
+            is_own: false,
+            is_for_workers,
+        });
+    }
+
     /// A number that differs from the last one asked of this handle if anybody,
     /// in this process or another, changed anything meanwhile. It says nothing
     /// else. Cheap enough to be polled.
@@ -41,7 +85,7 @@ impl Store {
     }
 }
 
-/// Keeps a listener of [`Store::on_commit`] listening.
+/// Keeps a listener of [`Store::on_commit`] or [`Store::on_any_commit`] listening.
 pub struct Subscription {
     bells: Vec<(Weak<Bell>, u64)>,
 }
@@ -78,10 +122,10 @@ struct Listeners {
 }
 
 impl Bell {
-    pub(crate) fn ring(&self) {
+    pub(crate) fn ring(&self, commit: Commit) {
         let all = self.lock().all.clone();
         for (_, listener) in all.iter() {
-            if catch_unwind(AssertUnwindSafe(|| listener())).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| listener(commit))).is_err() {
                 tracing::error!("a listener to commits panicked");
             }
         }

@@ -23,7 +23,7 @@ use crate::postgres::Fault;
 use crate::presence::rest;
 use crate::sql::Connection;
 use crate::sqlite::{Turn, WriteTurns};
-use crate::watch::Bell;
+use crate::watch::{Bell, Commit, take_for_workers};
 
 /// Rows after which a group commits although more operations wait: about a
 /// tenth of a second of work, so that no caller waits long for others.
@@ -310,6 +310,8 @@ impl Groups {
         let mut held_back = None;
         let begun = Instant::now();
         let mut attempts = 0;
+        // What a group that failed had noted is nothing to anybody.
+        take_for_workers();
         let ended = loop {
             // Only at first: who comes later is not made to wait for a server
             // that went away.
@@ -344,7 +346,10 @@ impl Groups {
                     total.fetch_add(operations, Ordering::Relaxed);
                     // Or whoever looks for work in vain at each bell would ring it.
                     if has_changed {
-                        self.bell.ring();
+                        self.bell.ring(Commit {
+                            is_own: true,
+                            is_for_workers: take_for_workers(),
+                        });
                     }
                 }
                 answer_all(group, Ok(()));

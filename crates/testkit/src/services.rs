@@ -109,6 +109,33 @@ impl Postgres {
         run_psql(&self.psql, &self.url(), sql)
     }
 
+    /// What PgBouncer has of this database now: `SHOW POOLS`, by column.
+    ///
+    /// # Panics
+    /// If the set was started without it.
+    #[must_use]
+    pub fn pgbouncer_pools(&self) -> HashMap<String, usize> {
+        let bouncer = self.bouncer.as_ref();
+        let bouncer = bouncer.unwrap_or_else(|| panic!("the set has no pgbouncer"));
+        let mut command = psql(&self.psql, &format!("{bouncer}/pgbouncer"), "SHOW POOLS");
+        // With a head, unlike all else.
+        let output = command.args(["-P", "tuples_only=off", "-P", "footer=off"]);
+        let output = output
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.psql.display()));
+        assert!(output.status.success(), "SHOW POOLS");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let mut lines = printed.lines().map(|line| line.split('|'));
+        let head: Vec<&str> = lines.next().into_iter().flatten().collect();
+        let row = lines.find(|row| row.clone().next() == Some(&self.name));
+        let columns = head.into_iter().zip(row.into_iter().flatten());
+        // Names and modes are no numbers.
+        let numbers = columns.filter_map(|(name, value)| Some((name, value.parse().ok()?)));
+        numbers
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
     fn administer(&self, sql: &str) {
         run_psql(&self.psql, &format!("{}/postgres", self.server), sql);
     }

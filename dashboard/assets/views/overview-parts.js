@@ -149,11 +149,12 @@ export function cachePart(signal) {
     node,
     look: async () => {
       try {
-        const { areas, total, disk_works: works } = await get("/api/v2/cache/stats", { signal });
+        const { areas, total, disk_works: works, redis_works: shared } = await get("/api/v2/cache/stats", { signal });
         const named = [...Object.entries(areas), ...(Object.keys(areas).length === 1 ? [] : [["all", total]])];
         const all = named.flatMap(([area, stats]) => [
           { area, tier: "memory", stats: stats.memory },
           { area, tier: "disk", stats: stats.disk },
+          ...(shared === null ? [] : [{ area, tier: "redis", stats: stats.redis }]),
         ]);
         rows(all, (one) => `${one.area} ${one.tier}`);
         put(disk, works ? "" : "The disk cannot be used: answers are kept in memory alone.");

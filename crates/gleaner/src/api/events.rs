@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use store::{Store, StoreError, StoreErrorKind, Subscription};
 use tokio::sync::watch;
 use types::{CrawlId, TaskId, TenantId};
@@ -24,8 +24,8 @@ use crate::operations::sources::NotFound;
 use crate::view::{CrawlView, TaskView};
 
 /// Least time between two looks, so that a fast crawl does not keep the
-/// thread busy; commits of other processes are looked for as often.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// thread busy.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Something whose state can be streamed.
 pub trait Watched: Clone + PartialEq + Send + Sync + 'static {
@@ -129,6 +129,8 @@ pub struct Events {
     watched: Arc<AllSlots>,
     streams_max: usize,
     is_closed: AtomicBool,
+    /// Has the thread look.
+    ring: Sender<()>,
     _bell: Subscription,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -140,13 +142,15 @@ struct AllSlots {
 }
 
 impl Events {
-    pub fn start(store: &Store, streams_max: usize) -> Result<Events> {
+    /// `poll_every`: how often it is looked for commits that nobody told of.
+    pub fn start(store: &Store, streams_max: usize, poll_every: Duration) -> Result<Events> {
         let watched = Arc::new(AllSlots {
             tasks: Slots::new(),
             crawls: Slots::new(),
         });
-        let (rung, bell) = bounded::<()>(1);
-        let subscription = store.on_commit(Arc::new(move || {
+        let (ring, bell) = bounded::<()>(1);
+        let rung = ring.clone();
+        let subscription = store.on_any_commit(Arc::new(move |_| {
             // One ring that waits is enough.
             let _ = rung.try_send(());
         }));
@@ -155,7 +159,7 @@ impl Events {
             let (store, watched) = (store.clone(), watched.clone());
             std::thread::Builder::new()
                 .name("events".into())
-                .spawn(move || look(&store, &watched, &bell, &stopped))
+                .spawn(move || look(&store, &watched, poll_every, &bell, &stopped))
                 .context("start the events thread")?
         };
         Ok(Events {
@@ -163,6 +167,7 @@ impl Events {
             watched,
             streams_max,
             is_closed: AtomicBool::new(false),
+            ring,
             _bell: subscription,
             stop: Some(stop),
             thread: Some(thread),
@@ -176,7 +181,9 @@ impl Events {
     ) -> Result<watch::Receiver<TaskView>, ApiError> {
         self.check_limit()?;
         let now = read_task(&self.store, tenant, id)?;
-        Ok(self.watched.tasks.watch(tenant, id, now))
+        let watching = self.watched.tasks.watch(tenant, id, now);
+        self.look_again();
+        Ok(watching)
     }
 
     pub fn watch_crawl(
@@ -186,7 +193,15 @@ impl Events {
     ) -> Result<watch::Receiver<CrawlView>, ApiError> {
         self.check_limit()?;
         let now = read_crawl(&self.store, tenant, id)?;
-        Ok(self.watched.crawls.watch(tenant, id, now))
+        let watching = self.watched.crawls.watch(tenant, id, now);
+        self.look_again();
+        Ok(watching)
+    }
+
+    /// What was committed before anybody watched rang for nobody.
+    fn look_again(&self) {
+        // Full: it is about to look.
+        let _ = self.ring.try_send(());
     }
 
     /// Ends all streams, and lets none begin any more. May be called twice.
@@ -225,11 +240,21 @@ impl Drop for Events {
     }
 }
 
-fn look(store: &Store, watched: &AllSlots, bell: &Receiver<()>, stopped: &Receiver<()>) {
+fn look(
+    store: &Store,
+    watched: &AllSlots,
+    poll_every: Duration,
+    bell: &Receiver<()>,
+    stopped: &Receiver<()>,
+) {
     let mut version = None;
     // Ends when the sender is dropped.
-    while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-        let rung = bell.try_recv().is_ok();
+    while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+        let rung = select! {
+            recv(bell) -> rung => rung.is_ok(),
+            recv(stopped) -> _ => return,
+            default(poll_every) => false,
+        };
         if watched.tasks.streams() + watched.crawls.streams() == 0 {
             version = None;
             continue;

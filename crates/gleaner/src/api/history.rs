@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use guard::Cache;
 use store::{Store, StoreError};
 use types::{Clock, CrawlId, Timestamp};
 
+use super::cached::Answers;
 use super::recent::Recent;
 
 pub const EVERY: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ pub struct History {
 struct Sampler {
     store: Store,
     recent: Arc<Recent>,
-    cache: Arc<Cache>,
+    answers: Arc<Answers>,
     clock: Arc<dyn Clock>,
     samples: Arc<Mutex<VecDeque<Sample>>>,
     looked_at: Instant,
@@ -77,7 +77,7 @@ impl History {
     pub fn start(
         store: &Store,
         recent: Arc<Recent>,
-        cache: Arc<Cache>,
+        answers: Arc<Answers>,
         clock: Arc<dyn Clock>,
     ) -> Result<History> {
         let samples: Arc<Mutex<VecDeque<Sample>>> = Arc::default();
@@ -85,7 +85,7 @@ impl History {
         let sampler = Sampler {
             store: store.clone(),
             recent,
-            cache,
+            answers,
             clock,
             samples: samples.clone(),
             looked_at: Instant::now(),
@@ -160,13 +160,20 @@ impl Sampler {
 
     fn read_totals(&self) -> Totals {
         let (requests, errors) = self.recent.totals();
-        let cache = self.cache.stats().total;
+        let stats = self.answers.stats();
+        let totals = || {
+            [Some(&stats.here), stats.shared.as_ref()]
+                .into_iter()
+                .flatten()
+        };
+        // The second tier is asked for what memory does not have.
+        let hits = totals().map(|cache| cache.total.memory.hits + cache.total.disk.hits);
+        let asked = totals().map(|cache| cache.total.memory.hits + cache.total.memory.misses);
         Totals {
             requests,
             errors,
-            // The disk is asked for what memory does not have.
-            cache_hits: cache.memory.hits + cache.disk.hits,
-            cache_asked: cache.memory.hits + cache.memory.misses,
+            cache_hits: hits.sum(),
+            cache_asked: asked.sum(),
         }
     }
 

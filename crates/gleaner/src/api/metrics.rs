@@ -11,8 +11,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use guard::Cache;
 
+use super::cached::Answers;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::routes::monitoring::{Ready, health, look};
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(5);
 struct Measured {
     services: Arc<Services>,
     /// Of a process that answers the API.
-    cache: Option<Arc<Cache>>,
+    answers: Option<Arc<Answers>>,
 }
 
 /// For those who look after the process, of any role: `/metrics`, which know
@@ -37,10 +37,10 @@ struct Measured {
 pub fn serve(
     listen: SocketAddr,
     services: &Arc<Services>,
-    cache: Option<Arc<Cache>>,
+    answers: Option<Arc<Answers>>,
 ) -> Result<Server> {
     let metrics = |State(measured): State<Measured>| async move {
-        let read = move || text(&measured.services, measured.cache.as_deref());
+        let read = move || text(&measured.services, measured.answers.as_deref());
         on_thread(read).await.map(as_text)
     };
     let ready = |State(measured): State<Measured>| async move {
@@ -53,7 +53,7 @@ pub fn serve(
         .route("/ready", get(ready))
         .with_state(Measured {
             services: services.clone(),
-            cache,
+            answers,
         });
     Server::start(listen, router, GRACE)
 }
@@ -70,15 +70,15 @@ async fn on_thread<T: Send + 'static>(
 pub async fn of_all(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
     caller.must_run_the_service()?;
     let text = api
-        .run(|api| Ok(text(&api.services, Some(&api.cache))?))
+        .run(|api| Ok(text(&api.services, Some(&api.answers))?))
         .await?;
     Ok(as_text(text))
 }
 
-fn text(services: &Services, cache: Option<&Cache>) -> Result<String> {
+fn text(services: &Services, answers: Option<&Answers>) -> Result<String> {
     let (clock, metrics) = (services.app.clock.as_ref(), &services.metrics);
-    if let Some(cache) = cache {
-        metrics.http.cache(&cache.stats());
+    if let Some(answers) = answers {
+        metrics.http.answers(&answers.stats());
     }
     metrics.sampled.refresh(&services.store, clock)?;
     let policy = ScalingPolicy::new(&services.app.config.worker);
@@ -87,6 +87,9 @@ fn text(services: &Services, cache: Option<&Cache>) -> Result<String> {
     metrics.sampled.breakers(&services.breakers());
     if let Some(redis) = &services.redis {
         metrics.sampled.redis(&redis.status());
+    }
+    if let Some(stats) = services.relay_stats() {
+        metrics.sampled.relay(stats);
     }
     metrics.text()
 }

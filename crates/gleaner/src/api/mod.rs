@@ -32,6 +32,7 @@ mod state;
 mod stream;
 mod turns;
 
+pub use cached::AnswerStats;
 pub use events::Events;
 pub use router::{document_json, router};
 pub use server::Bound;

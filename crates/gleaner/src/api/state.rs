@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use guard::{Cache, SharedRateLimiter};
+use guard::SharedRateLimiter;
 use store::noting_absent;
 use tokio::sync::Semaphore;
 use types::TenantId;
 
+use super::cached::Answers;
 use super::error::{ApiError, Code};
 use super::events::Events;
 use super::history::History;
@@ -49,7 +50,7 @@ pub struct Api {
     pub keys: Arc<KnownKeys>,
     pub limiter: Arc<SharedRateLimiter>,
     pub quotas: Arc<KnownQuotas>,
-    pub cache: Arc<Cache>,
+    pub answers: Arc<Answers>,
     /// Where it is listening.
     pub listen: SocketAddr,
     pub started: Instant,
@@ -85,15 +86,13 @@ impl Api {
         listen: SocketAddr,
     ) -> Result<Api> {
         let clock = &services.app.clock;
-        let cache = Arc::new(Cache::open(
-            &services.app.cache_options(&services.store),
-            clock.clone(),
-        ));
+        let redis = services.redis.as_ref();
+        let answers = Arc::new(Answers::open(&services.app, &services.store, redis));
         let recent: Arc<Recent> = Arc::default();
         let history = History::start(
             &services.store,
             recent.clone(),
-            cache.clone(),
+            answers.clone(),
             clock.clone(),
         )?;
         let limits = &services.app.config.api;
@@ -107,7 +106,7 @@ impl Api {
                 services.redis.clone(),
             )),
             quotas: Arc::default(),
-            cache,
+            answers,
             started: Instant::now(),
             places: Arc::new(Semaphore::new(limits.requests_max.max(1))),
             held: Arc::new(Semaphore::new(HELD_MAX)),

@@ -6,6 +6,11 @@
 //! a time. So whoever asks now and then finds a core that is not taken,
 //! however many requests of the other wait. Turns are given out around the
 //! tenants, first come first served within each.
+//!
+//! Turns are never shared between processes: they are about the threads and
+//! cores of this one, and a tenant that keeps another machine busy takes none
+//! of them. What holds for a tenant wherever it asks is shared otherwise: its
+//! requests by `guard`'s limits in Redis, its running tasks by the database.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

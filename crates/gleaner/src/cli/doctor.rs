@@ -320,13 +320,27 @@ fn redis(app: &App) -> Option<Check> {
     };
     let server = state.server.unwrap_or_default();
     Some(match state.problem {
-        None if state.is_up => check("redis", State::Ok, format!("{server} answers")),
+        None if state.is_up && app.config.store.database_url.is_empty() => check(
+            "redis",
+            State::Ok,
+            format!(
+                "{server} answers; with the embedded database processes share limits and breakers by it, \
+                 not answers and news of work"
+            ),
+        ),
+        None if state.is_up => check(
+            "redis",
+            State::Ok,
+            format!("{server} answers; limits, breakers, answers and news of work are shared"),
+        ),
         problem => check(
             "redis",
             State::Failed,
             format!(
-                "{}; until it answers, each process has limits and breakers of its own",
-                problem.as_deref().unwrap_or("does not answer")
+                "{}; until it answers, each process has limits, breakers and answers of its own, \
+                 and looks for work every {} ms",
+                problem.as_deref().unwrap_or("does not answer"),
+                app.config.store.poll_ms
             ),
         ),
     })

@@ -46,7 +46,9 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     }
     let services = Arc::new(Services::start(&app, store, Arc::default())?);
     let searching = Arc::new(Searching::new(services.clone()));
-    let events = Arc::new(Events::start(&services.store, app.config.api.streams_max)?);
+    let streams_max = app.config.api.streams_max;
+    let events = Events::start(&services.store, streams_max, app.poll_every())?;
+    let events = Arc::new(events);
     let api = Api::new(
         services.clone(),
         searching.clone(),
@@ -55,7 +57,7 @@ pub fn run(app: &App, args: &ServeArgs) -> Result<Exit> {
     )?;
     let metrics = args
         .metrics_listen
-        .map(|listen| api::metrics::serve(listen, &services, Some(api.cache.clone())))
+        .map(|listen| api::metrics::serve(listen, &services, Some(api.answers.clone())))
         .transpose()?;
     let grace = Duration::from_secs(app.config.api.grace_s);
     let server = bound.serve(api::router(api), grace)?;

@@ -14,6 +14,7 @@ use crate::app::{App, UsageError};
 use crate::memory::{self, GiveBack};
 use crate::process;
 use crate::publishing;
+use crate::relay::Relay;
 use crate::scheduler::Scheduler;
 use crate::services::Services;
 use crate::tasks::{self, Worker};
@@ -106,6 +107,11 @@ pub fn take_work(app: &mut App, args: &WorkArgs) -> Result<Vec<&'static str>> {
 pub fn schedule(app: &App, args: &SchedulerArgs) -> Result<Exit> {
     let stop = stop::on_ctrl_c()?;
     let store = app.open_store(Access::Write)?;
+    // Workers hear of what is queued here.
+    let redis = app.redis()?;
+    let relay = redis
+        .map(|redis| Relay::start(&store, &redis))
+        .transpose()?;
     let mut scheduler = Scheduler::new(app, &store);
     loop {
         let checked = scheduler.check()?;
@@ -125,7 +131,7 @@ pub fn schedule(app: &App, args: &SchedulerArgs) -> Result<Exit> {
             break;
         }
     }
-    drop(scheduler);
+    drop((scheduler, relay));
     store.close()?;
     Ok(Exit::Ok)
 }

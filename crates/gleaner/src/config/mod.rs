@@ -158,6 +158,7 @@ pub struct StoreConfig {
     pub server_wait_s: u64,
     pub read_wait_s: u64,
     pub statement_timeout_s: u64,
+    pub poll_ms: u64,
     pub synchronous: Durability,
     pub cache_mb: u32,
     pub mmap_mb: u32,

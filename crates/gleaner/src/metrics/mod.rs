@@ -13,12 +13,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use guard::TierStats;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     Opts, Registry, TextEncoder,
 };
 use store::{CrawlCounts, TaskEnd};
 use types::SourceId;
+
+use crate::api::AnswerStats;
 
 pub use events::EventMetrics;
 
@@ -103,12 +106,28 @@ impl WebhookMetrics {
 
 impl HttpMetrics {
     /// The cache counts by itself; this is what it has come to.
-    pub fn cache(&self, stats: &guard::CacheStats) {
-        let tiers = [("memory", &stats.total.memory), ("disk", &stats.total.disk)];
-        for (name, tier) in tiers {
-            sample::raise(&self.cache_hits.with_label_values(&[name]), tier.hits);
-            sample::raise(&self.cache_misses.with_label_values(&[name]), tier.misses);
+    pub fn answers(&self, stats: &AnswerStats) {
+        let (here, shared) = (&stats.here.total, stats.shared.as_ref());
+        let shared = shared.map(|shared| &shared.total);
+        let in_memory = [Some(here), shared].into_iter().flatten();
+        let memory = |count: fn(&TierStats) -> u64| {
+            let tiers = in_memory.clone().map(|area| &area.memory);
+            tiers.map(count).sum()
+        };
+        self.tier(
+            "memory",
+            memory(|tier| tier.hits),
+            memory(|tier| tier.misses),
+        );
+        self.tier("disk", here.disk.hits, here.disk.misses);
+        if let Some(shared) = shared {
+            self.tier("redis", shared.disk.hits, shared.disk.misses);
         }
+    }
+
+    fn tier(&self, name: &str, hits: u64, misses: u64) {
+        sample::raise(&self.cache_hits.with_label_values(&[name]), hits);
+        sample::raise(&self.cache_misses.with_label_values(&[name]), misses);
     }
 
     /// A request beyond its limit.

@@ -12,6 +12,7 @@ use types::{Clock, SystemClock};
 use super::Maker;
 use super::events::SampledEvents;
 use crate::process;
+use crate::relay::RelayStats;
 use crate::tasks::Scale;
 
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Sampled {
     breaker_state: GaugeVec,
     redis_up: GaugeVec,
     redis_connections: IntCounterVec,
+    bus_messages: IntCounterVec,
     commits: IntCounter,
     operations: IntCounter,
     write: Counter,
@@ -100,6 +102,11 @@ impl Sampled {
                 "redis_connections_total",
                 "Connections that this process made to Redis: the first, and one after each outage.",
                 &[],
+            )?,
+            bus_messages: made.counters(
+                "bus_messages_total",
+                "Messages about commits by way of Redis: told, heard, and times that some may have been missed.",
+                &["direction"],
             )?,
             commits: made.counter(
                 "store_commits_total",
@@ -207,6 +214,17 @@ impl Sampled {
         up.set(f64::from(u8::from(status.is_up)));
         let connections = self.redis_connections.with_label_values(none);
         raise(&connections, status.connections);
+    }
+
+    pub fn relay(&self, stats: RelayStats) {
+        let directions = [
+            ("told", stats.told),
+            ("heard", stats.heard),
+            ("missed", stats.missed),
+        ];
+        for (direction, total) in directions {
+            raise(&self.bus_messages.with_label_values(&[direction]), total);
+        }
     }
 
     fn write_stats(&self, stats: &WriteStats) {

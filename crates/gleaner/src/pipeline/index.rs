@@ -19,8 +19,8 @@ use super::progress::{Progress, Stage};
 
 /// Pages read from the store per step.
 const PAGES_PER_STEP: usize = 200;
-/// How often commits of other processes are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often an index that is open for writing is looked after.
+const TICK: Duration = Duration::from_millis(250);
 /// The same while someone waits for another process to index something.
 const LOOK_WAITING_EVERY: Duration = Duration::from_millis(20);
 /// Least time between two commits that somebody waits for. A commit costs
@@ -36,6 +36,9 @@ pub struct IndexPlan {
     pub heap_bytes: usize,
     /// Longest time that indexed pages wait to become visible to searches.
     pub commit_every: Duration,
+    /// How often commits of other processes are looked for; those that are
+    /// heard of ring at once.
+    pub look_every: Duration,
 }
 
 /// A thread that keeps the keyword index up with the store.
@@ -57,7 +60,7 @@ impl Indexer {
     pub fn start(store: &Store, plan: IndexPlan, progress: Arc<Progress>) -> Result<Indexer> {
         let (orders, queue) = bounded(64);
         let bell = orders.clone();
-        let subscription = store.on_commit(Arc::new(move || {
+        let subscription = store.on_any_commit(Arc::new(move |_| {
             // A full queue wakes the thread anyway.
             let _ = bell.try_send(Order::Rung);
         }));
@@ -142,7 +145,8 @@ impl Keeper {
         let mut data_version = 0;
         loop {
             let patience = match self.flush_due() {
-                None => LOOK_EVERY,
+                None if self.open.is_some() => self.plan.look_every.min(TICK),
+                None => self.plan.look_every,
                 Some(due) => due.min(LOOK_WAITING_EVERY),
             };
             match queue.recv_timeout(patience) {

@@ -65,6 +65,8 @@ pub(super) struct Shared {
     pub(super) ends: Mutex<HashMap<TaskId, Ending>>,
     pub(super) ended_one: Condvar,
     pub(super) trouble: Mutex<Option<String>>,
+    /// Another process told of a commit for workers: perhaps somebody is to stop.
+    pub(super) heard: Arc<AtomicBool>,
 }
 
 /// A task in one of this worker's slots, or on its way to one.

@@ -14,8 +14,8 @@ use super::kind::StopReason;
 use super::shared::{LEASE_FOR, Running, Shared, lock, task_ref};
 use super::slots::{LoadMeter, STEP_EVERY};
 
-/// How often there is a look around. A look at an idle worker is one read of
-/// SQLite's change counter.
+/// How often there is a look around. What other processes committed is looked
+/// for every `store.poll_ms`: one read of the database's change counter.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A difference between the clock and the time that passed beyond which what
 /// is due is looked up anew: the machine slept, or somebody set the clock.
@@ -28,6 +28,7 @@ pub(super) struct Watch {
     last_heartbeat: Instant,
     last_step: Instant,
     last_look: (Instant, Timestamp),
+    last_poll: Option<Instant>,
     data_version: u64,
     trouble: Option<String>,
 }
@@ -40,6 +41,7 @@ impl Watch {
             meter: LoadMeter::default(),
             last_heartbeat: Instant::now(),
             last_step: Instant::now(),
+            last_poll: None,
             data_version: 0,
             trouble: None,
         }
@@ -69,15 +71,13 @@ impl Watch {
         metrics
             .slots
             .set(self.shared.slots.load(Ordering::SeqCst) as i64);
-        let store = &self.shared.services.store;
-        let changed = {
-            let version = store.data_version()?;
-            std::mem::replace(&mut self.data_version, version) != version
-        };
-        // Perhaps by another process, which cannot ring our bell.
+        // Whoever hears of a commit has woken the foreman himself.
+        let heard = self.shared.heard.swap(false, Ordering::SeqCst);
+        let changed = self.poll()?;
         if changed || jumped {
             self.shared.wake();
         }
+        let store = &self.shared.services.store;
         let heartbeat_due = self.last_heartbeat.elapsed() >= HEARTBEAT_EVERY;
         if heartbeat_due {
             self.last_heartbeat = Instant::now();
@@ -88,12 +88,25 @@ impl Watch {
             if heartbeat_due {
                 let until = self.shared.services.app.clock.now().plus(LEASE_FOR);
                 signals.extend(store.heartbeat(self.shared.owner(), until)?);
-            } else if changed {
+            } else if changed || heard {
                 signals.extend(store.task_signals(self.shared.owner())?);
             }
             pass_on(&running, &signals);
         }
         Ok(())
+    }
+
+    /// Whether anybody committed anything since the last time, if it is time to
+    /// look: perhaps another process that nobody told of.
+    fn poll(&mut self) -> Result<bool> {
+        let services = &self.shared.services;
+        let every = services.app.poll_every();
+        if self.last_poll.is_some_and(|last| last.elapsed() < every) {
+            return Ok(false);
+        }
+        let version = services.store.data_version()?;
+        self.last_poll = Some(Instant::now());
+        Ok(std::mem::replace(&mut self.data_version, version) != version)
     }
 
     fn clock_jumped(&mut self) -> bool {

@@ -5,7 +5,7 @@
 //! of its own, so that a task which never yields holds up nobody else. The
 //! *watch* ([`super::watch`]) keeps leases alive and passes on who should stop.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -47,12 +47,21 @@ impl Worker {
             ends: Mutex::default(),
             ended_one: Condvar::new(),
             trouble: Mutex::default(),
+            heard: Arc::default(),
         });
         let (rung, bell) = bounded::<()>(1);
         let wake = messages.clone();
         // One waiting wake-up is enough; the foreman takes it with all others.
         let bell_in = rung.clone();
-        let subscription = services.store.on_commit(Arc::new(move || {
+        let heard = shared.heard.clone();
+        let subscription = services.store.on_any_commit(Arc::new(move |commit| {
+            if !commit.is_own {
+                // Most commits of others are pages of theirs.
+                if !commit.is_for_workers {
+                    return;
+                }
+                heard.store(true, Ordering::SeqCst);
+            }
             if bell_in.try_send(()).is_ok() {
                 let _ = wake.send(Message::Wake);
             }

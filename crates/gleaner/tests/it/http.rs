@@ -72,12 +72,23 @@ impl Running {
 
     /// The same with some settings of its own.
     pub fn start_with(dir: &Path, args: &[&str], field: &str, env: &[(&str, &str)]) -> Running {
+        Running::start_logging(dir, args, field, env, Stdio::null())
+    }
+
+    /// The same with a place for its log.
+    pub fn start_logging(
+        dir: &Path,
+        args: &[&str],
+        field: &str,
+        env: &[(&str, &str)],
+        log: Stdio,
+    ) -> Running {
         let mut child = command(dir, args)
             .arg("--json")
             .env("GLEANER__EMBED__PROVIDER", "off")
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the server starts");
         let mut line = String::new();

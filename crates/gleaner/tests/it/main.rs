@@ -27,6 +27,7 @@ mod record_rules;
 mod records;
 mod recrawl;
 mod redis;
+mod relay;
 mod resume;
 mod rolling;
 mod scaling;

@@ -231,6 +231,12 @@ fn without_one_of_the_databases_the_rest_is_answered_and_says_so() {
     let (pages, partial) = listed(&server);
     assert!(pages > 0 && pages < all, "{pages} of {all}");
     assert_eq!(partial.as_deref(), Some("shard 1"));
+    // What lacks something is not kept.
+    for _ in 0..2 {
+        let again = server.get("/api/v2/pages?limit=100").is(200);
+        assert_eq!(again.headers["x-cache"], "miss");
+        assert_eq!(again.headers["x-partial"], "shard 1");
+    }
     let found = server.get("/api/v2/search?q=topic&limit=100").is(200);
     assert_eq!(found.headers["x-partial"], "shard 1");
     let hits = found.json()["hits"].as_array().expect("hits").len();

@@ -25,7 +25,7 @@ impl TierStats {
         (asked > 0).then(|| self.hits as f64 / asked as f64)
     }
 
-    fn add(&mut self, other: &TierStats) {
+    pub fn add(&mut self, other: &TierStats) {
         self.hits += other.hits;
         self.misses += other.misses;
         self.evictions += other.evictions;

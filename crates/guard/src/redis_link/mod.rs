@@ -326,7 +326,7 @@ impl Known {
             tracing::warn!(
                 problem,
                 server,
-                "Redis is away: until it is back, this process limits, breaks and remembers by itself"
+                "Redis is away: until it is back, this process limits, breaks and remembers by itself, and hears of others only when it looks"
             );
         }
         status.is_up = false;

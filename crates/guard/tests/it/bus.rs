@@ -71,6 +71,9 @@ fn other_processes_hear_it_once_and_other_deployments_do_not() {
     publish(&here, "topic", "from here");
     hears(&mut subscriptions[0], "from here");
     hears(&mut subscriptions[1], "from here");
+    let told = here.publish_to_others("topic", b"to others");
+    told.expect("short");
+    hears(&mut subscriptions[1], "to others");
     // Its own message has come back by the time that an answer to it comes.
     publish(&there, "topic", "from there");
     hears(&mut subscriptions[0], "from there");

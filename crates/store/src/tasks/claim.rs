@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::shard::Shard;
 use crate::sql::{Connection, collect, execute, first, params};
 use crate::tenants::check_tenant;
+use crate::watch::note_for_workers;
 use crate::{Claim, ClaimedTask, KindLimit, Store, StoreError};
 
 /// Tasks given out at once at most: about 20 ms of the writer's time.
@@ -82,6 +83,7 @@ impl Store {
                 )));
             }
             check_tenant(connection, tenant)?;
+            note_for_workers();
             execute(
                 connection,
                 "INSERT INTO tenant_shares (tenant_id, weight, running_max, pass, queued, running)

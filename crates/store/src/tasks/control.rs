@@ -8,6 +8,7 @@ use super::tally::Tally;
 use super::{KIND_BYTES_MAX, no_task};
 use crate::error::Failure;
 use crate::sql::{Connection, collect, execute, first, params};
+use crate::watch::note_for_workers;
 use crate::{Cancelled, PausedQueue, Store, StoreError};
 
 impl Store {
@@ -36,6 +37,7 @@ impl Store {
     pub fn hurry_task(&self, tenant: TenantId, id: TaskId) -> Result<(), StoreError> {
         let now = self.now();
         self.holder(id)?.write("hurry the task", move |connection| {
+            note_for_workers();
             let rows = execute(
                 connection,
                 "UPDATE tasks SET run_at = min(run_at, ?3)
@@ -69,6 +71,7 @@ impl Store {
     pub fn resume_queue(&self, kind: Option<&str>) -> Result<bool, StoreError> {
         let kind = stored_kind(kind, "resume the queue")?;
         self.write_every("resume the queue", move |connection| {
+            note_for_workers();
             let sql = "DELETE FROM paused_queues WHERE kind = ?1";
             Ok(execute(connection, sql, [&kind])? == 1)
         })
@@ -101,6 +104,7 @@ fn cancel(
         return Err(Failure::conflict(format!("task {id} is already {code}")));
     }
     if task.state == TaskState::Running {
+        note_for_workers();
         let sql = "UPDATE tasks SET cancel_requested = 1 WHERE id = ?1";
         execute(connection, sql, [id.0])?;
         return Ok(Cancelled::Requested);

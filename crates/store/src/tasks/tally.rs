@@ -6,6 +6,7 @@ use types::{TaskState, TenantId};
 
 use crate::error::Failure;
 use crate::sql::{Connection, params, send};
+use crate::watch::note_for_workers;
 
 const STATES: usize = TaskState::ALL.len();
 /// `task_counts` keeps the total of all tenants under this id.
@@ -28,6 +29,7 @@ struct Differences {
 
 impl Tally {
     pub(super) fn enqueued(&mut self, tenant: TenantId, kind: &str, state: TaskState) {
+        note_for_workers();
         let differences = self.differences(tenant, kind);
         differences.enqueued += 1;
         differences.current[state as usize] += 1;
@@ -35,6 +37,10 @@ impl Tally {
     }
 
     pub(super) fn moved(&mut self, tenant: TenantId, kind: &str, from: TaskState, to: TaskState) {
+        // One that ends may make room for another, wherever that runs.
+        if to != TaskState::Running {
+            note_for_workers();
+        }
         let differences = self.differences(tenant, kind);
         differences.current[from as usize] -= 1;
         differences.current[to as usize] += 1;

@@ -5,6 +5,8 @@
     reason = "helpers of tests; clippy exempts only the test functions themselves"
 )]
 
+mod clients;
+
 #[path = "../suite/moving.rs"]
 mod moving;
 

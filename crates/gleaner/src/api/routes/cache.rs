@@ -1,6 +1,6 @@
 //! What the cache keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::Scopes;
 use utoipa::ToSchema;
 
-use crate::api::cached::Area;
+use crate::api::cached::{AnswerStats, Area};
 use crate::api::caller::Caller;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::extract::Body;
@@ -38,22 +38,28 @@ impl From<&guard::TierStats> for CacheTier {
     }
 }
 
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct CacheArea {
     pub memory: CacheTier,
     pub disk: CacheTier,
+    /// Of all processes. What lies there is not counted: `entries`, `bytes` and `evictions` are 0.
+    pub redis: CacheTier,
     /// Answers that were made, and that others waited for.
     pub computed: u64,
     pub shared: u64,
 }
 
-impl From<&guard::AreaStats> for CacheArea {
-    fn from(area: &guard::AreaStats) -> CacheArea {
+impl CacheArea {
+    fn new(here: &guard::AreaStats, shared: Option<&guard::AreaStats>) -> CacheArea {
+        let mut memory = here.memory;
+        let shared = shared.copied().unwrap_or_default();
+        memory.add(&shared.memory);
         CacheArea {
-            memory: (&area.memory).into(),
-            disk: (&area.disk).into(),
-            computed: area.computed,
-            shared: area.shared,
+            memory: (&memory).into(),
+            disk: (&here.disk).into(),
+            redis: (&shared.disk).into(),
+            computed: here.computed + shared.computed,
+            shared: here.shared + shared.shared,
         }
     }
 }
@@ -62,30 +68,41 @@ impl From<&guard::AreaStats> for CacheArea {
 pub struct CacheStats {
     pub total: CacheArea,
     pub areas: BTreeMap<String, CacheArea>,
-    /// False: memory alone is used.
+    /// False: memory alone is used, or Redis.
     pub disk_works: bool,
+    /// Whether answers are shared by way of Redis now; null when they are not to be.
+    pub redis_works: Option<bool>,
 }
 
 /// Count what the cache keeps
 ///
-/// Of all tenants together: for an admin.
+/// Of all tenants together, by this process: for an admin.
 #[utoipa::path(get, path = "/api/v2/cache/stats", tag = "monitoring",
     responses((status = 200, body = CacheStats), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn stats(State(api): State<Api>, caller: Caller) -> Result<Json<CacheStats>, ApiError> {
     caller.must_run_the_service()?;
-    api.run(|api| {
-        let stats = api.cache.stats();
-        Ok(Json(CacheStats {
-            total: (&stats.total).into(),
-            areas: stats
-                .areas
-                .iter()
-                .map(|(name, area)| (name.clone(), area.into()))
-                .collect(),
-            disk_works: stats.disk_state == guard::DiskState::On,
-        }))
-    })
-    .await
+    api.run(|api| Ok(Json(CacheStats::new(&api.answers.stats()))))
+        .await
+}
+
+impl CacheStats {
+    fn new(stats: &AnswerStats) -> CacheStats {
+        let none = guard::AreaStats::default();
+        let shared = stats.shared.as_ref();
+        let names = shared.into_iter().flat_map(|shared| shared.areas.keys());
+        let names: BTreeSet<&String> = stats.here.areas.keys().chain(names).collect();
+        let areas = names.into_iter().map(|name| {
+            let here = stats.here.areas.get(name).unwrap_or(&none);
+            let shared = shared.and_then(|shared| shared.areas.get(name));
+            (name.clone(), CacheArea::new(here, shared))
+        });
+        CacheStats {
+            areas: areas.collect(),
+            total: CacheArea::new(&stats.here.total, shared.map(|shared| &shared.total)),
+            disk_works: stats.here.disk_state == guard::DiskState::On,
+            redis_works: shared.map(|shared| shared.disk_state == guard::DiskState::On),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -111,10 +128,9 @@ pub async fn clear(
     input: Option<Body<ClearInput>>,
 ) -> Result<Json<Cleared>, ApiError> {
     let caller = caller.must(Scopes::WRITE)?;
-    let area = input.and_then(|Body(input)| input.area).map(Area::as_str);
+    let area = input.and_then(|Body(input)| input.area);
     api.run(move |api| {
-        let scope = caller.tenant.0.unsigned_abs();
-        let removed = api.cache.clear(area, Some(scope));
+        let removed = api.answers.clear(area, caller.tenant);
         Ok(Json(Cleared { removed }))
     })
     .await

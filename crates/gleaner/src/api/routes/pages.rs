@@ -183,7 +183,8 @@ pub async fn list(
         let store = &api.services.store;
         let tenant = filter.tenant;
         // All that the answer depends on.
-        let name = format!("{} {filter:?} {fields:?}", store.tenant_version(tenant)?);
+        let version = store.tenant_version(tenant)?;
+        let name = format!("{version:?} {filter:?} {fields:?}");
         cached::answer(api, Area::Pages, tenant, &name, || {
             let rows = store.pages(&filter)?;
             let ids: Vec<PageId> = rows.iter().map(|page| page.id).collect();

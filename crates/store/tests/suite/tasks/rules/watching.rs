@@ -1,7 +1,7 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use store::{NewTask, TaskEnd, TaskFilter};
+use store::{Commit, NewTask, TaskEnd, TaskFilter};
 use types::{Priority, Progress, TaskState, TenantId};
 
 use crate::suite::tasks::conformance::Rules;
@@ -47,6 +47,49 @@ pub(super) fn rules(rules: &mut Rules<'_>) {
         }
         assert_eq!(rung.load(Ordering::SeqCst), before);
     });
+    rules.rule(
+        "a commit says whether workers have something of it, and whose it is",
+        |engine| {
+            let heard: Arc<Mutex<Vec<Commit>>> = Arc::default();
+            let hears = heard.clone();
+            let listener = move |commit| hears.lock().unwrap().push(commit);
+            let _bell = engine.store.on_any_commit(Arc::new(listener));
+            let store = &engine.store;
+            let check = |expected: &[bool]| {
+                let heard = std::mem::take(&mut *heard.lock().unwrap());
+                let own = |is_for_workers: &bool| Commit {
+                    is_own: true,
+                    is_for_workers: *is_for_workers,
+                };
+                assert_eq!(heard, expected.iter().map(own).collect::<Vec<_>>());
+            };
+            let id = engine.enqueue(task("a"));
+            check(&[true]);
+            let run = engine.claim_one().task_ref();
+            check(&[false]);
+            let update = vec![(run, Progress::default())];
+            store.update_progress(update).unwrap();
+            check(&[false]);
+            store.cancel_task(TenantId::DEFAULT, id).unwrap();
+            check(&[true]);
+            engine.finish(run, TaskEnd::Released);
+            check(&[true]);
+            store.pause_queue(Some("a")).unwrap();
+            check(&[false]);
+            store.resume_queue(Some("a")).unwrap();
+            check(&[true]);
+            // A group that fails leaves nothing behind for the next one.
+            assert!(store.hurry_task(TenantId::DEFAULT, id).is_err());
+            store.pause_queue(Some("a")).unwrap();
+            check(&[false]);
+            store.heard_of_commit(true);
+            let other = Commit {
+                is_own: false,
+                is_for_workers: true,
+            };
+            assert_eq!(*heard.lock().unwrap(), [other]);
+        },
+    );
     rules.rule(
         "lists are newest first and go on where they ended",
         |engine| {
