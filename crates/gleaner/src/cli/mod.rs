@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
     }
     let (ran, absent) = store::noting_absent(|| run(&cli, &loaded));
     match ran {
-        Ok(exit) if !absent.is_empty() => {
+        Ok(exit) if !absent.is_empty() && !goes_on(&cli.command) => {
             let absent = absent.join(", ");
             note(format!(
                 "{absent} did not answer: what is there is missing here"
@@ -89,6 +89,16 @@ pub fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => failed(&cli, &error),
+    }
+}
+
+/// Whether it runs until it is stopped: what did not answer when it started may
+/// have come back long ago.
+fn goes_on(command: &Command) -> bool {
+    match command {
+        Command::Serve(_) | Command::Worker(_) => true,
+        Command::Scheduler(args) => !args.once,
+        _ => false,
     }
 }
 

@@ -264,6 +264,7 @@ fn without_one_of_the_databases_the_rest_is_answered_and_says_so() {
     server.get("/api/v2/search?q=topic&limit=100").is(200);
     set.start_again("pg-1");
     until_whole(&server, all);
+    server.stop();
 }
 
 /// How many pages are listed, and what is said to be missing.
