@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
 use guard::{CacheOptions, Redis, RedisOptions};
+use search::engine::{KeywordEngine, VectorReader};
+use search::{LocalKeywords, LocalVectors, Searcher};
 use store::{Access, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
@@ -61,10 +63,25 @@ impl App {
         self.derived_dir(store).join("index")
     }
 
+    /// Where searches find words.
+    pub fn keyword_engine(&self, store: &Store) -> Arc<dyn KeywordEngine> {
+        let heap_bytes = self.config.index.heap_mb * 1024 * 1024;
+        Arc::new(LocalKeywords::new(self.index_dir(store)).with_heap(heap_bytes))
+    }
+
+    /// Opens what searches ask, with the vectors of `model` (`None`: by words only).
+    pub fn open_searcher(&self, store: &Store, model: Option<&str>) -> Result<Searcher> {
+        let keyword = self.keyword_engine(store).open()?;
+        let vectors: Option<Box<dyn VectorReader>> = match model {
+            Some(model) => Some(Box::new(LocalVectors::load(store.clone(), model)?)),
+            None => None,
+        };
+        Ok(Searcher::new(store.clone(), keyword, vectors))
+    }
+
     pub fn index_plan(&self, store: &Store) -> IndexPlan {
         IndexPlan {
-            dir: self.index_dir(store),
-            heap_bytes: self.config.index.heap_mb * 1024 * 1024,
+            engine: self.keyword_engine(store),
             commit_every: Duration::from_millis(self.config.index.commit_ms),
         }
     }

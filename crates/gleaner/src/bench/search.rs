@@ -163,7 +163,7 @@ fn measure(
         None => &[Mode::Keyword],
     };
     let model = embedder.map(Embedder::model_id);
-    let searcher = Searcher::open(store.clone(), &app.index_dir(store), model)?;
+    let searcher = app.open_searcher(store, model)?;
     let modes = modes
         .iter()
         .map(|mode| {

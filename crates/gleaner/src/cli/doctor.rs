@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use search::{IndexMode, KeywordIndex};
 use serde::Serialize;
 use store::{Access, Store, StoreErrorKind};
 
@@ -161,17 +160,18 @@ fn database(app: &App) -> Vec<Check> {
     }
     checks.extend(shards(&store));
     let newest = store.pages_change_seqs();
-    let index = KeywordIndex::open(&app.index_dir(&store), IndexMode::Read);
+    let index = app.keyword_engine(&store).open();
+    let index = index.and_then(|index| Ok((index.committed(), index.page_count()?)));
     checks.push(match (index, newest) {
-        (Ok(index), Ok(newest)) if !index.committed().reach(&newest) => check(
+        (Ok((committed, _)), Ok(newest)) if !committed.reach(&newest) => check(
             "keyword index",
             State::Hint,
-            format!("behind the database ({} of {newest}); the next crawl catches up, or `gleaner reindex`", index.committed()),
+            format!("behind the database ({committed} of {newest}); the next crawl catches up, or `gleaner reindex`"),
         ),
-        (Ok(index), Ok(_)) => check(
+        (Ok((_, pages)), Ok(_)) => check(
             "keyword index",
             State::Ok,
-            format!("{} pages, up to date", thousands(index.num_docs())),
+            format!("{} pages, up to date", thousands(pages)),
         ),
         (Err(error), _) => check(
             "keyword index",

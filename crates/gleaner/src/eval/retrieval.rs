@@ -135,11 +135,7 @@ fn score(
         }
     };
     let model = setup.embedder.as_ref().map(Embedder::model_id);
-    let searcher = Searcher::open(
-        setup.store.clone(),
-        &setup.app.index_dir(&setup.store),
-        model,
-    )?;
+    let searcher = setup.app.open_searcher(&setup.store, model)?;
     let scorer = Scorer {
         setup,
         set,

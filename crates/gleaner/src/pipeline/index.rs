@@ -5,14 +5,14 @@
 //! time writes it. Whoever finds it taken waits for the other, which sees our
 //! commits, and takes over should it go away.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use search::{IndexMode, KeywordIndex, SearchErrorKind};
+use search::SearchErrorKind;
+use search::engine::{Follower, KeywordEngine};
 use store::{ChangeSeqs, Store, Subscription};
 
 use super::progress::{Progress, Stage};
@@ -32,8 +32,7 @@ const KEPT_OPEN: Duration = Duration::from_secs(5);
 /// How the index is kept.
 #[derive(Clone, Debug)]
 pub struct IndexPlan {
-    pub dir: PathBuf,
-    pub heap_bytes: usize,
+    pub engine: Arc<dyn KeywordEngine>,
     /// Longest time that indexed pages wait to become visible to searches.
     pub commit_every: Duration,
 }
@@ -132,7 +131,7 @@ struct Keeper {
 }
 
 struct Open {
-    index: KeywordIndex,
+    index: Follower,
     last_commit: Instant,
     last_change: Instant,
 }
@@ -244,9 +243,7 @@ impl Keeper {
         if self.looked_at.reach(&seqs) {
             return Ok(None);
         }
-        let committed = KeywordIndex::open(&self.plan.dir, IndexMode::Read)
-            .map(|index| index.committed())
-            .ok();
+        let committed = self.plan.engine.open().map(|index| index.committed()).ok();
         // One that is ahead is of another state of the database.
         if let Some(committed) = committed.filter(|committed| seqs.reach(committed)) {
             self.looked_at.advance_to(&committed);
@@ -254,9 +251,9 @@ impl Keeper {
                 return Ok(None);
             }
         }
-        match KeywordIndex::open_with(&self.plan.dir, IndexMode::Write, self.plan.heap_bytes) {
-            Ok(index) => Ok(Some(Open {
-                index,
+        match self.plan.engine.open_writer() {
+            Ok(writer) => Ok(Some(Open {
+                index: Follower::new(writer),
                 last_commit: Instant::now(),
                 last_change: Instant::now(),
             })),
@@ -274,7 +271,7 @@ impl Keeper {
     /// One step; true when there is more to do.
     fn step(&mut self, open: &mut Open) -> Result<bool> {
         let report = self.progress.timed(Stage::Index, || {
-            open.index.sync_uncommitted(&self.store, PAGES_PER_STEP)
+            open.index.sync(&self.store, PAGES_PER_STEP)
         })?;
         self.progress
             .indexed
