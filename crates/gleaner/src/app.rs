@@ -9,11 +9,11 @@ use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
 use guard::{CacheOptions, Redis, RedisOptions};
 use search::engine::{KeywordEngine, VectorReader};
-use search::{LocalKeywords, LocalVectors, Searcher};
+use search::{LocalKeywords, LocalVectors, PostgresKeywords, PostgresVectors, Searcher};
 use store::{Access, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
-use crate::config::{Config, Durability, EmbedProvider};
+use crate::config::{Config, Durability, EmbedProvider, SearchEngine};
 use crate::pipeline::index::IndexPlan;
 
 /// Commands waiting for the store's writer.
@@ -65,6 +65,9 @@ impl App {
 
     /// Where searches find words.
     pub fn keyword_engine(&self, store: &Store) -> Arc<dyn KeywordEngine> {
+        if self.config.search.keyword == SearchEngine::Postgres {
+            return Arc::new(PostgresKeywords::new(store.clone()));
+        }
         let heap_bytes = self.config.index.heap_mb * 1024 * 1024;
         Arc::new(LocalKeywords::new(self.index_dir(store)).with_heap(heap_bytes))
     }
@@ -73,7 +76,10 @@ impl App {
     pub fn open_searcher(&self, store: &Store, model: Option<&str>) -> Result<Searcher> {
         let keyword = self.keyword_engine(store).open()?;
         let vectors: Option<Box<dyn VectorReader>> = match model {
-            Some(model) => Some(Box::new(LocalVectors::load(store.clone(), model)?)),
+            Some(model) => Some(match self.config.search.vectors {
+                SearchEngine::Local => Box::new(LocalVectors::load(store.clone(), model)?),
+                SearchEngine::Postgres => Box::new(PostgresVectors::open(store.clone(), model)?),
+            }),
             None => None,
         };
         Ok(Searcher::new(store.clone(), keyword, vectors))
@@ -82,6 +88,7 @@ impl App {
     pub fn index_plan(&self, store: &Store) -> IndexPlan {
         IndexPlan {
             engine: self.keyword_engine(store),
+            follows_vectors: self.config.search.vectors == SearchEngine::Postgres,
             commit_every: Duration::from_millis(self.config.index.commit_ms),
         }
     }
@@ -91,6 +98,8 @@ impl App {
     pub fn stay_embedded(&mut self) {
         self.config.store.database_url = String::new();
         self.config.store.shards = Vec::new();
+        self.config.search.keyword = SearchEngine::Local;
+        self.config.search.vectors = SearchEngine::Local;
     }
 
     /// How the configuration wants an embedded database, or a server's, opened.
@@ -126,6 +135,16 @@ impl App {
         if is_embedded && !settings.shards.is_empty() {
             let problem = "store.shards names databases beside store.database_url, which is empty";
             return Err(UsageError(problem.to_owned()).into());
+        }
+        let search = &self.config.search;
+        let engines = [("keyword", search.keyword), ("vectors", search.vectors)];
+        let on_servers = engines.iter().find(|(_, e)| *e == SearchEngine::Postgres);
+        if let Some((name, _)) = on_servers.filter(|_| is_embedded) {
+            let problem = format!(
+                "search.{name} = \"postgres\" needs a PostgreSQL server; name one in \
+                 store.database_url (or DATABASE_URL), or use \"local\""
+            );
+            return Err(UsageError(problem).into());
         }
         let options = self.store_options(is_embedded);
         let clock = self.clock.clone();

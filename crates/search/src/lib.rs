@@ -21,6 +21,7 @@ pub mod engine;
 
 mod filters;
 mod keyword;
+mod postgres;
 mod vector;
 
 mod found;
@@ -34,6 +35,7 @@ pub use error::{SearchError, SearchErrorKind};
 pub use filters::{Bounds, Filters};
 pub use fusion::{Candidate, Fused, FusionWeights, fuse};
 pub use keyword::{IndexMode, KeywordIndex, LocalKeywords, Ranking, WRITER_HEAP_BYTES};
+pub use postgres::{PostgresKeywords, PostgresVectors, VectorFollower};
 pub use request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
 pub use searcher::{FACET_VALUES_MAX, RESULTS_MAX, Searcher};
 pub use snippet::Snippet;

@@ -42,6 +42,7 @@ mod reasons;
 mod records;
 mod removal;
 mod schedule;
+mod search_tables;
 mod sources;
 mod tasks;
 mod tenants;
@@ -89,6 +90,10 @@ pub use options::{Access, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};
 pub use placement::ShardNumber;
 pub use publishing::{PUBLISH_EVENTS, publish_task};
+pub use search_tables::{
+    NearVector, SearchCandidates, SearchCorpus, SearchFilter, SearchPage, SearchProgress,
+    SearchTables, SearchTerm, SearchWord, SearchWriter, SearchedPage, VectorScope, VectorsDone,
+};
 pub use store::Store;
 pub use transfer::{
     Move, MoveDestination, MoveProgress, MoveStage, MovedTable, Place, Selection, TableSize,

@@ -8,7 +8,7 @@ use store::{Access, Store, StoreErrorKind};
 
 use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
-use crate::config::EmbedProvider;
+use crate::config::{EmbedProvider, SearchEngine};
 use crate::publishing;
 use crate::tasks;
 
@@ -159,6 +159,7 @@ fn database(app: &App) -> Vec<Check> {
         Err(error) => checks.push(check("database", State::Failed, error.to_string())),
     }
     checks.extend(shards(&store));
+    checks.push(search_engines(app, &store));
     let newest = store.pages_change_seqs();
     let index = app.keyword_engine(&store).open();
     let index = index.and_then(|index| Ok((index.committed(), index.page_count()?)));
@@ -199,6 +200,44 @@ fn database(app: &App) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// What finds words and vectors, and whether it can.
+fn search_engines(app: &App, store: &Store) -> Check {
+    let name = "search";
+    let search = &app.config.search;
+    let place = |engine| match engine {
+        SearchEngine::Local => "an index here",
+        SearchEngine::Postgres => "tables on the server",
+    };
+    let used = format!(
+        "words by {}, vectors by {}",
+        place(search.keyword),
+        place(search.vectors)
+    );
+    if !store.is_on_servers() {
+        return check(name, State::Ok, used);
+    }
+    match store.vector_extensions() {
+        Err(error) => check(name, State::Failed, format!("{used}; {error}")),
+        Ok(found) => {
+            let missing = found.iter().any(Option::is_none);
+            let mut versions: Vec<String> = found.into_iter().flatten().collect();
+            versions.dedup();
+            let extension = match (missing, versions.is_empty()) {
+                (true, true) => "extension vector is not there".to_owned(),
+                (true, false) => "extension vector is not in every database".to_owned(),
+                (false, _) => format!("extension vector {} is there", versions.join(", ")),
+            };
+            let needed = search.vectors == SearchEngine::Postgres;
+            let state = if missing && needed {
+                State::Hint
+            } else {
+                State::Ok
+            };
+            check(name, state, format!("{used}; {extension}"))
+        }
+    }
 }
 
 fn model(app: &App) -> Check {

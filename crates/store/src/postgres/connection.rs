@@ -310,7 +310,7 @@ impl Connection {
     }
 
     /// A transaction that holds `lock` and waits for others no longer than given.
-    pub(super) fn begin_alone(&self, lock: i64, wait_ms: u32) -> Result<(), Failure> {
+    pub(crate) fn begin_alone(&self, lock: i64, wait_ms: u32) -> Result<(), Failure> {
         self.run_batch(&format!(
             "BEGIN; SELECT pg_advisory_xact_lock({lock}); SET LOCAL lock_timeout = {wait_ms}"
         ))?;
