@@ -93,6 +93,14 @@ impl App {
         }
     }
 
+    /// Uses one server's database, and searches by the tables there.
+    pub fn search_on_server(&mut self, url: &str) {
+        url.clone_into(&mut self.config.store.database_url);
+        self.config.store.shards = Vec::new();
+        self.config.search.keyword = SearchEngine::Postgres;
+        self.config.search.vectors = SearchEngine::Postgres;
+    }
+
     /// Uses the data folder, whatever server is configured: for what must not
     /// mix with what is stored there.
     pub fn stay_embedded(&mut self) {

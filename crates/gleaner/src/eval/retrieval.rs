@@ -64,7 +64,14 @@ pub fn run(app: &App, args: &EvalRetrievalArgs) -> Result<Exit> {
     } else {
         app.embedder()?
     };
-    let store = eval_app.open_store(Access::WriteAlone)?;
+    let access = match &args.database_url {
+        Some(url) => {
+            eval_app.search_on_server(url);
+            Access::Write
+        }
+        None => Access::WriteAlone,
+    };
+    let store = eval_app.open_store(access)?;
     let loaded = load(&eval_app, &store, embedder.as_ref(), &set, &args.dir)?;
     let setup = Setup {
         app: &eval_app,

@@ -242,12 +242,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<PageId>, StoreError> {
         let mut values = Vec::new();
-        let conditions = filter.conditions(&mut values);
-        values.push(as_i64(limit).into());
-        let sql = format!(
-            "SELECT p.page_id FROM search_pages p WHERE {conditions} LIMIT ?{}",
-            values.len()
-        );
+        let sql = allowed(filter, &mut values, limit);
         self.page_ids(&sql, &values)
     }
 
@@ -329,6 +324,16 @@ fn settings(connection: &Connection) -> Result<(), Failure> {
     execute(connection, "SET LOCAL jit = off", [])?;
     execute(connection, "SET LOCAL enable_seqscan = off", [])?;
     Ok(())
+}
+
+/// Pages that the filter lets through.
+pub(crate) fn allowed(filter: &SearchFilter, values: &mut Vec<Value>, limit: usize) -> String {
+    let conditions = filter.conditions(values);
+    values.push(as_i64(limit).into());
+    format!(
+        "SELECT p.page_id FROM search_pages p WHERE {conditions} LIMIT ?{}",
+        values.len()
+    )
 }
 
 /// Pages that have a term, each with its weight; terms, weights and then the

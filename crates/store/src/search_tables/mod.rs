@@ -25,6 +25,11 @@ use crate::shard::Shard;
 use crate::sql::{Connection, first, params};
 use crate::{Store, StoreError, StoreErrorKind};
 
+#[cfg(test)]
+pub(crate) use lookup::{CORPORA, PAGES, WORDS, WORDS_WITH, allowed, matches};
+#[cfg(test)]
+pub(crate) use vectors::{EXACT, EXACT_OF_PAGES, NEAREST};
+
 pub use lookup::{
     SearchCandidates, SearchCorpus, SearchFilter, SearchTerm, SearchWord, SearchedPage,
 };
