@@ -300,7 +300,7 @@ fn filter_of(tenant: TenantId, filters: &Filters) -> SearchFilter {
         price: (filters.price.min, filters.price.max),
         salary_min: filters.salary.min,
         salary_max: filters.salary.max,
-        structured: record.chain(fields).collect(),
+        structured: lexemes::terms_of(tenant, &record.chain(fields).collect::<Vec<_>>()),
         required: Vec::new(),
         excluded: Vec::new(),
     }

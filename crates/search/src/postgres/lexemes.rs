@@ -42,6 +42,12 @@ pub(super) fn lexeme(tenant: TenantId, sign: Sign, word: &str) -> String {
     format!("{}{}{word}", tenant.0, sign.char())
 }
 
+/// What is filtered by, each tenant's apart as its lexemes are.
+pub(super) fn terms_of(tenant: TenantId, terms: &[String]) -> Vec<String> {
+    let terms = terms.iter().map(|term| format!("{}~{term}", tenant.0));
+    terms.collect()
+}
+
 /// The words of a page, and the position of the first of its body.
 pub(super) fn vector_of(page: &IndexedPage) -> (String, u32) {
     let mut words = Words::default();

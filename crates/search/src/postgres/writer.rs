@@ -7,7 +7,7 @@ use store::{
 };
 use types::PageId;
 
-use super::lexemes::vector_of;
+use super::lexemes::{terms_of, vector_of};
 use super::rank::CHUNK_BYTES;
 use crate::engine::{Batch, IndexedPage, KeywordWriter};
 use crate::error::SearchError;
@@ -143,10 +143,6 @@ fn row_of(page: &IndexedPage) -> SearchPage {
         chunks.extend_from_slice(&span.start.to_be_bytes());
         chunks.extend_from_slice(&span.end.to_be_bytes());
     }
-    let category = page.facets.iter().find_map(|entry| {
-        let (name, value) = entry.split_once(crate::engine::facets::SEPARATOR)?;
-        (name == "category").then(|| value.to_owned())
-    });
     SearchPage {
         page: PageId(page.page.0),
         tenant: page.tenant,
@@ -155,7 +151,6 @@ fn row_of(page: &IndexedPage) -> SearchPage {
         path: page.path.clone(),
         language: page.language.clone(),
         published_at: page.published_at.map(|at| at.0),
-        category,
         price: page.price,
         salary_most: page.salary_most,
         salary_least: page.salary_least,
@@ -163,7 +158,7 @@ fn row_of(page: &IndexedPage) -> SearchPage {
         body_at,
         chunks,
         chunk_count: page.chunks.len(),
-        structured: page.structured.clone(),
+        structured: terms_of(page.tenant, &page.structured),
         facets: page.facets.clone(),
         words,
     }

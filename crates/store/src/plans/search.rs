@@ -20,6 +20,15 @@ fn database() -> &'static Postgres {
         for tables in [SearchTables::Pages, SearchTables::Vectors] {
             drop(store.search_writer(tables, "plans", 8).unwrap());
         }
+        // Without any rows all indexes that a tenant is looked up in are alike.
+        database.sql(
+            "INSERT INTO search_pages
+             SELECT n, n % 4, n % 40, 'host' || n % 200, '/' || n, 'en', n * 1000, NULL, NULL, NULL,
+               1, 1, 1, 1, 1, '', 1, ARRAY['1~a' || n % 300], ARRAY[]::TEXT[],
+               CAST('''1~w' || n % 500 || ''':1' AS TSVECTOR)
+             FROM generate_series(1, 5000) n;
+             ANALYZE search_pages",
+        );
         database
     })
 }

@@ -26,7 +26,7 @@ pub struct SearchFilter {
     pub price: (Option<f64>, Option<f64>),
     pub salary_min: Option<f64>,
     pub salary_max: Option<f64>,
-    /// All of them, as [`super::SearchPage::structured`] has them.
+    /// All of them, as [`super::SearchPage`] has them.
     pub structured: Vec<String>,
     /// Each a `tsquery` as text: those that must match and those that must not.
     pub required: Vec<String>,
@@ -45,7 +45,19 @@ impl SearchFilter {
     }
 
     /// The conditions on `p`, with their values behind those in `values`.
-    fn conditions(&self, values: &mut Vec<Value>) -> String {
+    /// `by_words`: a lexeme is looked for as well.
+    fn conditions(&self, by_words: bool, values: &mut Vec<Value>) -> String {
+        // Lexemes, terms and sources are of one tenant: what has them is found by
+        // them, and a sum keeps the planner from reading all of the tenant's instead.
+        let is_found = by_words
+            || self.source.is_some()
+            || !self.structured.is_empty()
+            || !self.required.is_empty();
+        let of_tenant = if is_found {
+            "0 + p.tenant_id = @"
+        } else {
+            "p.tenant_id = @"
+        };
         let mut sql = String::new();
         let mut add = |condition: &str, value: Value| {
             values.push(value);
@@ -55,7 +67,7 @@ impl SearchFilter {
             }
             sql.push_str(&condition.replace('@', &number));
         };
-        add("p.tenant_id = @", self.tenant.into());
+        add(of_tenant, self.tenant.into());
         if let Some(source) = self.source {
             add("p.source_id = @", source.0.into());
         }
@@ -253,7 +265,7 @@ impl Store {
         pages: &[PageId],
     ) -> Result<Vec<PageId>, StoreError> {
         let mut values = Vec::new();
-        let conditions = filter.conditions(&mut values);
+        let conditions = filter.conditions(false, &mut values);
         values.push(ids(pages.iter().map(|page| page.0)).into());
         let sql = format!(
             "SELECT p.page_id FROM search_pages p WHERE {conditions}
@@ -328,7 +340,7 @@ fn settings(connection: &Connection) -> Result<(), Failure> {
 
 /// Pages that the filter lets through.
 pub(crate) fn allowed(filter: &SearchFilter, values: &mut Vec<Value>, limit: usize) -> String {
-    let conditions = filter.conditions(values);
+    let conditions = filter.conditions(false, values);
     values.push(as_i64(limit).into());
     format!(
         "SELECT p.page_id FROM search_pages p WHERE {conditions} LIMIT ?{}",
@@ -339,7 +351,7 @@ pub(crate) fn allowed(filter: &SearchFilter, values: &mut Vec<Value>, limit: usi
 /// Pages that have a term, each with its weight; terms, weights and then the
 /// filter's values are the parameters.
 pub(crate) fn matches(filter: &SearchFilter, values: &mut Vec<Value>) -> String {
-    let conditions = filter.conditions(values);
+    let conditions = filter.conditions(true, values);
     format!(
         "SELECT m.page_id, sum(t.weight) AS weight
          FROM unnest(string_to_array(?1, chr(30)),
@@ -382,7 +394,7 @@ fn candidates(
     }
     if !near.is_empty() {
         let mut values = Vec::new();
-        let conditions = filter.conditions(&mut values);
+        let conditions = filter.conditions(false, &mut values);
         values.push(near.into());
         let sql = format!(
             "SELECT p.page_id FROM search_pages p WHERE {conditions}

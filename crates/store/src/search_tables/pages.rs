@@ -18,7 +18,6 @@ pub struct SearchPage {
     pub language: Option<String>,
     /// Milliseconds since 1970.
     pub published_at: Option<i64>,
-    pub category: Option<String>,
     pub price: Option<f64>,
     pub salary_most: Option<f64>,
     pub salary_least: Option<f64>,
@@ -30,6 +29,7 @@ pub struct SearchPage {
     /// 8, 4 and 4 bytes, big-endian.
     pub chunks: Vec<u8>,
     pub chunk_count: usize,
+    /// What is filtered by; each begins with the tenant's number.
     pub structured: Vec<String>,
     pub facets: Vec<String>,
     /// A `tsvector` as text.
@@ -148,12 +148,12 @@ fn insert(connection: &Connection, page: &SearchPage) -> Result<(), Failure> {
     send(
         connection,
         "INSERT INTO search_pages (page_id, tenant_id, source_id, host, path, language,
-           published_at, category, price, salary_most, salary_least, title_tokens,
+           published_at, price, salary_most, salary_least, title_tokens,
            heading_tokens, body_tokens, url_tokens, body_at, chunks, chunk_count, structured,
            facets, words)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-           string_to_array(?19, chr(30)), string_to_array(?20, chr(30)),
-           CAST(CAST(?21 AS TEXT) AS tsvector))",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+           string_to_array(?18, chr(30)), string_to_array(?19, chr(30)),
+           CAST(CAST(?20 AS TEXT) AS tsvector))",
         params![
             page.page.0,
             page.tenant.0,
@@ -162,7 +162,6 @@ fn insert(connection: &Connection, page: &SearchPage) -> Result<(), Failure> {
             page.path,
             page.language,
             page.published_at,
-            page.category,
             page.price,
             page.salary_most,
             page.salary_least,

@@ -30,7 +30,6 @@ CREATE TABLE search_pages (
   path TEXT COLLATE \"C\" NOT NULL,
   language TEXT COLLATE \"C\",
   published_at BIGINT,
-  category TEXT COLLATE \"C\",
   price DOUBLE PRECISION,
   salary_most DOUBLE PRECISION,
   salary_least DOUBLE PRECISION,
@@ -76,10 +75,6 @@ const PAGE_INDEXES: &[(&str, &str)] = &[
     (
         "search_pages_published",
         "search_pages (tenant_id, published_at)",
-    ),
-    (
-        "search_pages_category",
-        "search_pages (tenant_id, category, published_at) WHERE category IS NOT NULL",
     ),
 ];
 

@@ -236,7 +236,7 @@ const MEAN_OF_TENANT: &str = "
 
 const MEAN_OF_PAGES: &str = "
     SELECT scale, CAST(embedding AS TEXT) FROM search_vectors
-    WHERE tenant_id = ?1 AND page_id = ANY(CAST(string_to_array(?3, ',') AS BIGINT[]))
+    WHERE 0 + tenant_id = ?1 AND page_id = ANY(CAST(string_to_array(?3, ',') AS BIGINT[]))
     LIMIT ?2";
 
 struct Sizes {
@@ -268,7 +268,7 @@ pub(crate) const NEAREST: &str = "
 
 pub(crate) const NEAREST_OF_PAGES: &str = "
     SELECT id, page_id, -(embedding <#> CAST(CAST(?1 AS TEXT) AS halfvec)) * scale
-    FROM search_vectors WHERE tenant_id = ?2
+    FROM search_vectors WHERE 0 + tenant_id = ?2
       AND page_id = ANY(CAST(string_to_array(?4, ',') AS BIGINT[]))
     ORDER BY embedding <=> CAST(CAST(?1 AS TEXT) AS halfvec) LIMIT ?3";
 
@@ -279,11 +279,12 @@ pub(crate) const EXACT: &str = "
       FROM search_vectors WHERE tenant_id = ?2)
     SELECT id, page_id, similarity FROM own ORDER BY similarity DESC, id LIMIT ?3";
 
-/// Each of the pages'.
+/// Each of the pages', which are found by their ids: a sum keeps the planner
+/// from reading all of the tenant's.
 pub(crate) const EXACT_OF_PAGES: &str = "
     WITH own AS MATERIALIZED (
       SELECT id, page_id, -(embedding <#> CAST(CAST(?1 AS TEXT) AS halfvec)) * scale AS similarity
-      FROM search_vectors WHERE tenant_id = ?2
+      FROM search_vectors WHERE 0 + tenant_id = ?2
         AND page_id = ANY(CAST(string_to_array(?4, ',') AS BIGINT[])))
     SELECT id, page_id, similarity FROM own ORDER BY similarity DESC, id LIMIT ?3";
 
