@@ -196,7 +196,9 @@ impl Keeper {
         let Some(vectors) = &mut self.vectors else {
             return Ok(());
         };
-        let more = vectors.sync()?;
+        let more = vectors
+            .sync()
+            .context("keep up the vectors on the server")?;
         let rest = if more { Duration::ZERO } else { VECTORS_EVERY };
         self.vectors_due = Instant::now() + rest;
         if more {

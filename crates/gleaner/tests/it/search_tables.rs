@@ -130,3 +130,41 @@ fn of_two_databases_the_one_that_answers_is_searched_and_says_so() {
     assert_eq!(some.headers["x-partial"], "shard 1");
     set.start_again("pg-1");
 }
+
+#[test]
+fn a_benchmark_asks_the_folder_and_a_copy_on_a_server() {
+    let web = FakeWeb::start_blocking();
+    site(&web, 8);
+    let machine = tempfile::tempdir().expect("temp dir");
+    let here = |args: &[&str]| {
+        let output = command(machine.path(), args).output();
+        ran(&output.expect("the program starts"))
+    };
+    here(&["crawl", &web.url("/"), "--embed", "off", "--json"]).ok();
+    let database = Postgres::fresh();
+    let url = database.url();
+    let bench = [
+        "bench",
+        "search",
+        "--count",
+        "3",
+        "--json",
+        "--database-url",
+        &url,
+    ];
+    let from = machine.path().to_str().expect("a path");
+    here(&["migrate", "--from", from, "--to", &url]).ok();
+    let figures = here(&bench).ok().json();
+    let on_server = &figures["server"]["modes"]["keyword"];
+    assert!(on_server["queries_per_s"].as_f64() > Some(0.0), "{figures}");
+    assert!(figures["modes"]["keyword"]["ms"].is_object(), "{figures}");
+    // Another database is no copy.
+    web.route(
+        "/",
+        page("Start", &paragraphs("another page, without links")),
+    );
+    web.route("/new", page("New", &paragraphs("one page more")));
+    here(&["crawl", &web.url("/new"), "--embed", "off", "--json"]).ok();
+    let refused = here(&bench);
+    assert!(refused.stderr.contains("copy them"), "{}", refused.stderr);
+}

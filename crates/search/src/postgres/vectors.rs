@@ -101,17 +101,27 @@ impl VectorFollower {
                 place.insert(shard.search_writer(TABLES, &made_by(model), model.dims)?)
             }
         };
-        if !writer.hold(TABLES)? {
+        let progress = writer.progress(TABLES)?;
+        if progress.made_by != made_by(model) {
+            // Another process knows of another model already.
+            self.held.remove(&number);
             return Ok(false);
         }
+        let is_behind = !shard
+            .pages_changed_since(None, progress.page_seq, 1)?
+            .is_empty()
+            || !shard
+                .vectors_since(&model.id, progress.vector_seq, 1)?
+                .is_empty();
+        if !is_behind || !writer.hold(TABLES)? {
+            return Ok(false);
+        }
+        // Whoever had it may have gone on since.
         let progress = writer.progress(TABLES)?;
         let changes = shard.pages_changed_since(None, progress.page_seq, PAGES_PER_BATCH)?;
         let changed: Vec<PageId> = changes.iter().map(|change| change.page).collect();
         let pages = shard.page_chunk_ids(&changed)?;
         let vectors = shard.vectors_since(&model.id, progress.vector_seq, VECTORS_PER_BATCH)?;
-        if changes.is_empty() && vectors.is_empty() {
-            return Ok(false);
-        }
         writer.apply_vectors(
             (progress.page_seq, progress.vector_seq),
             &VectorsDone {

@@ -1,5 +1,7 @@
 //! Candidates of a search, and what their scores are computed from.
 
+use std::collections::HashMap;
+
 use types::{PageId, SourceId, TenantId};
 
 use super::{ids, list, tables};
@@ -10,6 +12,9 @@ use crate::{Store, StoreError};
 
 /// Pages that are taken for one word; of a word that is in more, some.
 const TERM_PAGES_MAX: usize = 50_000;
+/// Words of candidates that are read for one search, as they are stored: they
+/// are compressed to a third or so.
+const WORDS_BYTES_MAX: u64 = 32 << 20;
 /// Values of facets looked at, the most frequent first.
 const FACET_VALUES_MAX: usize = 10_000;
 
@@ -325,6 +330,10 @@ pub(crate) const WORDS_WITH: &str = "
     WHERE word >= ?1 AND word < ?2 AND title + headings + body + url > 0
     ORDER BY word LIMIT ?3";
 
+const SIZES: &str = "
+    SELECT page_id, pg_column_size(words) FROM search_pages
+    WHERE page_id = ANY(CAST(string_to_array(?1, ',') AS BIGINT[]))";
+
 pub(crate) const PAGES: &str = "
     SELECT page_id, title_tokens, heading_tokens, body_tokens, url_tokens, body_at, chunks,
            CAST(words AS TEXT)
@@ -361,6 +370,30 @@ pub(crate) fn matches(filter: &SearchFilter, values: &mut Vec<Value>) -> String 
                              LIMIT {TERM_PAGES_MAX}) m ON TRUE
          GROUP BY m.page_id"
     )
+}
+
+/// Those of `pages` whose words take no more than [`WORDS_BYTES_MAX`], the first
+/// ones; each once.
+fn within(connection: &Connection, pages: Vec<i64>) -> Result<Vec<i64>, Failure> {
+    let all = [ids(pages.iter().copied())];
+    let sizes = collect(connection, SIZES, all, |row| {
+        Ok((row.get::<i64>(0)?, row.get::<u64>(1)?))
+    })?;
+    let mut sizes: HashMap<i64, u64> = sizes.into_iter().collect();
+    let mut bytes = 0;
+    let mut kept = Vec::with_capacity(sizes.len());
+    for page in pages {
+        // Taken out: one that comes a second time is passed over.
+        let Some(size) = sizes.remove(&page) else {
+            continue;
+        };
+        bytes += size;
+        if bytes > WORDS_BYTES_MAX {
+            break;
+        }
+        kept.push(page);
+    }
+    Ok(kept)
 }
 
 fn candidates(
@@ -403,8 +436,6 @@ fn candidates(
         );
         pages.extend(collect(connection, &sql, &values, |row| row.get::<i64>(0))?);
     }
-    pages.sort_unstable();
-    pages.dedup();
     if !facets.is_empty() {
         let mut values = values;
         let matched = if terms.is_empty() {
@@ -443,6 +474,7 @@ fn candidates(
             Ok((row.get(0)?, row.get(1)?))
         })?;
     }
+    let pages = within(connection, pages)?;
     found.pages = collect(connection, PAGES, [ids(pages.into_iter())], |row| {
         Ok(SearchedPage {
             page: PageId(row.get(0)?),
