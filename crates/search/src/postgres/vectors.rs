@@ -18,6 +18,10 @@ use crate::vector::Neighbour;
 /// Vectors and changes of pages in one transaction: some seconds at most.
 const VECTORS_PER_BATCH: usize = 256;
 const PAGES_PER_BATCH: usize = 512;
+/// Pages that are named to the server; of more, the nearest of all are looked
+/// through here.
+const PAGES_MAX: usize = 20_000;
+const NEAREST_MAX: usize = 8_192;
 /// Vectors that the mean is taken over; it is taken anew when there are half as
 /// many again.
 const SAMPLE: usize = 1_000;
@@ -266,9 +270,22 @@ impl VectorReader for PostgresVectors {
         match only {
             None => self.ask(tenant, query, k, VectorScope::Tenant),
             Some(pages) if pages.is_empty() => self.check(query).map(|()| Vec::new()),
-            Some(pages) => {
+            Some(pages) if pages.len() <= PAGES_MAX => {
                 let pages: Vec<PageId> = pages.iter().copied().collect();
                 self.ask(tenant, query, k, VectorScope::Pages(&pages))
+            }
+            Some(pages) => {
+                let mut wanted = k;
+                loop {
+                    let mut nearest = self.ask(tenant, query, wanted, VectorScope::Tenant)?;
+                    let is_all = nearest.len() < wanted || wanted >= NEAREST_MAX;
+                    nearest.retain(|neighbour| pages.contains(&neighbour.page));
+                    if nearest.len() >= k || is_all {
+                        nearest.truncate(k);
+                        return Ok(nearest);
+                    }
+                    wanted = (wanted * 4).min(NEAREST_MAX);
+                }
             }
         }
     }
