@@ -8,10 +8,12 @@ use anyhow::{Context, Result, bail};
 use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
 use guard::{CacheOptions, Redis, RedisOptions};
+use search::engine::{KeywordEngine, VectorReader};
+use search::{LocalKeywords, LocalVectors, PostgresKeywords, PostgresVectors, Searcher};
 use store::{Access, DirectUrls, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
-use crate::config::{Config, Durability, EmbedProvider};
+use crate::config::{Config, Durability, EmbedProvider, SearchEngine};
 use crate::pipeline::index::IndexPlan;
 
 /// Commands waiting for the store's writer.
@@ -61,10 +63,32 @@ impl App {
         self.derived_dir(store).join("index")
     }
 
+    /// Where searches find words.
+    pub fn keyword_engine(&self, store: &Store) -> Arc<dyn KeywordEngine> {
+        if self.config.search.keyword == SearchEngine::Postgres {
+            return Arc::new(PostgresKeywords::new(store.clone()));
+        }
+        let heap_bytes = self.config.index.heap_mb * 1024 * 1024;
+        Arc::new(LocalKeywords::new(self.index_dir(store)).with_heap(heap_bytes))
+    }
+
+    /// Opens what searches ask, with the vectors of `model` (`None`: by words only).
+    pub fn open_searcher(&self, store: &Store, model: Option<&str>) -> Result<Searcher> {
+        let keyword = self.keyword_engine(store).open()?;
+        let vectors: Option<Box<dyn VectorReader>> = match model {
+            Some(model) => Some(match self.config.search.vectors {
+                SearchEngine::Local => Box::new(LocalVectors::load(store.clone(), model)?),
+                SearchEngine::Postgres => Box::new(PostgresVectors::open(store.clone(), model)?),
+            }),
+            None => None,
+        };
+        Ok(Searcher::new(store.clone(), keyword, vectors))
+    }
+
     pub fn index_plan(&self, store: &Store) -> IndexPlan {
         IndexPlan {
-            dir: self.index_dir(store),
-            heap_bytes: self.config.index.heap_mb * 1024 * 1024,
+            engine: self.keyword_engine(store),
+            follows_vectors: self.config.search.vectors == SearchEngine::Postgres,
             commit_every: Duration::from_millis(self.config.index.commit_ms),
             look_every: self.poll_every(),
         }
@@ -75,11 +99,23 @@ impl App {
         Duration::from_millis(self.config.store.poll_ms.max(1))
     }
 
+    /// Uses one server's database, and searches by the tables there.
+    pub fn search_on_server(&mut self, url: &str) {
+        url.clone_into(&mut self.config.store.database_url);
+        self.config.store.shards = Vec::new();
+        self.config.store.direct_urls = Vec::new();
+        self.config.search.keyword = SearchEngine::Postgres;
+        self.config.search.vectors = SearchEngine::Postgres;
+    }
+
     /// Uses the data folder, whatever server is configured: for what must not
     /// mix with what is stored there.
     pub fn stay_embedded(&mut self) {
         self.config.store.database_url = String::new();
         self.config.store.shards = Vec::new();
+        self.config.store.direct_urls = Vec::new();
+        self.config.search.keyword = SearchEngine::Local;
+        self.config.search.vectors = SearchEngine::Local;
     }
 
     /// How the configuration wants an embedded database, or a server's, opened.
@@ -118,6 +154,16 @@ impl App {
         if is_embedded && !settings.shards.is_empty() {
             let problem = "store.shards names databases beside store.database_url, which is empty";
             return Err(UsageError(problem.to_owned()).into());
+        }
+        let search = &self.config.search;
+        let engines = [("keyword", search.keyword), ("vectors", search.vectors)];
+        let on_servers = engines.iter().find(|(_, e)| *e == SearchEngine::Postgres);
+        if let Some((name, _)) = on_servers.filter(|_| is_embedded) {
+            let problem = format!(
+                "search.{name} = \"postgres\" needs a PostgreSQL server; name one in \
+                 store.database_url (or DATABASE_URL), or use \"local\""
+            );
+            return Err(UsageError(problem).into());
         }
         let options = self.store_options(is_embedded);
         let clock = self.clock.clone();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use search::{FACETS, Mode, SearchErrorKind, SearchRequest, SearchResponse, Searcher};
+use search::{FACETS, Mode, SearchError, SearchErrorKind, SearchRequest, SearchResponse, Searcher};
 use store::Store;
 use types::{PageId, TenantId};
 
@@ -24,8 +24,7 @@ pub fn open_searcher(app: &App, store: Store, model: Option<&str>) -> Result<Sea
     if store.database_id().is_some() || !app.index_dir(&store).exists() {
         Indexer::start(&store, app.index_plan(&store), Arc::default())?.flush()?;
     }
-    let dir = app.index_dir(&store);
-    Ok(Searcher::open(store, &dir, model)?)
+    app.open_searcher(&store, model)
 }
 
 pub struct Searching {
@@ -78,7 +77,10 @@ impl Searching {
         limit: usize,
     ) -> Result<Option<Vec<(PageId, f32)>>> {
         let open = self.searcher()?;
-        Ok(open.and_then(|open| open.searcher.similar(tenant, page, limit)))
+        match open {
+            Some(open) => Ok(open.searcher.similar(tenant, page, limit)?),
+            None => Ok(None),
+        }
     }
 
     /// Opens the index now and checks the model, so that the first search need
@@ -115,11 +117,10 @@ impl Searching {
             return Ok(Some(open.clone()));
         }
         let (store, app) = (self.services.store.clone(), &self.services.app);
-        let dir = app.index_dir(&store);
-        let searcher = match Searcher::open(store, &dir, model.as_deref()) {
+        let searcher = match app.open_searcher(&store, model.as_deref()) {
             Ok(searcher) => Arc::new(searcher),
-            Err(error) if error.kind() == SearchErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error),
         };
         let open = Open { searcher, model };
         *place = Some(open.clone());
@@ -146,6 +147,12 @@ impl Searching {
         }
         Ok(())
     }
+}
+
+/// There is no index yet.
+fn is_missing(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<SearchError>().map(SearchError::kind);
+    kind == Some(SearchErrorKind::NotFound)
 }
 
 /// Names of facts to count.

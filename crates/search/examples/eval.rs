@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use search::{FusionWeights, IndexMode, KeywordIndex, Mode, Ranking, SearchRequest, Searcher};
+use search::engine::{Follower, KeywordEngine};
+use search::{FusionWeights, LocalKeywords, Mode, Ranking, SearchRequest, Searcher};
 use store::{
     ChunkVectors, CrawlBatch, FrontierKind, NewSource, NewUrl, PageVisit, Store, StoredVector,
     Visit, VisitResult,
@@ -100,15 +101,15 @@ fn evaluate(dir: &Path, index_dir: &Path, options: &Options) -> Result<()> {
     let judgements = judgements(dir)?;
     let store = Store::open_memory(Arc::new(SystemClock))?;
     let ids = fill(&store, &corpus)?;
-    let mut index = KeywordIndex::open(index_dir, IndexMode::Write)?;
+    let mut index = Follower::new(LocalKeywords::new(index_dir.to_owned()).open_writer()?);
     let started = Instant::now();
-    while index.sync_uncommitted(&store, 1000)?.more {}
+    while index.sync(&store, 1000)?.more {}
     index.commit()?;
     let bytes: usize = corpus.iter().map(|doc| doc.text.len()).sum();
     let micros = started.elapsed().as_micros() as f64 / corpus.len().max(1) as f64;
     println!(
         "{name}: {} pages indexed, {micros:.0} us a page of {} bytes",
-        index.num_docs(),
+        corpus.len(),
         bytes / corpus.len()
     );
     let chunks = store.pending_chunks(10_000_000)?;

@@ -81,6 +81,14 @@ impl SearchError {
         }
     }
 
+    pub(crate) fn no_tables() -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::NotFound,
+            message: "no search tables in the database".into(),
+            source: None,
+        }
+    }
+
     pub(crate) fn io(action: &str, path: PathBuf, source: std::io::Error) -> SearchError {
         SearchError {
             kind: SearchErrorKind::Index,

@@ -7,9 +7,9 @@ use tantivy::query::{InvertedIndexRangeQuery, Query, RangeQuery, TermQuery};
 use tantivy::schema::IndexRecordOption;
 use types::{Availability, RecordKind, SourceId, TenantId, Timestamp};
 
+use crate::engine::{record_term, structured_term};
 use crate::error::SearchError;
 use crate::keyword::corpus::Corpus;
-use crate::keyword::document::{record_term, structured_term};
 use crate::keyword::schema::Fields;
 
 /// Of one value: what is indexed of a page is shorter.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use types::ChunkId;
 
+use crate::engine::FacetCounts;
 use crate::fusion::{self, Candidate, Fused, FusionWeights};
-use crate::keyword::FacetCounts;
 use crate::request::{Mode, Scores};
 use crate::vector::Neighbour;
 
@@ -14,7 +14,7 @@ pub(crate) struct Found {
     pub(crate) ranked: Vec<Fused>,
     pub(crate) total: usize,
     pub(crate) facets: Vec<FacetCounts>,
-    pub(crate) chunks: HashMap<i64, Vec<(i64, f32)>>,
+    pub(crate) chunks: HashMap<i64, Vec<(ChunkId, f32)>>,
     pub(crate) neighbours: BTreeMap<i64, Vec<Neighbour>>,
     pub(crate) floor: f32,
     pub(crate) weights: FusionWeights,
@@ -32,7 +32,7 @@ impl Found {
         let mut scores: BTreeMap<i64, Scores> = BTreeMap::new();
         let by_words = self.chunks.get(&page).map_or(&[][..], Vec::as_slice);
         for (chunk, score) in by_words {
-            scores.entry(*chunk).or_default().keyword = Some(*score);
+            scores.entry(chunk.0).or_default().keyword = Some(*score);
         }
         let by_vector = self.neighbours.get(&page).map_or(&[][..], Vec::as_slice);
         for neighbour in by_vector {

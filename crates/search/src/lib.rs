@@ -1,14 +1,15 @@
 //! Query to results: keyword and vector retrieval, fusion, filters, snippets.
 //!
-//! The keyword index (tantivy files) and the vector index (in memory) are
-//! derived from `store` and can be rebuilt from it at any time. Each remembers
-//! the store's change sequence it has seen and replays what came later.
+//! Keyword and vector indexes are derived from `store` and can be rebuilt from
+//! it at any time. Each remembers the store's change sequence it has seen and
+//! replays what came later. What they are is behind [`engine`]: index files of
+//! tantivy and a table of vectors in memory here.
 //!
 //! It deliberately embeds nothing (the caller passes the query's vector),
 //! holds no page text of its own and knows no transport.
 //!
-//! Start with [`Searcher`] (asking), [`KeywordIndex`] (writing the index while
-//! a crawl runs) and [`Analyzer`] (what a word is).
+//! Start with [`Searcher`] (asking), [`engine::Follower`] (writing the index
+//! while a crawl runs) and [`Analyzer`] (what a word is).
 
 mod request;
 mod searcher;
@@ -16,8 +17,11 @@ mod searcher;
 mod query;
 mod text;
 
+pub mod engine;
+
 mod filters;
 mod keyword;
+mod postgres;
 mod vector;
 
 mod found;
@@ -26,14 +30,14 @@ mod snippet;
 
 mod error;
 
+pub use engine::{FACETS, FacetCounts, SyncReport};
 pub use error::{SearchError, SearchErrorKind};
 pub use filters::{Bounds, Filters};
 pub use fusion::{Candidate, Fused, FusionWeights, fuse};
-pub use keyword::{
-    FACETS, FacetCounts, IndexMode, KeywordIndex, Ranking, SyncReport, WRITER_HEAP_BYTES,
-};
+pub use keyword::{IndexMode, KeywordIndex, LocalKeywords, Ranking, WRITER_HEAP_BYTES};
+pub use postgres::{PostgresKeywords, PostgresVectors, VectorFollower};
 pub use request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
 pub use searcher::{FACET_VALUES_MAX, RESULTS_MAX, Searcher};
 pub use snippet::Snippet;
 pub use text::{Analyzer, Token, TokenRef};
-pub use vector::{Neighbour, VectorIndex};
+pub use vector::{LocalVectors, Neighbour, VectorIndex};

@@ -11,7 +11,7 @@ const PREFIX_CHARS_MIN: usize = 2;
 
 /// Where a word has to occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Scope {
+pub enum Scope {
     Anywhere,
     Title,
     Headings,
@@ -21,32 +21,35 @@ pub(crate) enum Scope {
 
 /// One scored word: any of its spellings counts as the word.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Term {
+pub struct Term {
     /// Stems of the word in the languages of the index, best known first.
-    pub(crate) spellings: Vec<String>,
-    pub(crate) prefix: bool,
-    pub(crate) scope: Scope,
+    pub spellings: Vec<String>,
+    pub prefix: bool,
+    pub scope: Scope,
     /// How often the query says it.
-    pub(crate) count: u32,
+    pub count: u32,
     /// The whole of a compound, or a guessed joined spelling: helps a page
     /// that has it, is not missed on one that has the parts.
-    pub(crate) optional: bool,
+    pub optional: bool,
     /// Grammar rather than content: scored low beside other words.
-    pub(crate) stop: bool,
+    pub stop: bool,
 }
 
 /// Words that must follow each other: spelling alternatives at offsets.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Phrase {
-    pub(crate) scope: Scope,
-    pub(crate) words: Vec<(u32, Vec<String>)>,
+pub struct Phrase {
+    pub scope: Scope,
+    pub words: Vec<(u32, Vec<String>)>,
 }
 
+/// What a person typed, understood.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Query {
-    pub(crate) terms: Vec<Term>,
-    pub(crate) required: Vec<Phrase>,
-    pub(crate) excluded: Vec<Phrase>,
+pub struct Query {
+    pub terms: Vec<Term>,
+    /// Each has to occur in a page.
+    pub required: Vec<Phrase>,
+    /// None may.
+    pub excluded: Vec<Phrase>,
 }
 
 /// Parses `input`. `languages` are those of the indexed pages: a word is

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use types::{ChunkId, PageId, SourceId, TenantId, Timestamp};
 
+use crate::engine::FacetCounts;
 use crate::filters::Filters;
-use crate::keyword::FacetCounts;
 use crate::snippet::Snippet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,27 +1,27 @@
 //! Asking: a request in, ranked pages with their best passages out.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use store::{ChangeSeqs, ChunkRow, PageContent, PageRow, Store};
 use tracing::debug;
 use types::{ChunkId, PageId, TenantId};
 
-use crate::error::{SearchError, SearchErrorKind};
+use crate::engine::{
+    Allowed, Find, KeywordAsk, KeywordEngine, KeywordFound, KeywordReader, KeywordSearch,
+    PageMatch, VectorReader,
+};
+use crate::error::SearchError;
 use crate::found::{Found, Ranks, ScoredChunk};
 use crate::fusion::{self, Candidate, Fused, FusionWeights};
-use crate::keyword::Ranking;
-use crate::keyword::allowed::allowed;
-use crate::keyword::facets::Matched;
-use crate::keyword::index::{KeywordIndex, Mode as IndexMode};
-use crate::keyword::score::{self, Asked, KeywordMatches};
+use crate::keyword::{LocalKeywords, Ranking};
 use crate::query::{self, Query};
 use crate::request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
 use crate::snippet::snippet;
 use crate::text::Analyzer;
-use crate::vector::{Neighbour, VectorIndex};
+use crate::vector::{LocalVectors, Neighbour};
 
 /// How far results can be paged through: `offset + limit`.
 pub const RESULTS_MAX: usize = 1000;
@@ -29,46 +29,56 @@ pub const RESULTS_MAX: usize = 1000;
 const CANDIDATES_MIN: usize = 100;
 /// Chunks taken from the vector scan for each page wanted: a page has several.
 const CHUNKS_PER_PAGE: usize = 2;
+/// Chunks asked for at most where pages that may not be found stand between
+/// those that may.
+const NEAREST_MAX: usize = 8192;
 /// Other chunks shown for one page.
 const OTHERS_MAX: usize = 10;
 /// Values listed of each fact that is counted.
 pub const FACET_VALUES_MAX: usize = 20;
 
-/// Answers searches from the index files and the vectors in memory. Shared
-/// between threads; it sees what was committed up to the last
-/// [`Searcher::refresh`].
+/// Answers searches from a keyword engine and a vector engine. Shared between
+/// threads; it sees what was committed up to the last [`Searcher::refresh`].
 #[derive(Debug)]
 pub struct Searcher {
     store: Store,
-    keyword: RwLock<KeywordIndex>,
-    vectors: Option<RwLock<VectorIndex>>,
+    keyword: Box<dyn KeywordReader>,
+    vectors: Option<Box<dyn VectorReader>>,
     analyzers: Mutex<Vec<Analyzer>>,
     ranking: Ranking,
     fusion: FusionWeights,
-    index_dir: PathBuf,
 }
 
 impl Searcher {
+    /// Searches by the words of `keyword` and, where there are any, `vectors`.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        keyword: Box<dyn KeywordReader>,
+        vectors: Option<Box<dyn VectorReader>>,
+    ) -> Searcher {
+        Searcher {
+            store,
+            keyword,
+            vectors,
+            analyzers: Mutex::new(Vec::new()),
+            ranking: Ranking::default(),
+            fusion: FusionWeights::default(),
+        }
+    }
+
     /// Opens the index in `index_dir` for reading and loads the vectors of
-    /// `model` (`None`: keyword search only).
+    /// `model` (`None`: keyword search only): both engines on this machine.
     pub fn open(
         store: Store,
         index_dir: &Path,
         model: Option<&str>,
     ) -> Result<Searcher, SearchError> {
-        let keyword = KeywordIndex::open(index_dir, IndexMode::Read)?;
-        let vectors = model
-            .map(|model| VectorIndex::load(&store, model))
-            .transpose()?;
-        Ok(Searcher {
-            store,
-            keyword: RwLock::new(keyword),
-            vectors: vectors.map(RwLock::new),
-            analyzers: Mutex::new(Vec::new()),
-            ranking: Ranking::default(),
-            fusion: FusionWeights::default(),
-            index_dir: index_dir.to_owned(),
-        })
+        let keyword = LocalKeywords::new(index_dir.to_owned()).open()?;
+        let vectors = model.map(|model| LocalVectors::load(store.clone(), model));
+        let vectors = vectors.transpose()?;
+        let vectors = vectors.map(|vectors| -> Box<dyn VectorReader> { Box::new(vectors) });
+        Ok(Searcher::new(store, keyword, vectors))
     }
 
     /// Another ranking than the default, to measure with.
@@ -79,33 +89,18 @@ impl Searcher {
         self
     }
 
-    /// Sees what was committed since. Searches go on meanwhile; only the
-    /// vectors are locked while they change.
+    /// Sees what was committed since. Searches go on meanwhile; only vectors in
+    /// memory are locked while they change.
     pub fn refresh(&self) -> Result<(), SearchError> {
-        {
-            let mut keyword = write(&self.keyword);
-            match keyword.reload() {
-                Ok(()) => {}
-                // The writer rebuilt the directory: what was open is gone.
-                Err(error) if error.kind() == SearchErrorKind::Index => {
-                    *keyword = KeywordIndex::open(&self.index_dir, IndexMode::Read)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if let Some(vectors) = &self.vectors {
-            write(vectors).refresh(&self.store)?;
-        }
-        Ok(())
+        self.keyword.refresh()?;
+        self.vectors.as_ref().map_or(Ok(()), |v| v.refresh())
     }
 
     /// Change numbers of what searches see now: while they stay, so do answers.
     pub fn seen(&self) -> [ChangeSeqs; 3] {
-        let keyword = read(&self.keyword).committed();
-        let vectors = self.vectors.as_ref().map(read);
-        let [pages, vectors] = vectors.map_or_else(Default::default, |vectors| {
-            vectors.seen().map(ChangeSeqs::clone)
-        });
+        let keyword = self.keyword.committed();
+        let vectors = self.vectors.as_ref().map(|vectors| vectors.seen());
+        let [pages, vectors] = vectors.unwrap_or_default();
         [keyword, pages, vectors]
     }
 
@@ -119,11 +114,8 @@ impl Searcher {
         let started = Instant::now();
         check(request)?;
         let mut analyzer = self.analyzer();
-        let corpus = {
-            let keyword = read(&self.keyword);
-            keyword.corpus(&keyword.searcher(), request.tenant)?
-        };
-        let query = query::parse(&request.query, corpus.languages(), &mut analyzer);
+        let languages = self.keyword.languages(request.tenant)?;
+        let query = query::parse(&request.query, &languages, &mut analyzer);
         let (coverage, has_vectors) = self.coverage(request.tenant)?;
         let vector = match (request.mode, query_vector) {
             (Mode::Keyword, _) => None,
@@ -167,25 +159,18 @@ impl Searcher {
         vector: Option<&[f32]>,
     ) -> Result<Found, SearchError> {
         let wanted = CANDIDATES_MIN.max(request.offset + request.limit);
-        let keyword = read(&self.keyword);
-        let searcher = keyword.searcher();
-        // Read again: the index may have changed since the query was parsed.
-        let corpus = keyword.corpus(&searcher, request.tenant)?;
-        let filters = request
-            .filters
-            .queries(request.tenant, &corpus, keyword.fields());
-        let allowed = allowed(&searcher, keyword.fields(), filters, query)?;
+        let keyword = self.keyword.begin(KeywordAsk {
+            tenant: request.tenant,
+            query,
+            filters: &request.filters,
+            ranking: &self.ranking,
+        })?;
         let mut neighbours: BTreeMap<i64, Vec<Neighbour>> = BTreeMap::new();
         let mut floor = f32::NEG_INFINITY;
-        let vectors = self.vectors.as_ref().map(read);
-        if let (Some(vector), Some(vectors)) = (vector, &vectors) {
-            let pages = allowed.pages(&searcher)?;
-            let nearest = vectors.search(
-                request.tenant,
-                vector,
-                wanted * CHUNKS_PER_PAGE,
-                pages.as_ref(),
-            )?;
+        let vectors = vector.zip(self.vectors.as_deref());
+        if let Some((vector, vectors)) = vectors {
+            let tenant = request.tenant;
+            let nearest = nearest(vectors, tenant, vector, wanted, keyword.as_ref())?;
             for neighbour in nearest {
                 if neighbours.len() >= wanted && !neighbours.contains_key(&neighbour.page.0) {
                     break;
@@ -197,47 +182,35 @@ impl Searcher {
                     .push(neighbour);
             }
             // With few pages the last of the nearest may be a good one or the only one.
-            floor = floor.max(vectors.average(request.tenant, vector).unwrap_or(floor));
+            floor = floor.max(vectors.average(tenant, vector)?.unwrap_or(floor));
         }
-        let mut matches = KeywordMatches::default();
-        let mut matched = (!request.facets.is_empty()).then(|| Matched::none(&searcher));
-        if mode != Mode::Vector {
-            let probes: Vec<i64> = neighbours.keys().copied().collect();
-            let asked = Asked {
-                searcher: &searcher,
-                fields: keyword.fields(),
-                ranking: &self.ranking,
-                query,
-                corpus: &corpus,
-                allowed: &allowed,
-            };
-            matches = score::search(&asked, wanted, &probes, matched.as_mut())?;
+        let near: Vec<PageId> = neighbours.keys().map(|page| PageId(*page)).collect();
+        let mut matches = KeywordFound::default();
+        if mode != Mode::Vector || !request.facets.is_empty() {
+            matches = keyword.find(&Find {
+                by_words: mode != Mode::Vector,
+                limit: wanted,
+                near: &near,
+                facets: &request.facets,
+                facet_values_max: FACET_VALUES_MAX,
+            })?;
         }
-        let by_keyword: HashMap<i64, &score::PageMatch> =
-            matches.pages.iter().map(|p| (p.page, p)).collect();
-        let vector_only = neighbours
-            .keys()
-            .filter(|page| !by_keyword.contains_key(*page))
+        let by_keyword: HashMap<i64, &PageMatch> =
+            matches.pages.iter().map(|p| (p.page.0, p)).collect();
+        let vector_only = near
+            .iter()
+            .filter(|page| !by_keyword.contains_key(&page.0))
             .count();
         let total = matches.total + vector_only;
-        let facets = match &mut matched {
-            Some(matched) => {
-                let near: Vec<i64> = neighbours.keys().copied().collect();
-                score::add_pages(matched, &searcher, keyword.fields(), &near)?;
-                matched.count(&searcher, &request.facets, FACET_VALUES_MAX)?
-            }
-            None => Vec::new(),
-        };
         // Pages found by words alone get their similarity too, so that both
         // judges speak about every candidate.
-        if let (Some(vector), Some(vectors)) = (vector, &vectors) {
-            for page in by_keyword.keys() {
-                if !neighbours.contains_key(page) {
-                    let similar = vectors.page(request.tenant, vector, *page);
-                    if !similar.is_empty() {
-                        neighbours.insert(*page, similar);
-                    }
-                }
+        if let Some((vector, vectors)) = vectors {
+            let by_words_alone = by_keyword
+                .keys()
+                .filter(|page| !neighbours.contains_key(page));
+            let by_words_alone: Vec<PageId> = by_words_alone.map(|page| PageId(*page)).collect();
+            for similar in vectors.of_pages(request.tenant, vector, &by_words_alone)? {
+                neighbours.entry(similar.page.0).or_default().push(similar);
             }
         }
         let pages: HashSet<i64> = by_keyword
@@ -265,13 +238,13 @@ impl Searcher {
         let chunks = matches
             .pages
             .into_iter()
-            .map(|p| (p.page, p.chunks))
+            .map(|p| (p.page.0, p.chunks))
             .collect();
         Ok(Found {
             mode,
             ranked,
             total,
-            facets,
+            facets: matches.facets,
             chunks,
             neighbours,
             floor,
@@ -354,17 +327,19 @@ impl Searcher {
 
     /// Pages of the tenant that are most like `page`, nearest first, with their
     /// cosine to it; at most `limit`. `None` while the page has no vectors.
-    #[must_use]
     pub fn similar(
         &self,
         tenant: TenantId,
         page: PageId,
         limit: usize,
-    ) -> Option<Vec<(PageId, f32)>> {
-        let vectors = read(self.vectors.as_ref()?);
-        let similar = vectors.similar(tenant, page.0, limit)?;
-        let pages = similar.into_iter().map(|n| (n.page, n.similarity));
-        Some(pages.collect())
+    ) -> Result<Option<Vec<(PageId, f32)>>, SearchError> {
+        let Some(vectors) = &self.vectors else {
+            return Ok(None);
+        };
+        let similar = vectors.similar(tenant, page, limit)?;
+        let pages =
+            |similar: Vec<Neighbour>| similar.iter().map(|n| (n.page, n.similarity)).collect();
+        Ok(similar.map(pages))
     }
 
     /// Share of the tenant's chunks with vectors, and whether there are any to search.
@@ -372,7 +347,7 @@ impl Searcher {
         let Some(vectors) = &self.vectors else {
             return Ok((0.0, false));
         };
-        let passages = read(vectors).passages(tenant);
+        let passages = vectors.passages(tenant)?;
         if passages == 0 {
             return Ok((0.0, false));
         }
@@ -382,6 +357,34 @@ impl Searcher {
 
     fn analyzer(&self) -> Analyzer {
         lock(&self.analyzers).pop().unwrap_or_default()
+    }
+}
+
+/// The nearest chunks of pages that `keyword` allows, enough for `wanted` pages.
+fn nearest(
+    vectors: &dyn VectorReader,
+    tenant: TenantId,
+    vector: &[f32],
+    wanted: usize,
+    keyword: &dyn KeywordSearch,
+) -> Result<Vec<Neighbour>, SearchError> {
+    let mut k = wanted * CHUNKS_PER_PAGE;
+    match keyword.allowed()? {
+        Allowed::Every => return vectors.nearest(tenant, vector, k, None),
+        Allowed::Only(pages) => return vectors.nearest(tenant, vector, k, Some(&pages)),
+        Allowed::Many => {}
+    }
+    loop {
+        let mut nearest = vectors.nearest(tenant, vector, k, None)?;
+        let is_all = nearest.len() < k || k >= NEAREST_MAX;
+        let pages: HashSet<PageId> = nearest.iter().map(|n| n.page).collect();
+        let pages: Vec<PageId> = pages.into_iter().collect();
+        let among = keyword.among(&pages)?;
+        if among.len() >= wanted || is_all {
+            nearest.retain(|neighbour| among.contains(&neighbour.page));
+            return Ok(nearest);
+        }
+        k = (k * 4).min(NEAREST_MAX);
     }
 }
 
@@ -424,16 +427,8 @@ fn check(request: &SearchRequest) -> Result<(), SearchError> {
     Ok(())
 }
 
-// A panic while a lock was held leaves plain data behind that is still whole,
+// A panic while the lock was held leaves plain data behind that is still whole,
 // so poisoning is ignored.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -45,6 +45,7 @@ mod records;
 mod removal;
 mod schedule;
 mod schema;
+mod search_tables;
 mod sources;
 mod tasks;
 mod tenants;
@@ -97,6 +98,10 @@ pub use postgres::SchemaState;
 pub use publishing::{PUBLISH_EVENTS, publish_task};
 pub use rebalance::{Misplaced, SourceMove, SourceMoveProgress, SourceMoveStage};
 pub use schema::SchemaRow;
+pub use search_tables::{
+    NearVector, SearchCandidates, SearchCorpus, SearchFilter, SearchPage, SearchProgress,
+    SearchTables, SearchTerm, SearchWord, SearchWriter, SearchedPage, VectorScope, VectorsDone,
+};
 pub use store::Store;
 pub use transfer::{
     Move, MoveDestination, MoveProgress, MoveStage, MovedTable, Place, Selection, TableSize,

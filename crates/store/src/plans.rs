@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod lists;
+mod search;
 mod server;
 
 /// The plan, one step per line, as SQLite explains it.

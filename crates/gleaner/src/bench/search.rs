@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use embed::Embedder;
-use search::{Filters, Mode, SearchRequest, Searcher, VectorIndex};
+use search::engine::VectorReader;
+use search::{Filters, Mode, Neighbour, PostgresVectors, SearchRequest, Searcher, VectorIndex};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Access, PageCursor, PageFilter, PageStatus, Store};
@@ -17,6 +19,7 @@ use crate::app::App;
 use crate::cli::BenchSearchArgs;
 use crate::cli::output::{Exit, json_line, line, note, thousands};
 use crate::eval::{json_lines, usable_embedder};
+use crate::pipeline::index::Indexer;
 
 /// Queries run before the clock starts, for caches.
 const WARM_UP_QUERIES: usize = 10;
@@ -63,6 +66,15 @@ struct Figures {
     query_embedding: Option<Times>,
     /// Share of the exact nearest chunks that the index finds as well.
     recall: Option<f64>,
+    /// The same on a PostgreSQL server.
+    server: Option<ServerFigures>,
+}
+
+/// The same queries by the tables of a server.
+#[derive(Debug)]
+struct ServerFigures {
+    modes: Vec<ModeTimes>,
+    recall: Option<f64>,
 }
 
 pub fn run(app: &App, args: &BenchSearchArgs) -> Result<Exit> {
@@ -81,7 +93,10 @@ pub fn run(app: &App, args: &BenchSearchArgs) -> Result<Exit> {
     if embedder.is_none() {
         note("note: there are no vectors; measuring keyword search only");
     }
-    let figures = measure(app, &store, texts, embedder.as_ref())?;
+    let mut figures = measure(app, &store, texts.clone(), embedder.as_ref())?;
+    if let Some(url) = &args.database_url {
+        figures.server = Some(measure_server(app, url, &store, texts, embedder.as_ref())?);
+    }
     if app.json {
         json_line(&view(&figures))?;
     } else {
@@ -141,12 +156,50 @@ fn spread<T>(items: Vec<T>, count: usize) -> Vec<T> {
     items.into_iter().enumerate().filter_map(keep).collect()
 }
 
-fn measure(
+/// Brings the tables up to date, asks them, and compares their vectors with
+/// those of `store`, exactly scanned.
+fn measure_server(
     app: &App,
+    url: &str,
     store: &Store,
     texts: Vec<String>,
     embedder: Option<&Embedder>,
-) -> Result<Figures> {
+) -> Result<ServerFigures> {
+    let mut app = app.clone();
+    app.search_on_server(url);
+    let server = app.open_store(Access::Write)?;
+    let (here, there) = (store.stats()?, server.stats()?);
+    if (here.pages_live, here.vectors) != (there.pages_live, there.vectors) {
+        bail!(
+            "the server has {} pages and {} vectors, the data folder {} and {}; \
+             copy them with `gleaner migrate` first",
+            there.pages_live,
+            there.vectors,
+            here.pages_live,
+            here.vectors
+        );
+    }
+    Indexer::start(&server, app.index_plan(&server), Arc::default())?.flush()?;
+    let (queries, _) = embedded(texts, embedder)?;
+    let model = embedder.map(Embedder::model_id);
+    let searcher = app.open_searcher(&server, model)?;
+    let modes = times_of(&app, &searcher, &queries)?;
+    let recall = match model {
+        Some(model) => {
+            let vectors = PostgresVectors::open(server, model)?;
+            recall(&app, store, model, &queries, |vector| {
+                Ok(vectors.nearest(app.tenant, vector, RECALL_DEPTH, None)?)
+            })?
+        }
+        None => None,
+    };
+    Ok(ServerFigures { modes, recall })
+}
+
+fn embedded(
+    texts: Vec<String>,
+    embedder: Option<&Embedder>,
+) -> Result<(Vec<Query>, Option<Times>)> {
     let mut query_embedding = embedder.map(|_| Times::default());
     let mut queries = Vec::with_capacity(texts.len());
     for text in texts {
@@ -158,36 +211,54 @@ fn measure(
         }
         queries.push(Query { text, vector });
     }
-    let modes: &[Mode] = match embedder {
-        Some(_) => &[Mode::Keyword, Mode::Vector, Mode::Hybrid],
-        None => &[Mode::Keyword],
+    Ok((queries, query_embedding))
+}
+
+/// All queries in each mode that there are vectors for.
+fn times_of(app: &App, searcher: &Searcher, queries: &[Query]) -> Result<Vec<ModeTimes>> {
+    let modes: &[Mode] = match queries.iter().any(|query| query.vector.is_some()) {
+        true => &[Mode::Keyword, Mode::Vector, Mode::Hybrid],
+        false => &[Mode::Keyword],
     };
-    let model = embedder.map(Embedder::model_id);
-    let searcher = Searcher::open(store.clone(), &app.index_dir(store), model)?;
-    let modes = modes
-        .iter()
-        .map(|mode| {
-            let mut times = Times::default();
-            for query in queries.iter().take(WARM_UP_QUERIES) {
-                ask(app, &searcher, *mode, query)?;
-            }
-            let cpu = process_cpu();
-            for query in &queries {
-                times.push(ask(app, &searcher, *mode, query)?);
-            }
-            Ok(ModeTimes {
-                mode: *mode,
-                times,
-                cpu: process_cpu() - cpu,
-            })
+    let times_of = |mode: &Mode| {
+        let mut times = Times::default();
+        for query in queries.iter().take(WARM_UP_QUERIES) {
+            ask(app, searcher, *mode, query)?;
+        }
+        let cpu = process_cpu();
+        for query in queries {
+            times.push(ask(app, searcher, *mode, query)?);
+        }
+        Ok(ModeTimes {
+            mode: *mode,
+            times,
+            cpu: process_cpu() - cpu,
         })
-        .collect::<Result<Vec<_>>>()?;
+    };
+    modes.iter().map(times_of).collect()
+}
+
+fn measure(
+    app: &App,
+    store: &Store,
+    texts: Vec<String>,
+    embedder: Option<&Embedder>,
+) -> Result<Figures> {
+    let (queries, query_embedding) = embedded(texts, embedder)?;
+    let model = embedder.map(Embedder::model_id);
+    let searcher = app.open_searcher(store, model)?;
+    let modes = times_of(app, &searcher, &queries)?;
     // Its vectors are about to be loaded a second time.
     drop(searcher);
-    let recall = model
-        .map(|model| recall(app, store, model, &queries))
-        .transpose()?
-        .flatten();
+    let recall = match model {
+        Some(model) => {
+            let index = VectorIndex::load(store, model)?;
+            recall(app, store, model, &queries, |vector| {
+                Ok(index.search(app.tenant, vector, RECALL_DEPTH, None)?)
+            })?
+        }
+        None => None,
+    };
     let stats = store.stats()?;
     Ok(Figures {
         queries: queries.len(),
@@ -197,6 +268,7 @@ fn measure(
         modes,
         query_embedding,
         recall,
+        server: None,
     })
 }
 
@@ -219,14 +291,20 @@ fn ask(app: &App, searcher: &Searcher, mode: Mode, query: &Query) -> Result<Dura
     Ok(start.elapsed())
 }
 
-/// `None` when there is no vector to find.
-fn recall(app: &App, store: &Store, model: &str, queries: &[Query]) -> Result<Option<f64>> {
+/// The share of what an exact scan finds that `nearest` finds as well; `None`
+/// when there is no vector to find.
+fn recall(
+    app: &App,
+    store: &Store,
+    model: &str,
+    queries: &[Query],
+    nearest: impl Fn(&[f32]) -> Result<Vec<Neighbour>>,
+) -> Result<Option<f64>> {
     let index = VectorIndex::load(store, model)?;
     let (mut found, mut wanted) = (0, 0);
     for vector in queries.iter().filter_map(|query| query.vector.as_deref()) {
         let exact = index.search_exact(app.tenant, vector, RECALL_DEPTH, None)?;
-        let quick: HashSet<ChunkId> = index
-            .search(app.tenant, vector, RECALL_DEPTH, None)?
+        let quick: HashSet<ChunkId> = nearest(vector)?
             .iter()
             .map(|neighbour| neighbour.chunk)
             .collect();
@@ -264,6 +342,10 @@ fn print(figures: &Figures) -> Result<()> {
     for mode in &figures.modes {
         table.row(row(mode.mode.name(), &mode.times, Some(mode.cpu_ms())));
     }
+    for mode in figures.server.iter().flat_map(|server| &server.modes) {
+        let name = format!("{} on the server", mode.mode.name());
+        table.row(row(&name, &mode.times, Some(mode.cpu_ms())));
+    }
     if let Some(times) = &figures.query_embedding {
         table.row(row("embedding the query", times, None));
     }
@@ -274,32 +356,42 @@ fn print(figures: &Figures) -> Result<()> {
             recall * 100.0
         ))?;
     }
+    if let Some(recall) = figures.server.as_ref().and_then(|server| server.recall) {
+        line(format!("That of the server finds {:.1} %", recall * 100.0))?;
+    }
     Ok(())
 }
 
 fn view(figures: &Figures) -> Value {
-    let modes: serde_json::Map<String, Value> = figures
-        .modes
-        .iter()
-        .map(|mode| {
-            let view = json!({
-                "ms": mode.times.view(),
-                "queries_per_s": rounded(mode.queries_per_s()),
-                "cpu_ms_mean": rounded(mode.cpu_ms()),
-            });
-            (mode.mode.name().to_owned(), view)
+    let server = figures.server.as_ref().map(|server| {
+        json!({
+            "modes": modes_view(&server.modes),
+            "vector_recall10": server.recall.map(rounded),
         })
-        .collect();
+    });
     json!({
         "machine": Machine::this().view(),
         "queries": figures.queries,
         "pages": figures.pages,
         "chunks": figures.chunks,
         "vectors": figures.vectors,
-        "modes": modes,
+        "modes": modes_view(&figures.modes),
         "query_embedding_ms": figures.query_embedding.as_ref().map(Times::view),
         "vector_recall10": figures.recall.map(rounded),
+        "server": server,
     })
+}
+
+fn modes_view(modes: &[ModeTimes]) -> Value {
+    let modes = modes.iter().map(|mode| {
+        let view = json!({
+            "ms": mode.times.view(),
+            "queries_per_s": rounded(mode.queries_per_s()),
+            "cpu_ms_mean": rounded(mode.cpu_ms()),
+        });
+        (mode.mode.name().to_owned(), view)
+    });
+    Value::Object(modes.collect())
 }
 
 #[cfg(test)]
@@ -344,6 +436,7 @@ mod tests {
             }],
             query_embedding: None,
             recall: Some(0.985),
+            server: None,
         };
         let view = view(&figures);
         assert_eq!(view["modes"]["keyword"]["queries_per_s"], 250.0);

@@ -499,6 +499,9 @@ pub struct EvalRetrievalArgs {
     /// Search the pages of --data-dir, named by URL path, instead of loading DIR's corpus
     #[arg(long)]
     pub crawled: bool,
+    /// Load the corpus into this PostgreSQL database, empty or of an earlier run, and search by its tables
+    #[arg(long, value_name = "URL", conflicts_with = "crawled")]
+    pub database_url: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -561,6 +564,9 @@ pub struct BenchSearchArgs {
     pub queries: Option<PathBuf>,
     #[arg(long, default_value_t = 500)]
     pub count: usize,
+    /// Ask a PostgreSQL database with the same pages as well, by its own tables; `gleaner migrate` copies them there
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

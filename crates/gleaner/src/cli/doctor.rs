@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use search::{IndexMode, KeywordIndex};
 use serde::Serialize;
 use store::{Access, Store, StoreErrorKind};
 
 use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
-use crate::config::EmbedProvider;
+use crate::config::{EmbedProvider, SearchEngine};
 use crate::publishing;
 use crate::tasks;
 
@@ -194,18 +193,20 @@ fn database(app: &App) -> Vec<Check> {
     }
     checks.extend(schema(&store));
     checks.extend(shards(&store));
+    checks.push(search_engines(app, &store));
     let newest = store.pages_change_seqs();
-    let index = KeywordIndex::open(&app.index_dir(&store), IndexMode::Read);
+    let index = app.keyword_engine(&store).open();
+    let index = index.and_then(|index| Ok((index.committed(), index.page_count()?)));
     checks.push(match (index, newest) {
-        (Ok(index), Ok(newest)) if !index.committed().reach(&newest) => check(
+        (Ok((committed, _)), Ok(newest)) if !committed.reach(&newest) => check(
             "keyword index",
             State::Hint,
-            format!("behind the database ({} of {newest}); the next crawl catches up, or `gleaner reindex`", index.committed()),
+            format!("behind the database ({committed} of {newest}); the next crawl catches up, or `gleaner reindex`"),
         ),
-        (Ok(index), Ok(_)) => check(
+        (Ok((_, pages)), Ok(_)) => check(
             "keyword index",
             State::Ok,
-            format!("{} pages, up to date", thousands(index.num_docs())),
+            format!("{} pages, up to date", thousands(pages)),
         ),
         (Err(error), _) => check(
             "keyword index",
@@ -233,6 +234,44 @@ fn database(app: &App) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// What finds words and vectors, and whether it can.
+fn search_engines(app: &App, store: &Store) -> Check {
+    let name = "search";
+    let search = &app.config.search;
+    let place = |engine| match engine {
+        SearchEngine::Local => "an index here",
+        SearchEngine::Postgres => "tables on the server",
+    };
+    let used = format!(
+        "words by {}, vectors by {}",
+        place(search.keyword),
+        place(search.vectors)
+    );
+    if !store.is_on_servers() {
+        return check(name, State::Ok, used);
+    }
+    match store.vector_extensions() {
+        Err(error) => check(name, State::Failed, format!("{used}; {error}")),
+        Ok(found) => {
+            let missing = found.iter().any(Option::is_none);
+            let mut versions: Vec<String> = found.into_iter().flatten().collect();
+            versions.dedup();
+            let extension = match (missing, versions.is_empty()) {
+                (true, true) => "extension vector is not there".to_owned(),
+                (true, false) => "extension vector is not in every database".to_owned(),
+                (false, _) => format!("extension vector {} is there", versions.join(", ")),
+            };
+            let needed = search.vectors == SearchEngine::Postgres;
+            let state = if missing && needed {
+                State::Hint
+            } else {
+                State::Ok
+            };
+            check(name, state, format!("{used}; {extension}"))
+        }
+    }
 }
 
 fn model(app: &App) -> Check {

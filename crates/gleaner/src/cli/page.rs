@@ -129,7 +129,7 @@ fn similar(app: &App, store: &Store, name: &str, limit: usize) -> Result<Exit> {
     let holder = page.duplicate_of.unwrap_or(page.id);
     let model = store.embedding_model()?.map(|model| model.id);
     let searcher = open_searcher(app, store.clone(), model.as_deref())?;
-    let found = searcher.similar(app.tenant, holder, limit.clamp(1, 100));
+    let found = searcher.similar(app.tenant, holder, limit.clamp(1, 100))?;
     let found = found
         .with_context(|| format!("page {} has no vectors yet; run `gleaner embed`", page.id))?;
     let paint = Paint::stdout();

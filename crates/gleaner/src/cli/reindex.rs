@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use search::{IndexMode, KeywordIndex};
+use search::engine::Follower;
 use store::Access;
 
 use super::output::{Exit, json_line, line, thousands};
@@ -12,8 +12,7 @@ use crate::app::App;
 pub fn run(app: &App) -> Result<Exit> {
     let store = app.open_store(Access::WriteAlone)?;
     let start = Instant::now();
-    let heap_bytes = app.config.index.heap_mb * 1024 * 1024;
-    let mut index = KeywordIndex::open_with(&app.index_dir(&store), IndexMode::Write, heap_bytes)?;
+    let mut index = Follower::new(app.keyword_engine(&store).open_writer()?);
     let report = index.rebuild(&store)?;
     index.close()?;
     let seconds = start.elapsed().as_secs_f64();

@@ -184,6 +184,19 @@ pub struct IndexConfig {
 pub struct SearchConfig {
     pub mode: String,
     pub limit: usize,
+    pub keyword: SearchEngine,
+    pub vectors: SearchEngine,
+}
+
+/// Where what answers searches lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchEngine {
+    /// On each machine.
+    #[default]
+    Local,
+    /// With the store, on its servers.
+    Postgres,
 }
 
 #[derive(Clone, Debug, Deserialize)]

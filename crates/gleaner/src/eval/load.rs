@@ -73,6 +73,8 @@ pub fn load(
         use_model(store, embedder)?;
         store.retry_failed_chunks()?;
         embed_backlog(store, embedder, &progress)?;
+        // Where vectors lie on a server, they are to be there, too.
+        Indexer::start(store, app.index_plan(store), progress.clone())?.flush()?;
     }
     Ok(report)
 }

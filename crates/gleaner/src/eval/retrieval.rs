@@ -64,7 +64,14 @@ pub fn run(app: &App, args: &EvalRetrievalArgs) -> Result<Exit> {
     } else {
         app.embedder()?
     };
-    let store = eval_app.open_store(Access::WriteAlone)?;
+    let access = match &args.database_url {
+        Some(url) => {
+            eval_app.search_on_server(url);
+            Access::Write
+        }
+        None => Access::WriteAlone,
+    };
+    let store = eval_app.open_store(access)?;
     let loaded = load(&eval_app, &store, embedder.as_ref(), &set, &args.dir)?;
     let setup = Setup {
         app: &eval_app,
@@ -135,11 +142,7 @@ fn score(
         }
     };
     let model = setup.embedder.as_ref().map(Embedder::model_id);
-    let searcher = Searcher::open(
-        setup.store.clone(),
-        &setup.app.index_dir(&setup.store),
-        model,
-    )?;
+    let searcher = setup.app.open_searcher(&setup.store, model)?;
     let scorer = Scorer {
         setup,
         set,

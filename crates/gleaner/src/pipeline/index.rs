@@ -5,14 +5,14 @@
 //! time writes it. Whoever finds it taken waits for the other, which sees our
 //! commits, and takes over should it go away.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use search::{IndexMode, KeywordIndex, SearchErrorKind};
+use search::engine::{Follower, KeywordEngine};
+use search::{SearchErrorKind, VectorFollower};
 use store::{ChangeSeqs, Store, Subscription};
 
 use super::progress::{Progress, Stage};
@@ -26,14 +26,18 @@ const LOOK_WAITING_EVERY: Duration = Duration::from_millis(20);
 /// Least time between two commits that somebody waits for. A commit costs
 /// 10 ms of CPU however small it is: a stream of single pages shares them.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
+/// How often vectors on servers are looked at when nothing was heard: who
+/// followed them may have gone away.
+const VECTORS_EVERY: Duration = Duration::from_secs(2);
 /// An idle writer gives the index, and its memory, back after this long.
 const KEPT_OPEN: Duration = Duration::from_secs(5);
 
 /// How the index is kept.
 #[derive(Clone, Debug)]
 pub struct IndexPlan {
-    pub dir: PathBuf,
-    pub heap_bytes: usize,
+    pub engine: Arc<dyn KeywordEngine>,
+    /// Whether vectors are kept up here, too: those that lie on servers.
+    pub follows_vectors: bool,
     /// Longest time that indexed pages wait to become visible to searches.
     pub commit_every: Duration,
     /// How often commits of other processes are looked for; those that are
@@ -65,7 +69,12 @@ impl Indexer {
             let _ = bell.try_send(Order::Rung);
         }));
         let commits: Arc<AtomicU64> = Arc::default();
+        let vectors = plan
+            .follows_vectors
+            .then(|| VectorFollower::new(store.clone()));
         let keeper = Keeper {
+            vectors,
+            vectors_due: Instant::now(),
             commits: commits.clone(),
             store: store.clone(),
             plan,
@@ -127,6 +136,9 @@ struct Keeper {
     progress: Arc<Progress>,
     commits: Arc<AtomicU64>,
     open: Option<Open>,
+    vectors: Option<VectorFollower>,
+    /// When they are looked at next, whether or not anything was heard.
+    vectors_due: Instant,
     /// The page changes up to which the index is known to be committed.
     looked_at: ChangeSeqs,
     /// Who waits for which changes to be searchable.
@@ -135,7 +147,7 @@ struct Keeper {
 }
 
 struct Open {
-    index: KeywordIndex,
+    index: Follower,
     last_commit: Instant,
     last_change: Instant,
 }
@@ -158,7 +170,8 @@ impl Keeper {
                 Err(RecvTimeoutError::Timeout) => {
                     let version = self.store.data_version().unwrap_or(data_version);
                     let nothing_new = version == data_version && self.open.is_none();
-                    if nothing_new && self.waiting.is_empty() {
+                    let rests = self.vectors.is_none() || Instant::now() < self.vectors_due;
+                    if nothing_new && self.waiting.is_empty() && rests {
                         continue;
                     }
                     data_version = version;
@@ -170,6 +183,7 @@ impl Keeper {
                 Some(Duration::ZERO) => self.flush(),
                 Some(_) => Ok(()),
             };
+            let kept = kept.and_then(|()| self.follow_vectors());
             self.report(kept);
         }
         let closed = match self.open.take() {
@@ -177,6 +191,24 @@ impl Keeper {
             None => Ok(()),
         };
         self.report(closed);
+        let vectors = self.vectors.take().map(VectorFollower::close);
+        self.report(vectors.unwrap_or(Ok(())).map_err(Into::into));
+    }
+
+    /// One batch; those of a crawl that is embedded take turns with its pages.
+    fn follow_vectors(&mut self) -> Result<()> {
+        let Some(vectors) = &mut self.vectors else {
+            return Ok(());
+        };
+        let more = vectors
+            .sync()
+            .context("keep up the vectors on the server")?;
+        let rest = if more { Duration::ZERO } else { VECTORS_EVERY };
+        self.vectors_due = Instant::now() + rest;
+        if more {
+            self.commits.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// How long those who wait still have to; `None` when nobody waits.
@@ -213,7 +245,17 @@ impl Keeper {
     /// Makes everything visible now and answers whoever waits for it; when
     /// another process writes the index, those whose changes it has reached.
     fn flush(&mut self) -> Result<()> {
-        let flushed = self.flush_own();
+        let mut flushed = self.flush_own();
+        if let Some(vectors) = &mut self.vectors
+            && flushed.is_ok()
+        {
+            flushed = loop {
+                match vectors.sync() {
+                    Ok(true) => {}
+                    done => break done.map(drop).map_err(Into::into),
+                }
+            };
+        }
         if let Err(error) = &flushed {
             for (_, reply) in self.waiting.drain(..) {
                 let _ = reply.send(Err(anyhow::anyhow!("{error:#}")));
@@ -248,9 +290,7 @@ impl Keeper {
         if self.looked_at.reach(&seqs) {
             return Ok(None);
         }
-        let committed = KeywordIndex::open(&self.plan.dir, IndexMode::Read)
-            .map(|index| index.committed())
-            .ok();
+        let committed = self.plan.engine.open().map(|index| index.committed()).ok();
         // One that is ahead is of another state of the database.
         if let Some(committed) = committed.filter(|committed| seqs.reach(committed)) {
             self.looked_at.advance_to(&committed);
@@ -258,9 +298,9 @@ impl Keeper {
                 return Ok(None);
             }
         }
-        match KeywordIndex::open_with(&self.plan.dir, IndexMode::Write, self.plan.heap_bytes) {
-            Ok(index) => Ok(Some(Open {
-                index,
+        match self.plan.engine.open_writer() {
+            Ok(writer) => Ok(Some(Open {
+                index: Follower::new(writer),
                 last_commit: Instant::now(),
                 last_change: Instant::now(),
             })),
@@ -278,7 +318,7 @@ impl Keeper {
     /// One step; true when there is more to do.
     fn step(&mut self, open: &mut Open) -> Result<bool> {
         let report = self.progress.timed(Stage::Index, || {
-            open.index.sync_uncommitted(&self.store, PAGES_PER_STEP)
+            open.index.sync(&self.store, PAGES_PER_STEP)
         })?;
         self.progress
             .indexed

@@ -32,6 +32,7 @@ mod resume;
 mod rolling;
 mod scaling;
 mod search;
+mod search_tables;
 mod serve;
 mod shards;
 mod stream;

@@ -7,6 +7,7 @@ use tantivy::query::{
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{BitSet, DocId, SegmentReader, Term as IndexTerm};
+use types::PageId;
 
 use super::schema::{Fields, PAGE_COLUMN};
 use super::terms::scope_fields;
@@ -31,16 +32,16 @@ impl Allowed {
     pub(crate) fn pages(
         &self,
         searcher: &tantivy::Searcher,
-    ) -> Result<Option<HashSet<i64>>, SearchError> {
+    ) -> Result<Option<HashSet<PageId>>, SearchError> {
         if self.segments.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let mut pages: HashSet<i64> = HashSet::new();
+        let mut pages: HashSet<PageId> = HashSet::new();
         for (segment, reader) in searcher.segment_readers().iter().enumerate() {
             let column = reader.fast_fields().i64(PAGE_COLUMN)?;
             for doc in reader.doc_ids_alive() {
                 if self.contains(segment, reader, doc) {
-                    pages.extend(column.first(doc));
+                    pages.extend(column.first(doc).map(PageId));
                 }
             }
         }

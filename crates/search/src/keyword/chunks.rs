@@ -5,6 +5,7 @@ use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader, Term as IndexTerm};
+use types::{ChunkId, PageId};
 
 use super::Ranking;
 use super::schema::{CHUNK_COLUMN, CHUNK_SPAN_COLUMN, Fields, PAGE_COLUMN};
@@ -33,8 +34,8 @@ struct ChunkTerm {
 }
 
 pub(super) struct ScoredChunks {
-    pub(super) page: i64,
-    pub(super) ranked: Vec<(i64, f32)>,
+    pub(super) page: PageId,
+    pub(super) ranked: Vec<(ChunkId, f32)>,
 }
 
 impl<'a> ChunkScorer<'a> {
@@ -132,8 +133,9 @@ impl<'a> ChunkScorer<'a> {
             }
         }
         let any_in_body = in_body.contains(&true);
-        let mut ranked: Vec<(i64, f32)> = ids
+        let mut ranked: Vec<(ChunkId, f32)> = ids
             .into_iter()
+            .map(ChunkId)
             .zip(scores)
             .zip(in_body)
             .filter(|(_, found)| *found || !any_in_body)
@@ -141,7 +143,10 @@ impl<'a> ChunkScorer<'a> {
             .collect();
         // Stable: equal chunks stay in page order.
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Ok(ScoredChunks { page, ranked })
+        Ok(ScoredChunks {
+            page: PageId(page),
+            ranked,
+        })
     }
 }
 

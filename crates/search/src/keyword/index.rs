@@ -4,23 +4,22 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use store::{ChangeSeqs, IndexDoc, Store, StoreErrorKind};
+use store::{ChangeSeqs, Store};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::schema::Schema;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
-use tracing::{debug, warn};
+use tracing::warn;
 use types::{ChunkId, PageId, TenantId};
 
 use super::corpus::{Corpora, Corpus};
-use super::document::{self, PageDocument};
+use super::document;
 use super::schema::{self, CHUNK_COLUMN, Fields, PAGE_COLUMN, SCHEMA_VERSION};
+use crate::engine::{self, Batch, KeywordWriter, SyncReport};
 use crate::error::SearchError;
 use crate::text::Analyzer;
 
 /// Heap of the index writer: what it holds before it writes a segment.
 pub const WRITER_HEAP_BYTES: usize = 48 << 20;
-/// Pages read from the store at a time while syncing.
-const PAGES_PER_READ: usize = 128;
 /// A segment with this share of deleted pages is merged away.
 const DELETED_SHARE_MAX: f32 = 0.3;
 
@@ -29,17 +28,6 @@ pub enum Mode {
     Read,
     /// Takes the index's write lock; creates, and repairs by rebuilding.
     Write,
-}
-
-/// What one call of [`KeywordIndex::sync`] did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    pub pages: usize,
-    pub chunks: usize,
-    /// Changes of the store that the index has applied.
-    pub seqs: ChangeSeqs,
-    /// The store has further changes.
-    pub more: bool,
 }
 
 /// The keyword index in its directory.
@@ -51,7 +39,6 @@ pub struct KeywordIndex {
     writer: Option<IndexWriter>,
     /// Released after the writer is gone.
     _lock: Option<WriteLock>,
-    analyzer: Analyzer,
     corpora: Corpora,
     /// Applied, maybe not yet committed.
     seqs: ChangeSeqs,
@@ -133,7 +120,6 @@ impl KeywordIndex {
             reader,
             writer,
             _lock: lock,
-            analyzer: Analyzer::new(),
             corpora: Corpora::default(),
             seqs: committed.clone(),
             committed: Some(committed),
@@ -142,73 +128,9 @@ impl KeywordIndex {
 
     /// Applies up to `pages_max` changed pages and commits.
     pub fn sync(&mut self, store: &Store, pages_max: usize) -> Result<SyncReport, SearchError> {
-        let report = self.sync_uncommitted(store, pages_max)?;
+        let report = engine::sync(self, &mut Analyzer::new(), store, pages_max)?;
         self.commit()?;
         Ok(report)
-    }
-
-    /// Applies up to `pages_max` changed pages; they are found after
-    /// [`KeywordIndex::commit`], which costs an fsync, so a crawl commits every
-    /// second or two. What was not committed when the process died is replayed.
-    pub fn sync_uncommitted(
-        &mut self,
-        store: &Store,
-        pages_max: usize,
-    ) -> Result<SyncReport, SearchError> {
-        let mut report = SyncReport::default();
-        let shards = store.shards();
-        for shard in &shards {
-            match self.sync_shard(store, shard, pages_max, &mut report) {
-                // What it has is found all the same; what is new there, later.
-                Err(error)
-                    if shards.len() > 1 && error.is_of_store(StoreErrorKind::Unavailable) =>
-                {
-                    debug!(shard = %shard.shard_number(), "a database does not answer");
-                }
-                synced => synced?,
-            }
-        }
-        report.seqs = self.seqs.clone();
-        Ok(report)
-    }
-
-    /// Applies changes of one database. What a page is now is asked of all of
-    /// `store`: one that was moved is gone here and there elsewhere.
-    fn sync_shard(
-        &mut self,
-        store: &Store,
-        shard: &Store,
-        pages_max: usize,
-        report: &mut SyncReport,
-    ) -> Result<(), SearchError> {
-        let number = shard.shard_number();
-        let newest = shard.change_seq()?;
-        if self.seqs.of(number) > newest {
-            warn!(
-                index_seq = self.seqs.of(number),
-                store_seq = newest,
-                "search index is ahead of its store, rebuilding it"
-            );
-            self.clear()?;
-        }
-        let changes = shard.pages_changed_since(None, self.seqs.of(number), pages_max)?;
-        for batch in changes.chunks(PAGES_PER_READ) {
-            let ids: Vec<PageId> = batch.iter().map(|change| change.page).collect();
-            let docs = store.index_docs(&ids)?;
-            for id in &ids {
-                let term = Term::from_field_i64(self.fields.page, id.0);
-                self.writer()?.delete_term(term);
-            }
-            for doc in docs {
-                report.chunks += self.add(&doc)?;
-            }
-            report.pages += batch.len();
-            if let Some(last) = batch.last() {
-                self.seqs.advance(number, last.seq);
-            }
-        }
-        report.more |= changes.len() >= pages_max && self.seqs.of(number) < newest;
-        Ok(())
     }
 
     /// Makes what was synced findable and durable. Does nothing when there is nothing new.
@@ -227,19 +149,7 @@ impl KeywordIndex {
 
     /// Throws the index away and writes it anew from the store.
     pub fn rebuild(&mut self, store: &Store) -> Result<SyncReport, SearchError> {
-        self.clear()?;
-        let mut total = SyncReport::default();
-        loop {
-            let report = self.sync_uncommitted(store, 4096)?;
-            total.pages += report.pages;
-            total.chunks += report.chunks;
-            total.seqs = report.seqs;
-            if !report.more {
-                break;
-            }
-        }
-        self.commit()?;
-        Ok(total)
+        engine::rebuild(self, &mut Analyzer::new(), store)
     }
 
     /// Waits for running segment merges and closes the index.
@@ -321,13 +231,6 @@ impl KeywordIndex {
         }
     }
 
-    fn clear(&mut self) -> Result<(), SearchError> {
-        self.writer()?.delete_all_documents()?;
-        self.seqs = ChangeSeqs::default();
-        self.committed = None;
-        Ok(())
-    }
-
     fn writer(&mut self) -> Result<&mut IndexWriter, SearchError> {
         self.writer.as_mut().ok_or_else(|| {
             SearchError::bug(format!(
@@ -336,47 +239,44 @@ impl KeywordIndex {
             ))
         })
     }
+}
 
-    /// Adds one page and returns the number of its chunks.
-    fn add(&mut self, doc: &IndexDoc) -> Result<usize, SearchError> {
-        let Some(content) = &doc.content else {
-            return Ok(0);
-        };
-        if doc.chunks.is_empty() {
-            return Ok(0);
+impl KeywordWriter for KeywordIndex {
+    fn applied(&self) -> ChangeSeqs {
+        self.seqs.clone()
+    }
+
+    fn committed(&self) -> ChangeSeqs {
+        KeywordIndex::committed(self)
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<(), SearchError> {
+        for page in &batch.changed {
+            let term = Term::from_field_i64(self.fields.page, page.0);
+            self.writer()?.delete_term(term);
         }
-        let headings = content.blocks.iter().filter_map(|block| match block.kind {
-            types::BlockKind::Heading(_) => content.text.get(block.range.clone()),
-            _ => None,
-        });
-        let page = PageDocument {
-            page: doc.page.id.0,
-            tenant: doc.page.tenant.0,
-            source: doc.page.source.0,
-            host: &doc.page.host,
-            path: path_of(&doc.page.url),
-            language: doc.page.language.as_deref(),
-            author: doc.page.author.as_deref(),
-            published_ms: doc.page.published_at.map(|at| at.0),
-            title: &doc.page.title,
-            headings: headings.collect(),
-            text: &content.text,
-            chunks: doc
-                .chunks
-                .iter()
-                .map(|row| (row.id.0, row.chunk.range.clone()))
-                .collect(),
-            structured: doc.structured.as_deref(),
-            open_graph: &doc.open_graph,
-            record: doc.record.as_ref(),
-        };
-        let document = document::build(&page, &self.fields, &mut self.analyzer);
-        let writer = self
-            .writer
-            .as_ref()
-            .ok_or_else(|| SearchError::bug("search index was opened for reading only"))?;
-        writer.add_document(document)?;
-        Ok(doc.chunks.len())
+        for page in &batch.pages {
+            let document = document::build(page, &self.fields);
+            self.writer()?.add_document(document)?;
+        }
+        self.seqs.advance(batch.shard, batch.seq);
+        Ok(())
+    }
+
+    /// Costs an fsync, so a crawl commits every second or two.
+    fn commit(&mut self) -> Result<(), SearchError> {
+        KeywordIndex::commit(self)
+    }
+
+    fn clear(&mut self) -> Result<(), SearchError> {
+        self.writer()?.delete_all_documents()?;
+        self.seqs = ChangeSeqs::default();
+        self.committed = None;
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<(), SearchError> {
+        KeywordIndex::close(*self)
     }
 }
 
@@ -421,12 +321,6 @@ impl Drop for WriteLock {
             warn!(%error, "failed to release the search index");
         }
     }
-}
-
-/// Path and query of an absolute URL; `/` when it has none.
-pub(crate) fn path_of(url: &str) -> &str {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    after_scheme.find('/').map_or("/", |at| &after_scheme[at..])
 }
 
 fn open_for_writing(

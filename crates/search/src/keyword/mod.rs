@@ -1,4 +1,5 @@
-//! The keyword index: its fields, how pages are written, how they are scored.
+//! The keyword index on this machine: its fields, how pages are written, how
+//! they are scored.
 
 pub(crate) mod schema;
 
@@ -11,9 +12,10 @@ pub(crate) mod facets;
 pub(crate) mod score;
 
 mod chunks;
+mod local;
 mod ranking;
 mod terms;
 
-pub use facets::{FACETS, FacetCounts};
-pub use index::{KeywordIndex, Mode as IndexMode, SyncReport, WRITER_HEAP_BYTES};
+pub use index::{KeywordIndex, Mode as IndexMode, WRITER_HEAP_BYTES};
+pub use local::LocalKeywords;
 pub use ranking::Ranking;

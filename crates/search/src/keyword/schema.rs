@@ -10,15 +10,13 @@ use tantivy::schema::{
 };
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer, TokenizerManager};
 
+use crate::engine::tokens::{SAME_POSITION, SEPARATOR};
+
 /// Changes whenever fields or the analyser's output change: an index directory
 /// with another version is rebuilt.
 pub(crate) const SCHEMA_VERSION: u32 = 3;
 
 const TOKENIZER: &str = "gleaner_tokens";
-/// Between the tokens of an analysed text.
-pub(crate) const SEPARATOR: char = ' ';
-/// Before a token that shares its position with the next one.
-pub(crate) const SAME_POSITION: char = '\u{1}';
 
 #[derive(Clone, Debug)]
 pub(crate) struct Fields {

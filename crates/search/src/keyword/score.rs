@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tantivy::postings::Postings;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader, TERMINATED, Term as IndexTerm};
+use types::PageId;
 
 use super::Ranking;
 use super::allowed::Allowed;
@@ -19,16 +20,9 @@ use super::corpus::Corpus;
 use super::facets::Matched;
 use super::schema::Fields;
 use super::terms::{FieldShare, Weighed, Weigher, field_shares};
+use crate::engine::PageMatch;
 use crate::error::SearchError;
 use crate::query::{Query, Term};
-
-/// A page that matches, with its chunks that do, best first.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PageMatch {
-    pub(crate) page: i64,
-    pub(crate) score: f32,
-    pub(crate) chunks: Vec<(i64, f32)>,
-}
 
 /// The answer of the keyword index: the best pages, and how many match at all.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +47,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) fn search(
     asked: &Asked<'_>,
     limit: usize,
-    probes: &[i64],
+    probes: &[PageId],
     mut matched: Option<&mut Matched>,
 ) -> Result<KeywordMatches, SearchError> {
     let Asked {
@@ -145,7 +139,7 @@ pub(crate) fn search(
         average_tokens,
         &best,
     )?;
-    let wanted: HashSet<i64> = probes.iter().copied().collect();
+    let wanted: HashSet<PageId> = probes.iter().copied().collect();
     let mut rank = 0;
     pages.retain(|page| {
         rank += 1;
@@ -165,12 +159,12 @@ struct Candidate {
 fn docs_of_pages(
     reader: &SegmentReader,
     fields: &Fields,
-    pages: &[i64],
+    pages: &[PageId],
 ) -> Result<Vec<DocId>, SearchError> {
     let inverted = reader.inverted_index(fields.page)?;
     let mut docs = Vec::new();
     for page in pages {
-        let term = IndexTerm::from_field_i64(fields.page, *page);
+        let term = IndexTerm::from_field_i64(fields.page, page.0);
         if let Some(mut postings) = inverted.read_postings(&term, IndexRecordOption::Basic)? {
             while postings.doc() != TERMINATED {
                 if !reader.is_deleted(postings.doc()) {
@@ -188,7 +182,7 @@ pub(crate) fn add_pages(
     matched: &mut Matched,
     searcher: &tantivy::Searcher,
     fields: &Fields,
-    pages: &[i64],
+    pages: &[PageId],
 ) -> Result<(), SearchError> {
     for (segment, reader) in searcher.segment_readers().iter().enumerate() {
         for doc in docs_of_pages(reader, fields, pages)? {

@@ -8,6 +8,7 @@
 //! has moved.
 
 mod kernels;
+mod local;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -17,6 +18,8 @@ use types::{ChunkId, PageId, TenantId};
 
 use crate::error::SearchError;
 use table::Table;
+
+pub use local::LocalVectors;
 
 /// Rows and page changes read from the store at a time.
 const READ_MAX: usize = 4096;
@@ -140,7 +143,7 @@ impl VectorIndex {
         tenant: TenantId,
         query: &[f32],
         k: usize,
-        filter: Option<&HashSet<i64>>,
+        filter: Option<&HashSet<PageId>>,
     ) -> Result<Vec<Neighbour>, SearchError> {
         self.check_query(query)?;
         Ok(self
@@ -155,7 +158,7 @@ impl VectorIndex {
         tenant: TenantId,
         query: &[f32],
         k: usize,
-        filter: Option<&HashSet<i64>>,
+        filter: Option<&HashSet<PageId>>,
     ) -> Result<Vec<Neighbour>, SearchError> {
         self.check_query(query)?;
         Ok(self

@@ -150,12 +150,13 @@ impl Table {
         &self,
         query: &[f32],
         k: usize,
-        filter: Option<&HashSet<i64>>,
+        filter: Option<&HashSet<PageId>>,
     ) -> Vec<Neighbour> {
         let rescored = RESCORED_MIN
             .max(k.saturating_mul(RESCORED_PER_RESULT))
             .max(self.len() / RESCORED_SHARE);
-        let passes = |row: usize| filter.is_none_or(|pages| pages.contains(&self.pages[row]));
+        let passes =
+            |row: usize| filter.is_none_or(|pages| pages.contains(&PageId(self.pages[row])));
         if self.len() <= rescored {
             return self.search_exact(query, k, filter);
         }
@@ -187,10 +188,10 @@ impl Table {
         &self,
         query: &[f32],
         k: usize,
-        filter: Option<&HashSet<i64>>,
+        filter: Option<&HashSet<PageId>>,
     ) -> Vec<Neighbour> {
         let rows = (0..self.len())
-            .filter(|row| filter.is_none_or(|pages| pages.contains(&self.pages[*row])));
+            .filter(|row| filter.is_none_or(|pages| pages.contains(&PageId(self.pages[*row]))));
         self.nearest(query, rows, k)
     }
 

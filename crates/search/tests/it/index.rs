@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use search::engine::Follower;
 use search::{IndexMode, KeywordIndex, SearchErrorKind, VectorIndex};
 use types::ChunkId;
 
@@ -87,12 +88,13 @@ fn what_was_not_committed_is_replayed_after_a_crash() {
     let world = World::new();
     let pages: Vec<TestPage> = (0..20).map(|n| numbered(n, 0)).collect();
     world.save(&pages);
-    let mut index = world.index();
+    let mut index = Follower::new(Box::new(world.index()));
     index.sync(&world.store, 5).unwrap();
-    assert_eq!(index.num_docs(), 5);
-    let uncommitted = index.sync_uncommitted(&world.store, 5).unwrap();
+    index.commit().unwrap();
+    let committed = index.committed();
+    let uncommitted = index.sync(&world.store, 5).unwrap();
     assert_eq!((uncommitted.pages, uncommitted.more), (5, true));
-    assert_eq!(index.num_docs(), 5);
+    assert_eq!(index.committed(), committed);
     drop(index);
     let mut index = world.index();
     assert_eq!(index.num_docs(), 5);

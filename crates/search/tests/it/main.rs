@@ -6,6 +6,7 @@ mod analyzer;
 mod filters;
 mod fusion;
 mod index;
+mod postgres;
 mod records;
 mod snippets;
 mod support;

@@ -84,7 +84,7 @@ fn a_filter_limits_the_scan_and_loses_nothing() {
         .search_exact(TenantId::DEFAULT, &query, 5, None)
         .unwrap();
     let last = nearest[4].page.0;
-    let only = HashSet::from([last]);
+    let only = HashSet::from([nearest[4].page]);
     let found = index
         .search(TenantId::DEFAULT, &query, 5, Some(&only))
         .unwrap();
@@ -249,7 +249,8 @@ fn similar_pages_are_those_of_the_same_topic() {
             .id
     };
     let page = id(7);
-    let similar = searcher.similar(TenantId::DEFAULT, page, 10).unwrap();
+    let similar = searcher.similar(TenantId::DEFAULT, page, 10);
+    let similar = similar.unwrap().unwrap();
     assert_eq!(similar.len(), 10);
     assert!(similar.windows(2).all(|pair| pair[0].1 >= pair[1].1));
     let topic: Vec<_> = (0..400).filter(|n| n % 20 == 7).map(id).collect();
@@ -257,13 +258,15 @@ fn similar_pages_are_those_of_the_same_topic() {
         assert!(*other != page && topic.contains(other), "{other}");
     }
     // As many as there are, and nobody else's.
-    let all = searcher.similar(TenantId::DEFAULT, page, 1000).unwrap();
+    let all = searcher.similar(TenantId::DEFAULT, page, 1000);
+    let all = all.unwrap().unwrap();
     assert_eq!(all.len(), 399);
-    assert_eq!(searcher.similar(TenantId(2), page, 10), None);
+    assert_eq!(searcher.similar(TenantId(2), page, 10).unwrap(), None);
     world.save(&[crate::support::page("/new", "New", "no vector yet")]);
     let new = world
         .store
         .page_by_url(TenantId::DEFAULT, "https://site.example/new");
     let new = new.unwrap().unwrap().id;
-    assert_eq!(world.searcher().similar(TenantId::DEFAULT, new, 10), None);
+    let similar = world.searcher().similar(TenantId::DEFAULT, new, 10);
+    assert_eq!(similar.unwrap(), None);
 }

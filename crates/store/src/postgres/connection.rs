@@ -324,6 +324,15 @@ impl Connection {
         Ok(())
     }
 
+    /// A transaction that holds `lock` and waits for others no longer than given.
+    pub(crate) fn begin_alone(&self, lock: i64, wait_ms: u32) -> Result<(), Failure> {
+        self.run_batch(&format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({lock}); SET LOCAL lock_timeout = {wait_ms}"
+        ))?;
+        self.begun();
+        Ok(())
+    }
+
     pub(super) fn begun(&self) {
         self.in_transaction.set(true);
         self.aborted.set(false);
