@@ -145,9 +145,7 @@ fn dedupe_keys_are_looked_up() {
 fn task_lists_and_numbers_never_sort_or_count() {
     check(
         tasks::LISTED,
-        &[
-            "COVERING INDEX tasks_newest (tenant_id=? AND kind=? AND state=? AND enqueued_at<?)",
-        ],
+        &["COVERING INDEX tasks_newest (tenant_id=? AND kind=? AND state=? AND enqueued_at<?)"],
     );
     check(
         tasks::CHILDREN,

@@ -13,6 +13,7 @@ mod export;
 pub mod extract;
 mod import;
 mod live;
+mod measure_args;
 mod migrate;
 mod model;
 pub mod output;
@@ -40,11 +41,12 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use toml::Value;
 
-pub use args::{
-    BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, BenchTenantsArgs, EvalCommand,
-    EvalRetrievalArgs, GlobalArgs,
-};
+pub use args::GlobalArgs;
 use args::{Cli, Command};
+pub use measure_args::{
+    BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, BenchTenantsArgs, EvalCommand,
+    EvalRetrievalArgs,
+};
 use output::{Exit, note};
 
 use crate::app::{App, UsageError};
