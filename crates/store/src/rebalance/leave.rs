@@ -1,5 +1,6 @@
 //! Pages that have arrived elsewhere go, and nobody is told: neither events nor
-//! rows for indexes speak of it, as the pages are where they are now.
+//! rows for indexes speak of it, as the pages are where they are now. Only the
+//! search tables of the database that they leave forget them.
 
 use types::{CrawlId, PageId, SourceId, TenantId, Timestamp};
 
@@ -10,6 +11,7 @@ use crate::error::Failure;
 use crate::notes::delete_notes;
 use crate::records::delete_record;
 use crate::rows::as_i64;
+use crate::search_tables;
 use crate::sql::{Connection, collect, execute, first, params};
 
 /// Removes pages of the source that leaves.
@@ -34,7 +36,7 @@ pub(super) fn leave(
         }
     }
     session.save()?;
-    Ok(())
+    search_tables::forget(connection, pages)
 }
 
 impl Session<'_> {

@@ -15,6 +15,7 @@
 //! turn of those who write what is truth.
 
 mod lookup;
+mod moved;
 mod pages;
 mod tables;
 mod vectors;
@@ -27,6 +28,7 @@ use crate::{Store, StoreError, StoreErrorKind};
 
 #[cfg(test)]
 pub(crate) use lookup::{CORPORA, PAGES, WORDS, WORDS_WITH, allowed, matches};
+pub(crate) use moved::forget;
 #[cfg(test)]
 pub(crate) use vectors::{EXACT, EXACT_OF_PAGES, NEAREST};
 

@@ -49,9 +49,7 @@ impl SearchWriter {
     ) -> Result<(), StoreError> {
         self.batch(SearchTables::Pages, (from, 0), (seq, 0), |connection| {
             let changed = ids(changed.iter().map(|page| page.0));
-            execute(connection, COUNT_WORDS_OUT, [&changed])?;
-            execute(connection, COUNT_PAGES_OUT, [&changed])?;
-            execute(connection, REMOVE, [&changed])?;
+            take_out(connection, &changed)?;
             for page in pages {
                 insert(connection, page)?;
             }
@@ -73,6 +71,14 @@ impl SearchWriter {
             Ok(())
         })
     }
+}
+
+/// Drops the rows of pages, and what is counted of them.
+pub(super) fn take_out(connection: &Connection, gone: &str) -> Result<(), Failure> {
+    execute(connection, COUNT_WORDS_OUT, [gone])?;
+    execute(connection, COUNT_PAGES_OUT, [gone])?;
+    execute(connection, REMOVE, [gone])?;
+    Ok(())
 }
 
 const REMOVE: &str = "

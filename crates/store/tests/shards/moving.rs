@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{
-    ChunkVectors, CrawlStatus, NewSource, NewTask, NotesPatch, PageFilter, PageStatus, SourceEdit,
-    SourceMove, SourceMoveProgress, SourceMoveStage, Store, StoreErrorKind, StoredVector,
+    ChunkVectors, CrawlStatus, NewSource, NewTask, NotesPatch, PageFilter, PageStatus, SearchPage,
+    SearchTables, SourceEdit, SourceMove, SourceMoveProgress, SourceMoveStage, Store,
+    StoreErrorKind, StoredVector,
 };
 use types::{
     FailReason, ManualClock, Priority, Record, RecordKind, SourceId, TenantId, UrlOutcome,
@@ -491,4 +492,50 @@ fn what_does_not_arrive_is_not_removed() {
         "{failed}"
     );
     assert_eq!(store.shards()[0].page_versions(noted).unwrap().len(), 2);
+}
+
+#[test]
+fn search_tables_forget_what_moved_and_a_follower_that_had_read_it_before() {
+    let (database, clock) = (Database::new(), clock());
+    let store = database.open(clock.clone());
+    let site = site_in(&store, &clock, 0, "moves", false);
+    crawled(&site, vec![("a", stored(page("A", &["kites"])))]);
+    let id = site.page("a").id;
+    let shard = &store.shards()[0];
+    let writer = shard.search_writer(SearchTables::Pages, "test", 0).unwrap();
+    assert!(writer.hold(SearchTables::Pages).unwrap());
+    let row = SearchPage {
+        page: id,
+        tenant: TENANT,
+        source: site.source,
+        host: "moves.example".to_owned(),
+        path: "/a".to_owned(),
+        language: None,
+        published_at: None,
+        price: None,
+        salary_most: None,
+        salary_least: None,
+        tokens: [1, 0, 1, 0],
+        body_at: 1,
+        chunks: Vec::new(),
+        chunk_count: 1,
+        structured: Vec::new(),
+        facets: Vec::new(),
+        words: "'1~kites':1A,2".to_owned(),
+    };
+    let apply = |from, seq| writer.apply_pages(from, seq, &[id], std::slice::from_ref(&row));
+    apply(0, 5).unwrap();
+    let counted =
+        "SELECT (SELECT count(*) FROM search_pages), (SELECT sum(title) FROM search_words),
+                     (SELECT sum(pages) FROM search_corpora)";
+    assert_eq!(database.shards[0].sql(counted).trim(), "1|1|1");
+
+    move_all(&store);
+    assert_eq!(database.shards[0].sql(counted).trim(), "0|0|0");
+    // What it read before the page went must not come back.
+    let late = apply(5, 6).unwrap_err();
+    assert_eq!(late.kind(), StoreErrorKind::Conflict);
+    assert_eq!(database.shards[0].sql(counted).trim(), "0|0|0");
+    assert!(writer.hold(SearchTables::Pages).unwrap());
+    writer.apply_pages(5, 6, &[id], &[]).unwrap();
 }
