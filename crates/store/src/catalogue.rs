@@ -31,11 +31,25 @@ const NUMBER: &str = "shard";
 
 /// A shard as the home knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Listed {
-    number: u16,
+pub(crate) struct Listed {
+    pub(crate) number: u16,
     database_id: String,
-    /// For people: where it was when it was added.
+    /// Where it was seen last.
     place: String,
+    #[serde(default)]
+    pub(crate) standing: Standing,
+}
+
+/// Whether a database takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    #[default]
+    Active,
+    /// It gets no new sources, and those it has are to go elsewhere.
+    Draining,
+    /// It was taken away.
+    Left,
 }
 
 /// One of the databases that are open.
@@ -49,6 +63,7 @@ pub struct ShardRow {
     pub stats: Result<StoreStats, String>,
     /// Sources of all tenants, without removed ones.
     pub sources: u64,
+    pub standing: Standing,
 }
 
 impl Store {
@@ -131,6 +146,8 @@ impl Store {
 
     /// All databases with what they have.
     pub fn shard_rows(&self) -> Vec<ShardRow> {
+        // Without the home nothing is said of it.
+        let draining = self.draining().unwrap_or_default();
         let row = |store: Store| {
             let shard = store.first();
             let sources = shard.read("count sources", |connection| {
@@ -143,6 +160,10 @@ impl Store {
                 database_id: shard.database_id().map(str::to_owned),
                 stats: store.stats().map_err(|error| error.to_string()),
                 sources: sources.unwrap_or(0),
+                standing: match draining.contains(&shard.number()) {
+                    true => Standing::Draining,
+                    false => Standing::Active,
+                },
             }
         };
         self.shards().into_iter().map(row).collect()
@@ -264,6 +285,7 @@ impl Members {
         if let Some((of, number)) = belongs_to {
             let known = self.listed.iter().find(|listed| listed.database_id == id);
             return match known {
+                Some(known) if known.standing == Standing::Left => Err(taken_away(&place)),
                 Some(known) if of == self.home_id && number == known.number.to_string() => {
                     let number = ShardNumber(known.number);
                     if known.place != place && access == Access::Write {
@@ -312,6 +334,7 @@ impl Members {
                     number,
                     database_id: id.clone(),
                     place: place.clone(),
+                    standing: Standing::Active,
                 });
                 save_listed(connection, &all)?;
             }
@@ -330,8 +353,8 @@ impl Members {
     /// The shard that was last seen at a place where nobody answers now; where
     /// only one is missing, it is that one.
     fn recognise(&mut self, place: &str) -> Option<Listed> {
-        let is_missing = |listed: &&Listed| !self.named.contains(&listed.database_id);
-        let missing: Vec<&Listed> = self.listed.iter().filter(is_missing).collect();
+        let listed = self.listed.iter();
+        let missing: Vec<&Listed> = listed.filter(|listed| self.is_missing(listed)).collect();
         let known = match missing.iter().find(|listed| listed.place == place) {
             Some(known) => (*known).clone(),
             None => match missing.as_slice() {
@@ -357,11 +380,15 @@ impl Members {
         Ok(())
     }
 
+    fn is_missing(&self, listed: &Listed) -> bool {
+        listed.standing != Standing::Left && !self.named.contains(&listed.database_id)
+    }
+
     fn check_complete(&self) -> Result<(), StoreError> {
         let missing: Vec<String> = self
             .listed
             .iter()
-            .filter(|listed| !self.named.contains(&listed.database_id))
+            .filter(|listed| self.is_missing(listed))
             .map(|listed| format!("shard {} ({})", listed.number, listed.place))
             .collect();
         if missing.is_empty() {
@@ -374,6 +401,12 @@ impl Members {
     }
 }
 
+fn taken_away(place: &str) -> StoreError {
+    conflict(format!(
+        "{place} was taken away; take it out of store.shards (DATABASE_URL_SHARD_…)"
+    ))
+}
+
 fn conflict(message: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Conflict, message)
 }
@@ -383,19 +416,19 @@ fn id_of(shard: &Shard) -> Result<String, StoreError> {
     id.ok_or_else(|| StoreError::new(StoreErrorKind::Bug, "a database without an id"))
 }
 
-fn meta(connection: &Connection, key: &str) -> Result<Option<String>, Failure> {
+pub(crate) fn meta(connection: &Connection, key: &str) -> Result<Option<String>, Failure> {
     let sql = "SELECT value FROM meta WHERE key = ?1";
     first(connection, sql, [key], |row| row.get(0))
 }
 
-fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<(), Failure> {
+pub(crate) fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<(), Failure> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     execute(connection, sql, [key, value])?;
     Ok(())
 }
 
-fn listed(connection: &Connection) -> Result<Vec<Listed>, Failure> {
+pub(crate) fn listed(connection: &Connection) -> Result<Vec<Listed>, Failure> {
     match meta(connection, SHARDS)? {
         Some(json) => serde_json::from_str(&json)
             .map_err(|error| Failure::corrupt(format!("the list of shards: {error}"))),
@@ -403,7 +436,7 @@ fn listed(connection: &Connection) -> Result<Vec<Listed>, Failure> {
     }
 }
 
-fn save_listed(connection: &Connection, all: &[Listed]) -> Result<(), Failure> {
+pub(crate) fn save_listed(connection: &Connection, all: &[Listed]) -> Result<(), Failure> {
     let json = serde_json::to_string(all)
         .map_err(|error| Failure::bug(format!("the list of shards: {error}")))?;
     set_meta(connection, SHARDS, &json)

@@ -24,6 +24,7 @@ mod batch;
 mod breakers;
 mod catalogue;
 mod crawls;
+mod draining;
 mod embedding;
 mod fan_out;
 mod frontier;
@@ -70,7 +71,7 @@ mod writer;
 #[cfg(test)]
 mod plans;
 
-pub use catalogue::ShardRow;
+pub use catalogue::{ShardRow, Standing};
 pub use error::{StoreError, StoreErrorKind};
 pub use fan_out::{also_absent, noting_absent};
 pub use model::{

@@ -14,6 +14,7 @@
 //! everywhere. An id is looked up where its range begins, then elsewhere: what
 //! was moved keeps its ids.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +35,11 @@ impl ShardNumber {
     /// Ids up to the largest whole number of JavaScript.
     pub(crate) const LAST: ShardNumber = ShardNumber(8_000);
     const IDS: i64 = 1 << 40;
+
+    #[must_use]
+    pub const fn new(number: u16) -> ShardNumber {
+        ShardNumber(number)
+    }
 
     /// Ids of this database are above it.
     pub(crate) fn ids_above(self) -> i64 {
@@ -206,11 +212,17 @@ impl Store {
         silent.map_or(Ok(None), Err)
     }
 
-    /// Where what belongs to the tenant and a host goes; an empty one stands
-    /// for what has none.
-    pub(crate) fn placed(&self, tenant: TenantId, host: &str) -> &Shard {
+    /// Where what belongs to the tenant and a host goes, without those databases
+    /// that are `closed`; an empty host stands for what has none.
+    pub(crate) fn placed(
+        &self,
+        tenant: TenantId,
+        host: &str,
+        closed: &BTreeSet<ShardNumber>,
+    ) -> &Shard {
         let highest = self
             .all()
+            .filter(|shard| !closed.contains(&shard.number()))
             .max_by_key(|shard| score(tenant, host, shard.number()));
         highest.unwrap_or_else(|| self.home())
     }

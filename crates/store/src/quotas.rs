@@ -3,6 +3,7 @@
 
 use types::TenantId;
 
+use crate::draining::check_takes_sources;
 use crate::error::Failure;
 use crate::sql::{Connection, execute, first, params};
 use crate::tenants::{check_tenant, no_tenant};
@@ -82,6 +83,7 @@ fn as_limit(limit: u64) -> i64 {
 
 /// Counts one more source of the tenant, or refuses it.
 pub(crate) fn admit_source(connection: &Connection, tenant: TenantId) -> Result<(), Failure> {
+    check_takes_sources(connection)?;
     let rows = execute(
         connection,
         "UPDATE tenants SET sources = sources + 1

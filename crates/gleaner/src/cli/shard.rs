@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use store::{Access, Misplaced, ShardRow, SourceMove, Store, StoreError, StoreErrorKind};
+use store::{
+    Access, Misplaced, ShardNumber, ShardRow, SourceMove, Standing, Store, StoreError,
+    StoreErrorKind,
+};
 
 use super::output::{Exit, bytes, json_line, line, note, thousands};
 use super::stop;
@@ -27,6 +30,13 @@ Everything goes on meanwhile. The source that is just being moved is held: it is
 noted on. One that is being crawled, or has a crawl queued, stays for the next time (exit code 3).
 Interrupted at any point, it goes on when it is run again.")]
     Rebalance(RebalanceArgs),
+    /// Move everything out of a database, then take it away
+    #[command(after_help = "Example: gleaner shard drain 2
+
+Everything goes on meanwhile. From now on the database gets no new sources, and its own move to the others,
+as in `rebalance`. When nothing is left that is needed it is taken away: take it out of store.shards then, and
+start every process again. Until that is so (exit code 3) run it again. The home cannot be drained.")]
+    Drain(DrainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -34,6 +44,18 @@ pub struct RebalanceArgs {
     /// Only say what would be moved
     #[arg(long)]
     pub dry_run: bool,
+    /// Move at most so many sources
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// Number of the database, as `gleaner shard list` shows it
+    pub shard: u16,
+    /// Give it new sources again instead; what has gone stays where it is
+    #[arg(long, conflicts_with = "limit")]
+    pub cancel: bool,
     /// Move at most so many sources
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
@@ -50,6 +72,8 @@ struct ShardView {
     chunks: Option<u64>,
     chunks_pending: Option<u64>,
     bytes: Option<u64>,
+    /// `active` or `draining`.
+    standing: Standing,
     /// Why it could not be asked.
     error: Option<String>,
 }
@@ -66,6 +90,7 @@ impl From<ShardRow> for ShardView {
             chunks: stats.map(|stats| stats.chunks),
             chunks_pending: stats.map(|stats| stats.chunks_pending),
             bytes: stats.map(|stats| stats.disk_bytes),
+            standing: row.standing,
             error: row.stats.err(),
         }
     }
@@ -75,6 +100,7 @@ pub fn run(app: &App, command: &ShardCommand) -> Result<Exit> {
     match command {
         ShardCommand::List => list(app),
         ShardCommand::Rebalance(args) => rebalance(app, args),
+        ShardCommand::Drain(args) => drain(app, args),
     }
 }
 
@@ -141,20 +167,72 @@ fn rebalance(app: &App, args: &RebalanceArgs) -> Result<Exit> {
         line("nothing to move")?;
     }
     let limit = args.limit.unwrap_or(usize::MAX);
-    let mut exit = Exit::Ok;
     if args.dry_run {
         for misplaced in misplaced.iter().take(limit) {
             RebalancedView::new(misplaced, "misplaced", None).print(app)?;
         }
-        return Ok(exit);
+        return Ok(Exit::Ok);
     }
+    move_all(app, &store, &misplaced, limit)
+}
+
+fn drain(app: &App, args: &DrainArgs) -> Result<Exit> {
+    let store = app.open_store(Access::Write)?;
+    let number = ShardNumber::new(args.shard);
+    store.set_draining(number, !args.cancel)?;
+    let told = |outcome: &str, reason: Option<&str>, text: String| -> Result<()> {
+        if app.json {
+            return json_line(&serde_json::json!({
+                "shard": number.to_string(), "outcome": outcome, "reason": reason,
+            }));
+        }
+        line(text)
+    };
+    if args.cancel {
+        told(
+            "active",
+            None,
+            format!("shard {number} gets new sources again"),
+        )?;
+        return Ok(Exit::Ok);
+    }
+    let mut leaving = store.misplaced()?;
+    leaving.retain(|misplaced| misplaced.from == number);
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let moved = move_all(app, &store, &leaving, limit)?;
+    match store.take_away(number)? {
+        None => {
+            told(
+                "left",
+                None,
+                format!(
+                    "shard {number} is taken away: take it out of store.shards, then start every \
+                     process again"
+                ),
+            )?;
+            Ok(moved)
+        }
+        Some(why) => {
+            told(
+                "draining",
+                Some(&why),
+                format!("shard {number} is still needed, it has {why}; then run this again"),
+            )?;
+            Ok(Exit::Partly)
+        }
+    }
+}
+
+/// Moves sources, at most `limit` of them, and says of each what came of it.
+fn move_all(app: &App, store: &Store, misplaced: &[Misplaced], limit: usize) -> Result<Exit> {
+    let mut exit = Exit::Ok;
     let stopped = stop::on_ctrl_c()?;
     let mut moved = 0;
-    for misplaced in &misplaced {
+    for misplaced in misplaced {
         if moved == limit {
             break;
         }
-        let ended = match move_one(app, &store, misplaced, &|| *stopped.borrow()) {
+        let ended = match move_one(app, store, misplaced, &|| *stopped.borrow()) {
             // What is wrong with one source keeps no other from being moved.
             Err(error) if error.kind() == StoreErrorKind::Conflict => Err(error),
             ended => Ok(ended?),
@@ -222,7 +300,11 @@ fn list(app: &App) -> Result<Exit> {
             json_line(&view)?;
             continue;
         }
-        line(format!("{}  {}", view.shard, view.place))?;
+        let standing = match view.standing {
+            Standing::Draining => ", draining",
+            Standing::Active | Standing::Left => "",
+        };
+        line(format!("{}  {}{standing}", view.shard, view.place))?;
         line(match (view.pages_live, view.chunks, view.bytes) {
             (Some(pages), Some(chunks), Some(size)) => format!(
                 "   {} sources, {} live pages, {} chunks, {}",

@@ -206,6 +206,27 @@ fn after_another_database_joined_sources_move_there_and_nothing_else_changes() {
     assert_eq!(found(&urls), hits);
     let balanced = on(machine.path(), &urls, &["shard", "rebalance"]).ok();
     assert_eq!(balanced.stdout, "nothing to move\n");
+
+    // All the way back: into one database, then into a folder.
+    let drained = lines(&on(machine.path(), &urls, &["shard", "drain", "1", "--json"]).ok());
+    assert_eq!(drained.len(), moved.len() + 1);
+    let left = drained.last().expect("what came of the shard");
+    assert_eq!(
+        (&left["shard"], &left["outcome"]),
+        (&json!("1"), &json!("left"))
+    );
+    let both = on(machine.path(), &urls, &list);
+    assert!(both.stderr.contains("was taken away"), "{}", both.stderr);
+    let listed = lines(&on(machine.path(), &urls[..1], &list).ok());
+    assert_eq!(pages_of(&listed), pages_of(&pages));
+    on(machine.path(), &urls[..1], &["reindex"]).ok();
+    assert_eq!(found(&urls[..1]), hits);
+    let folder = machine.path().join("folder");
+    let to = folder.to_str().expect("a path");
+    let migrate = ["migrate", "--from", &databases[0].url(), "--to", to];
+    on(machine.path(), &[], &migrate).ok();
+    let listed = lines(&on(&folder, &[], &list).ok());
+    assert_eq!(pages_of(&listed), pages_of(&pages));
 }
 
 fn two_urls(databases: &[Postgres]) -> Vec<String> {

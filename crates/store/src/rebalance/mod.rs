@@ -111,9 +111,10 @@ struct Moving<'a> {
 
 impl Store {
     /// Sources, of all tenants, that lie in another database than the one where
-    /// they would go today; those whose move was begun first. Not removed ones,
+    /// they would go today, or in one that is drained; those whose move was begun first. Not removed ones,
     /// which stay where they are.
     pub fn misplaced(&self) -> Result<Vec<Misplaced>, StoreError> {
+        let closed = self.draining()?;
         let mut found = Vec::new();
         for shard in self.all() {
             let (leaving, sources) = shard.read("list sources", |connection| {
@@ -137,7 +138,7 @@ impl Store {
                     .filter(|leaving| leaving.source == source.0);
                 let to = match leaving {
                     Some(leaving) => ShardNumber(leaving.to),
-                    None => self.placed(tenant, &host).number(),
+                    None => self.placed(tenant, &host, &closed).number(),
                 };
                 if to != shard.number() {
                     found.push(Misplaced {

@@ -44,8 +44,10 @@ impl Store {
             let failure = too_many_sources(has, sources_max);
             return Err(failure.into_store_error("add the source", "the catalogue"));
         }
-        let removed = known.map(|(shard, _)| shard);
-        Ok(removed.unwrap_or_else(|| self.placed(tenant, first_host(seeds))))
+        match known {
+            Some((removed, _)) => Ok(removed),
+            None => Ok(self.placed(tenant, first_host(seeds), &self.draining()?)),
+        }
     }
 
     /// Where the source with these seeds is; one that was not removed rather

@@ -24,7 +24,7 @@ pub(crate) fn source_in(store: &Store, shard: u16) -> SourceId {
     sources.next().expect("one of a hundred is there")
 }
 
-fn refusal(opened: Result<Store, store::StoreError>) -> String {
+pub(crate) fn refusal(opened: Result<Store, store::StoreError>) -> String {
     let error = opened.expect_err("it is refused");
     assert_eq!(error.kind(), StoreErrorKind::Conflict);
     error.to_string()

@@ -7,6 +7,7 @@
 )]
 
 mod absent;
+mod draining;
 mod joining;
 mod moving;
 mod picture;
@@ -73,7 +74,7 @@ mod engine {
         pub(crate) shards: Vec<Postgres>,
     }
 
-    fn open(urls: &[String], clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+    pub(crate) fn open(urls: &[String], clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
         let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
         Store::open_servers(&urls, Access::Write, &StoreOptions::default(), clock)
     }
