@@ -383,10 +383,14 @@ fn check_events(deployment: &Deployment, scale: Scale) -> usize {
         .iter()
         .find(|(name, _)| name == "GLEANER__EVENTS__STREAM");
     let reader = Reader::connect(&nats.url, &stream.expect("a stream").1);
+    // Asked with each message, so the thousands before it are not looked at again.
     let finished = |all: &[Read]| {
-        let new = without_repeats(all);
-        let finished = new.iter().filter(|one| one.kind() == "crawl.finished");
-        finished.count() >= scale.sources
+        let is_finished = |one: &&Read| one.kind() == "crawl.finished";
+        let ends = all.last().as_ref().is_some_and(is_finished);
+        ends && {
+            let ids = all.iter().filter(is_finished).map(|one| &one.id);
+            ids.collect::<std::collections::BTreeSet<_>>().len() >= scale.sources
+        }
     };
     let all = reader.until("", finished);
     let new = without_repeats(&all);
