@@ -12,7 +12,7 @@ use crate::catalogue::{Standing, listed, meta, save_listed, set_meta};
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::placement::ShardNumber;
 use crate::shard::Shard;
-use crate::sql::{Connection, first};
+use crate::sql::{Connection, execute, first};
 
 /// Of a database that left: that it takes nothing in any more.
 const LEFT: &str = "left";
@@ -46,7 +46,7 @@ impl Store {
     /// From now on a database gets no new sources, or, if not `is_to_drain`,
     /// gets them again. The home and one that left cannot be drained.
     pub fn set_draining(&self, number: ShardNumber, is_to_drain: bool) -> Result<(), StoreError> {
-        self.shard_numbered(number)?;
+        let shard = self.shard_numbered(number)?;
         let standing = if is_to_drain {
             Standing::Draining
         } else {
@@ -63,6 +63,14 @@ impl Store {
             }
             found.standing = standing;
             save_listed(connection, &all)
+        })?;
+        if is_to_drain {
+            return Ok(());
+        }
+        // Somebody who was taking it away may not have come to tell the home.
+        shard.write("stay", |connection| {
+            execute(connection, "DELETE FROM meta WHERE key = ?1", [LEFT])?;
+            Ok(())
         })
     }
 

@@ -113,6 +113,10 @@ fn draining_can_be_called_off_and_is_for_shards_that_are_there() {
     store.set_draining(ONE, true).unwrap();
     let misplaced = store.misplaced().unwrap();
     assert!(misplaced.iter().any(|one| one.source == there));
+    // As somebody leaves it who dies while taking it away.
+    database.shards[1].sql("INSERT INTO meta (key, value) VALUES ('left', '1')");
     store.set_draining(ONE, false).unwrap();
     assert_eq!(store.misplaced().unwrap(), []);
+    let another = store.shards()[1].ensure_source(spec("another.example"));
+    another.unwrap();
 }
