@@ -5,7 +5,6 @@
 //! again and again; without it the same happens to a small part of that.
 
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,6 +12,7 @@ use testkit::services::{Postgres, ServiceSet};
 use testkit::{FakeWeb, Reply};
 use tokio::runtime::Runtime;
 
+use crate::postgres::Worker;
 use crate::stream::{Read, Reader, without_repeats};
 use crate::support::{command, page, paragraphs, ran};
 
@@ -156,19 +156,7 @@ impl Deployment {
     }
 
     fn worker(&self) -> Worker {
-        let machine = tempfile::tempdir().expect("temp dir");
-        let args = ["worker", "--slots", "4", "--allow-private", "127.0.0.0/8"];
-        let mut command = command(machine.path(), &args);
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        let child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the worker starts");
-        Worker {
-            child,
-            _machine: machine,
-        }
+        Worker::start_with(&self.env)
     }
 
     /// What a query gives, row by row, of all shards.
@@ -183,19 +171,6 @@ impl Deployment {
         rows.iter()
             .map(|row| row.parse::<usize>().expect("a number"))
             .sum()
-    }
-}
-
-/// A worker on a machine of its own; killed when dropped.
-struct Worker {
-    child: Child,
-    _machine: tempfile::TempDir,
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -99,18 +99,23 @@ fn an_embedded_folder_moves_to_a_server_and_back() {
 }
 
 /// A worker on a machine of its own; killed when dropped.
-struct Worker {
+pub struct Worker {
     child: Child,
     _machine: tempfile::TempDir,
 }
 
 impl Worker {
     fn start(url: &str) -> Worker {
+        Worker::start_with(&[("DATABASE_URL".to_owned(), url.to_owned())])
+    }
+
+    /// With settings that say where everything is.
+    pub fn start_with(env: &[(String, String)]) -> Worker {
         let machine = tempfile::tempdir().expect("temp dir");
-        let args = ["worker", "--allow-private", "127.0.0.0/8"];
+        let args = ["worker", "--slots", "4", "--allow-private", "127.0.0.0/8"];
         let child = command(machine.path(), &args)
-            .env("DATABASE_URL", url)
             .env("GLEANER__EMBED__PROVIDER", "off")
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
