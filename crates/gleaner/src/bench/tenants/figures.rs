@@ -186,25 +186,25 @@ impl Figures {
     pub fn targets(&self) -> Vec<Target> {
         let deadlocks = self.around.deadlocks.unwrap_or(0) as f64;
         let errors = self.api_error_percent();
+        let target = |name, unit, measured, bound, old, strict| Target {
+            name,
+            unit,
+            measured,
+            bound,
+            old,
+            strict,
+        };
+        let complete = self.success_percent();
+        let page = self.page_process.quantile(0.95);
+        let chunk = self.chunk.quantile(0.95);
+        let backlog = self.backlog.max;
         vec![
-            Target::at_least("crawls complete", "%", self.success_percent(), 99.0, 99.9),
-            Target::below(
-                "page process p95",
-                "s",
-                self.page_process.quantile(0.95),
-                5.0,
-                1.0,
-            ),
-            Target::below("chunk p95", "s", self.chunk.quantile(0.95), 10.0, 1.0),
-            Target::below(
-                "queue backlog, most",
-                "",
-                self.backlog.max,
-                5_000.0,
-                5_000.0,
-            ),
-            Target::at_most("API errors", "%", errors, 0.5, 0.1),
-            Target::at_most("deadlocks", "", deadlocks, 0.0, 0.0),
+            target("crawls complete", "%", complete, Bound::AtLeast, 99.0, 99.9),
+            target("page process p95", "s", page, Bound::Below, 5.0, 1.0),
+            target("chunk p95", "s", chunk, Bound::Below, 10.0, 1.0),
+            target("queue backlog, most", "", backlog, Bound::Below, 5e3, 5e3),
+            target("API errors", "%", errors, Bound::AtMost, 0.5, 0.1),
+            target("deadlocks", "", deadlocks, Bound::AtMost, 0.0, 0.0),
         ]
     }
 }
@@ -226,72 +226,43 @@ pub struct Target {
     pub name: &'static str,
     pub unit: &'static str,
     pub measured: f64,
-    pub sign: &'static str,
+    pub bound: Bound,
     pub old: f64,
     pub strict: f64,
-    meets: fn(f64, f64) -> bool,
+}
+
+/// On which side of a figure one wants to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    AtLeast,
+    AtMost,
+    Below,
+}
+
+impl Bound {
+    pub fn sign(self) -> &'static str {
+        match self {
+            Bound::AtLeast => "≥",
+            Bound::AtMost => "≤",
+            Bound::Below => "<",
+        }
+    }
+
+    fn holds(self, value: f64, figure: f64) -> bool {
+        match self {
+            Bound::AtLeast => value >= figure,
+            Bound::AtMost => value <= figure,
+            Bound::Below => value < figure,
+        }
+    }
 }
 
 impl Target {
-    fn at_least(
-        name: &'static str,
-        unit: &'static str,
-        measured: f64,
-        old: f64,
-        strict: f64,
-    ) -> Target {
-        Target {
-            name,
-            unit,
-            measured,
-            sign: "≥",
-            old,
-            strict,
-            meets: |value, bound| value >= bound,
-        }
-    }
-
-    fn at_most(
-        name: &'static str,
-        unit: &'static str,
-        measured: f64,
-        old: f64,
-        strict: f64,
-    ) -> Target {
-        Target {
-            name,
-            unit,
-            measured,
-            sign: "≤",
-            old,
-            strict,
-            meets: |value, bound| value <= bound,
-        }
-    }
-
-    fn below(
-        name: &'static str,
-        unit: &'static str,
-        measured: f64,
-        old: f64,
-        strict: f64,
-    ) -> Target {
-        Target {
-            name,
-            unit,
-            measured,
-            sign: "<",
-            old,
-            strict,
-            meets: |value, bound| value < bound,
-        }
-    }
-
     pub fn meets_old(&self) -> bool {
-        (self.meets)(self.measured, self.old)
+        self.bound.holds(self.measured, self.old)
     }
 
     pub fn meets_strict(&self) -> bool {
-        (self.meets)(self.measured, self.strict)
+        self.bound.holds(self.measured, self.strict)
     }
 }

@@ -158,7 +158,8 @@ fn targets(targets: &[Target]) -> Result<()> {
     let mut table = Table::new(&["", "measured", "to replace", "", "to reach", ""]);
     let met = |met: bool| if met { "met" } else { "not met" }.to_owned();
     for target in targets {
-        let bound = |bound: f64| format!("{} {}", target.sign, with_unit(bound, target.unit));
+        let bound =
+            |bound: f64| format!("{} {}", target.bound.sign(), with_unit(bound, target.unit));
         table.row([
             target.name.to_owned(),
             with_unit(target.measured, target.unit),
@@ -295,7 +296,7 @@ fn target_view(target: &Target) -> Value {
         "name": target.name,
         "unit": target.unit,
         "measured": rounded(target.measured),
-        "sign": target.sign,
+        "sign": target.bound.sign(),
         "to_replace": target.old,
         "to_replace_met": target.meets_old(),
         "to_reach": target.strict,
