@@ -157,7 +157,22 @@ fn after_another_database_joined_sources_move_there_and_nothing_else_changes() {
     assert_eq!(pages.len(), webs.len() * (PAGES + 1));
     let hits = found(&urls[..1]);
 
-    // It joins with the first command that writes.
+    let early = on(machine.path(), &urls, &["shard", "list"]);
+    assert_eq!(early.code, 1, "{}", early.stderr);
+    assert!(
+        early.stderr.contains("gleaner shard add"),
+        "{}",
+        early.stderr
+    );
+    let added = on(machine.path(), &urls, &["shard", "add", "--json"]).ok();
+    assert!(
+        added.stderr.contains("gleaner shard rebalance"),
+        "{}",
+        added.stderr
+    );
+    let added = lines(&added);
+    assert_eq!(added.len(), 2);
+    assert_eq!(added[1]["sources"], 0);
     let again = |web: &FakeWeb| {
         let args = ["crawl", &web.url("/"), "--embed", "off", "--json"];
         on(machine.path(), &urls, &args).ok().json()

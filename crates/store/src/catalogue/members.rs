@@ -1,6 +1,9 @@
 //! Which databases are of one store, and how another one joins.
 
-use super::{HOME, Listed, NUMBER, Standing, conflict, id_of, listed, meta, save_listed, set_meta};
+use super::{
+    HOME, Listed, NUMBER, Standing, conflict, id_of, listed, meta, not_joined, save_listed,
+    set_meta,
+};
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::options::Access;
 use crate::placement::ShardNumber;
@@ -72,9 +75,7 @@ impl Members {
             )));
         }
         if access != Access::Write {
-            return Err(conflict(format!(
-                "{place} is no shard yet; open the databases for writing once"
-            )));
+            return Err(not_joined(&place));
         }
         // Listed first: a database that fails in between is still empty, and
         // gets the same number when it is tried again.

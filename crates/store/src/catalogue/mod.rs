@@ -94,6 +94,13 @@ fn conflict(message: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Conflict, message)
 }
 
+/// Said of an empty database to who may not write.
+fn not_joined(place: &str) -> StoreError {
+    conflict(format!(
+        "{place} is new here and has not joined; `gleaner shard add` takes it in"
+    ))
+}
+
 fn id_of(shard: &Shard) -> Result<String, StoreError> {
     let id = shard.database_id().map(str::to_owned);
     id.ok_or_else(|| StoreError::new(StoreErrorKind::Bug, "a database without an id"))

@@ -7,9 +7,9 @@ use types::Clock;
 
 use super::members::Members;
 use super::spreading::spread;
-use super::{Listed, conflict};
+use super::{Listed, conflict, not_joined};
 use crate::Store;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::late::Late;
 use crate::options::{Access, StoreOptions};
 use crate::placement::ShardNumber;
@@ -60,6 +60,9 @@ impl Store {
                 Err(error) if postgres::is_away(&error) => {
                     silent.push((server, error));
                     continue;
+                }
+                Err(error) if error.kind() == StoreErrorKind::NotFound => {
+                    return Err(not_joined(&server.describe()));
                 }
                 opened => opened?,
             };

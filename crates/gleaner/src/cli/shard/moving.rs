@@ -1,108 +1,15 @@
-//! `gleaner shard`: the databases that share what is stored.
+//! Moving sources from one database to another.
 
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
 use serde::Serialize;
-use store::{
-    Access, Misplaced, ShardNumber, ShardRow, SourceMove, Standing, Store, StoreError,
-    StoreErrorKind,
-};
+use store::{Access, Misplaced, ShardNumber, SourceMove, Store, StoreError, StoreErrorKind};
 
-use super::output::{Exit, bytes, json_line, line, note, thousands};
-use super::stop;
+use super::{DrainArgs, RebalanceArgs};
 use crate::app::App;
-
-#[derive(Debug, Subcommand)]
-pub enum ShardCommand {
-    /// Show the databases that share what is stored, and how much each has
-    #[command(after_help = "Example: gleaner shard list
-
-The first one, the home, is store.database_url; the others are store.shards, or all of them are
-DATABASE_URL_SHARD_0, DATABASE_URL_SHARD_1 and so on. An empty database that is named there joins when
-a command that writes opens it; from then on every process has to name all of them.")]
-    List,
-    /// Move sources to the databases where they belong, after one was added
-    #[command(after_help = "Example: gleaner shard rebalance
-
-Everything goes on meanwhile. The source that is just being moved is held: it is not crawled, edited or
-noted on. One that is being crawled, or has a crawl queued, stays for the next time (exit code 3).
-Interrupted at any point, it goes on when it is run again.")]
-    Rebalance(RebalanceArgs),
-    /// Move everything out of a database, then take it away
-    #[command(after_help = "Example: gleaner shard drain 2
-
-Everything goes on meanwhile. From now on the database gets no new sources, and its own move to the others,
-as in `rebalance`. When nothing is left that is needed it is taken away: take it out of store.shards then, and
-start every process again. Until that is so (exit code 3) run it again. The home cannot be drained.")]
-    Drain(DrainArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct RebalanceArgs {
-    /// Only say what would be moved
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Move at most so many sources
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-}
-
-#[derive(Debug, Args)]
-pub struct DrainArgs {
-    /// Number of the database, as `gleaner shard list` shows it
-    pub shard: u16,
-    /// Give it new sources again instead; what has gone stays where it is
-    #[arg(long, conflicts_with = "limit")]
-    pub cancel: bool,
-    /// Move at most so many sources
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-}
-
-/// One database, as `--json` prints it.
-#[derive(Debug, Serialize)]
-struct ShardView {
-    shard: String,
-    place: String,
-    database_id: Option<String>,
-    sources: u64,
-    pages_live: Option<u64>,
-    chunks: Option<u64>,
-    chunks_pending: Option<u64>,
-    bytes: Option<u64>,
-    /// `active` or `draining`.
-    standing: Standing,
-    /// Why it could not be asked.
-    error: Option<String>,
-}
-
-impl From<ShardRow> for ShardView {
-    fn from(row: ShardRow) -> ShardView {
-        let stats = row.stats.as_ref().ok();
-        ShardView {
-            shard: row.number.to_string(),
-            place: row.place,
-            database_id: row.database_id,
-            sources: row.sources,
-            pages_live: stats.map(|stats| stats.pages_live),
-            chunks: stats.map(|stats| stats.chunks),
-            chunks_pending: stats.map(|stats| stats.chunks_pending),
-            bytes: stats.map(|stats| stats.disk_bytes),
-            standing: row.standing,
-            error: row.stats.err(),
-        }
-    }
-}
-
-pub fn run(app: &App, command: &ShardCommand) -> Result<Exit> {
-    match command {
-        ShardCommand::List => list(app),
-        ShardCommand::Rebalance(args) => rebalance(app, args),
-        ShardCommand::Drain(args) => drain(app, args),
-    }
-}
+use crate::cli::output::{Exit, json_line, line, note, thousands};
+use crate::cli::stop;
 
 /// A source that lies elsewhere than it belongs, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -155,7 +62,7 @@ impl RebalancedView {
     }
 }
 
-fn rebalance(app: &App, args: &RebalanceArgs) -> Result<Exit> {
+pub fn rebalance(app: &App, args: &RebalanceArgs) -> Result<Exit> {
     let access = if args.dry_run {
         Access::Read
     } else {
@@ -176,7 +83,7 @@ fn rebalance(app: &App, args: &RebalanceArgs) -> Result<Exit> {
     move_all(app, &store, &misplaced, limit)
 }
 
-fn drain(app: &App, args: &DrainArgs) -> Result<Exit> {
+pub fn drain(app: &App, args: &DrainArgs) -> Result<Exit> {
     let store = app.open_store(Access::Write)?;
     let number = ShardNumber::new(args.shard);
     store.set_draining(number, !args.cancel)?;
@@ -286,35 +193,4 @@ fn move_one(
             ControlFlow::Continue(())
         }
     })
-}
-
-fn list(app: &App) -> Result<Exit> {
-    let store = app.open_store(Access::Read)?;
-    let mut exit = Exit::Ok;
-    for row in store.shard_rows() {
-        let view = ShardView::from(row);
-        if view.error.is_some() {
-            exit = Exit::Partly;
-        }
-        if app.json {
-            json_line(&view)?;
-            continue;
-        }
-        let standing = match view.standing {
-            Standing::Draining => ", draining",
-            Standing::Active | Standing::Left => "",
-        };
-        line(format!("{}  {}{standing}", view.shard, view.place))?;
-        line(match (view.pages_live, view.chunks, view.bytes) {
-            (Some(pages), Some(chunks), Some(size)) => format!(
-                "   {} sources, {} live pages, {} chunks, {}",
-                thousands(view.sources),
-                thousands(pages),
-                thousands(chunks),
-                bytes(size)
-            ),
-            _ => format!("   {}", view.error.unwrap_or_default()),
-        })?;
-    }
-    Ok(exit)
 }
