@@ -180,6 +180,12 @@ fn measure_server(
         );
     }
     Indexer::start(&server, app.index_plan(&server), Arc::default())?.flush()?;
+    if embedder.is_some() {
+        // Else it is still being built while vectors are asked for.
+        for shard in server.shards() {
+            shard.index_search_vectors()?;
+        }
+    }
     let (queries, _) = embedded(texts, embedder)?;
     let model = embedder.map(Embedder::model_id);
     let searcher = app.open_searcher(&server, model)?;

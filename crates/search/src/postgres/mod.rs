@@ -7,6 +7,7 @@
 //! word, the server is asked for the best by the rarity of the words they have
 //! and by whether these are in their titles; see [`keywords`].
 
+mod following;
 mod keywords;
 mod lexemes;
 mod rank;
@@ -14,5 +15,6 @@ mod vectors;
 mod words;
 mod writer;
 
+pub use following::VectorFollower;
 pub use keywords::PostgresKeywords;
-pub use vectors::{PostgresVectors, VectorFollower};
+pub use vectors::PostgresVectors;

@@ -1,23 +1,16 @@
-//! Vectors in the store's databases: following them, and asking for the nearest.
+//! Asking the store's databases for the nearest vectors.
 
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use store::{
-    ChangeSeqs, EmbeddingModel, SearchTables, SearchWriter, ShardNumber, Store, StoreErrorKind,
-    VectorScope, VectorsDone,
-};
-use tracing::debug;
+use store::{ChangeSeqs, EmbeddingModel, Store, VectorScope};
 use types::{PageId, TenantId};
 
+use super::following::{TABLES, made_by};
 use crate::engine::VectorReader;
 use crate::error::SearchError;
 use crate::vector::Neighbour;
 
-/// Vectors and changes of pages in one transaction: some seconds at most.
-const VECTORS_PER_BATCH: usize = 256;
-const PAGES_PER_BATCH: usize = 512;
 /// Pages that are named to the server; of more, the nearest of all are looked
 /// through here.
 const PAGES_MAX: usize = 20_000;
@@ -28,128 +21,6 @@ const SAMPLE: usize = 1_000;
 const MEAN_GROWTH: f32 = 1.5;
 /// Tenants whose mean is kept.
 const KEPT_MAX: usize = 1024;
-
-const TABLES: SearchTables = SearchTables::Vectors;
-
-/// Changes whenever rows are made otherwise.
-fn made_by(model: &EmbeddingModel) -> String {
-    format!("vectors 1 of {} with {}", model.id, model.dims)
-}
-
-/// Keeps the tables of vectors up with the store.
-#[derive(Debug)]
-pub struct VectorFollower {
-    store: Store,
-    held: BTreeMap<ShardNumber, SearchWriter>,
-    /// Whose vectors they are.
-    model: Option<EmbeddingModel>,
-}
-
-impl VectorFollower {
-    /// `store` lies on servers.
-    #[must_use]
-    pub fn new(store: Store) -> VectorFollower {
-        VectorFollower {
-            store,
-            held: BTreeMap::new(),
-            model: None,
-        }
-    }
-
-    /// Applies one batch of each database that nobody else follows; true when
-    /// there is more to do. Another model than before makes the tables anew.
-    pub fn sync(&mut self) -> Result<bool, SearchError> {
-        let model = self.store.embedding_model()?;
-        if self.model != model {
-            self.held.clear();
-            self.model = model;
-        }
-        let Some(model) = self.model.clone() else {
-            return Ok(false);
-        };
-        let mut more = false;
-        let shards = self.store.shards();
-        for shard in &shards {
-            let number = shard.shard_number();
-            let synced = self.sync_shard(shard, &model);
-            if synced.is_err() {
-                self.held.remove(&number);
-            }
-            match synced {
-                Err(error)
-                    if shards.len() > 1 && error.is_of_store(StoreErrorKind::Unavailable) =>
-                {
-                    debug!(shard = %number, "a database does not answer");
-                }
-                // Another process follows by now.
-                Err(error)
-                    if error.is_of_store(StoreErrorKind::Conflict) && self.was_lost(shard) => {}
-                synced => more |= synced?,
-            }
-        }
-        Ok(more)
-    }
-
-    /// Whether the model, or who follows, has changed under our hands.
-    fn was_lost(&self, shard: &Store) -> bool {
-        let progress = shard.search_progress(TABLES).ok();
-        let progress = progress.and_then(|all| all.into_iter().next());
-        progress.is_some_and(|(_, progress)| progress.is_some())
-    }
-
-    fn sync_shard(&mut self, shard: &Store, model: &EmbeddingModel) -> Result<bool, SearchError> {
-        let number = shard.shard_number();
-        let writer = match self.held.entry(number) {
-            Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(place) => {
-                place.insert(shard.search_writer(TABLES, &made_by(model), model.dims)?)
-            }
-        };
-        let progress = writer.progress(TABLES)?;
-        if progress.made_by != made_by(model) {
-            // Another process knows of another model already.
-            self.held.remove(&number);
-            return Ok(false);
-        }
-        let is_behind = !shard
-            .pages_changed_since(None, progress.page_seq, 1)?
-            .is_empty()
-            || !shard
-                .vectors_since(&model.id, progress.vector_seq, 1)?
-                .is_empty();
-        if !is_behind || !writer.hold(TABLES)? {
-            return Ok(false);
-        }
-        // Whoever had it may have gone on since.
-        let progress = writer.progress(TABLES)?;
-        let changes = shard.pages_changed_since(None, progress.page_seq, PAGES_PER_BATCH)?;
-        let changed: Vec<PageId> = changes.iter().map(|change| change.page).collect();
-        let pages = shard.page_chunk_ids(&changed)?;
-        let vectors = shard.vectors_since(&model.id, progress.vector_seq, VECTORS_PER_BATCH)?;
-        writer.apply_vectors(
-            (progress.page_seq, progress.vector_seq),
-            &VectorsDone {
-                page_seq: changes.last().map_or(progress.page_seq, |last| last.seq),
-                vector_seq: vectors.last().map_or(progress.vector_seq, |last| last.seq),
-                pages: &pages,
-                vectors: &vectors,
-            },
-        )?;
-        let more = changes.len() >= PAGES_PER_BATCH || vectors.len() >= VECTORS_PER_BATCH;
-        if !more {
-            writer.let_go(TABLES)?;
-        }
-        Ok(more)
-    }
-
-    /// Lets others follow at once.
-    pub fn close(self) -> Result<(), SearchError> {
-        for writer in self.held.values() {
-            writer.let_go(TABLES)?;
-        }
-        Ok(())
-    }
-}
 
 /// Asks the tables of vectors.
 #[derive(Debug)]

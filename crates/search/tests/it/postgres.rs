@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use search::engine::{Follower, KeywordEngine, VectorReader};
 use search::{
@@ -69,6 +70,7 @@ impl Server {
         let mut vectors = VectorFollower::new(self.store().clone());
         while vectors.sync().unwrap() {}
         vectors.close().unwrap();
+        self.store().index_search_vectors().unwrap();
     }
 
     fn searcher(&self) -> Searcher {
@@ -387,6 +389,23 @@ fn embedded(pages: usize) -> Server {
 fn embedding(text: &str) -> Option<Vec<f32>> {
     let number: usize = text.rsplit(' ').next()?.parse().ok()?;
     Some(vector(number, number))
+}
+
+/// Vectors are written first; adding each to the graph would take far longer.
+#[test]
+fn the_graph_over_vectors_is_built_when_all_are_there() {
+    let server = embedded(120);
+    let is_built = || server.store().search_vectors_are_indexed().unwrap();
+    assert!(is_built());
+    server.database.sql("DROP INDEX search_vectors_near");
+    assert!(!is_built());
+    let mut vectors = VectorFollower::new(server.store().clone());
+    let begun = Instant::now();
+    while !is_built() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not built");
+        vectors.sync().unwrap();
+    }
+    vectors.close().unwrap();
 }
 
 #[test]

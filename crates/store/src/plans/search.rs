@@ -20,6 +20,7 @@ fn database() -> &'static Postgres {
         for tables in [SearchTables::Pages, SearchTables::Vectors] {
             drop(store.search_writer(tables, "plans", 8).unwrap());
         }
+        store.index_search_vectors().unwrap();
         // Without any rows all indexes that a tenant is looked up in are alike.
         database.sql(
             "INSERT INTO search_pages

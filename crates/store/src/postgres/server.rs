@@ -117,6 +117,15 @@ impl Server {
         self.connect_by(config)
     }
 
+    /// Past a pooler where a way is known, with parameters of the session where
+    /// it is one: for what takes minutes.
+    pub(crate) fn connect_for_long(&self, parameters: &str) -> Result<Connection, Failure> {
+        match self.direct().connect_with(parameters) {
+            Err(failure) if refuses_parameters(&failure) => self.direct().connect(),
+            connected => connected,
+        }
+    }
+
     fn connect_by(&self, config: tokio_postgres::Config) -> Result<Connection, Failure> {
         let runtime = connections()?;
         let tls = self.inner.tls.clone();
@@ -134,6 +143,14 @@ impl Server {
             .map_err(Failure::Postgres)?;
         Ok(Connection::new(client, self.inner.limits))
     }
+}
+
+/// What a pooler answers, which knows no such parameter of a connection.
+pub(super) fn refuses_parameters(failure: &Failure) -> bool {
+    let Failure::Postgres(error) = failure else {
+        return false;
+    };
+    error.code().is_some_and(|code| code.code() == "08P01")
 }
 
 impl fmt::Debug for Server {

@@ -115,10 +115,7 @@ impl Store {
         let fail =
             |failure: Failure| failure.into_store_error("make search tables", &shard.describe());
         let Location::Postgres(server, _) = shard.location() else {
-            return Err(StoreError::new(
-                StoreErrorKind::Conflict,
-                "search tables lie on a PostgreSQL server; the database is embedded",
-            ));
+            return Err(not_on_a_server());
         };
         let connection = Connection::Postgres(server.connect().map_err(fail)?);
         tables::make(&connection, tables, made_by, dims).map_err(fail)?;
@@ -127,6 +124,37 @@ impl Store {
             place: shard.describe(),
             follower: shard.instance().to_owned(),
         })
+    }
+
+    /// Whether the graph over vectors is there in the only database of this
+    /// handle. Without it they are compared one by one.
+    pub fn search_vectors_are_indexed(&self) -> Result<bool, StoreError> {
+        let shard = self.own()?;
+        shard.read("look for the index of vectors", tables::has_near_index)
+    }
+
+    /// Builds the graph over the vectors in the only database of this handle,
+    /// unless it is there, somebody builds it, or there are no vectors. Takes minutes for a million of
+    /// them, on a connection of its own; nobody has to wait meanwhile.
+    pub fn index_search_vectors(&self) -> Result<(), StoreError> {
+        let shard = self.own()?;
+        let fail = |failure: Failure| failure.into_store_error("index vectors", &shard.describe());
+        let Location::Postgres(server, _) = shard.location() else {
+            return Err(not_on_a_server());
+        };
+        let (exist, memory) = shard.read("look at the vectors", |connection| {
+            match tables::exists(connection, "search_vectors")? {
+                true => Ok((true, tables::near_memory_kb(connection)?)),
+                false => Ok((false, None)),
+            }
+        })?;
+        if !exist {
+            return Ok(());
+        }
+        let parameters = memory.map(|kb| format!("-c maintenance_work_mem={kb}kB"));
+        let connection = server.connect_for_long(&parameters.unwrap_or_default());
+        let connection = Connection::Postgres(connection.map_err(fail)?);
+        tables::make_near_index(&connection).map_err(fail)
     }
 
     /// How far the tables of each database are, with its number; `None` where
@@ -140,6 +168,13 @@ impl Store {
             Ok((shard.number(), progress))
         })
     }
+}
+
+fn not_on_a_server() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Conflict,
+        "search tables lie on a PostgreSQL server; the database is embedded",
+    )
 }
 
 fn read_progress(

@@ -79,13 +79,18 @@ const PAGE_INDEXES: &[(&str, &str)] = &[
 ];
 
 const VECTOR_INDEXES: &[(&str, &str)] = &[
-    (
-        "search_vectors_near",
-        "search_vectors USING hnsw (embedding halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)",
-    ),
     ("search_vectors_tenant", "search_vectors (tenant_id)"),
     ("search_vectors_page", "search_vectors (page_id)"),
 ];
+
+/// The graph, which comes last: over rows that are there it is built in a
+/// fraction of the time in which they are added to it one by one.
+const NEAR_INDEX: (&str, &str) = (
+    "search_vectors_near",
+    "search_vectors USING hnsw (embedding halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)",
+);
+/// Memory that building it may take. Beyond what there is it is built on disk, far more slowly.
+const NEAR_MEMORY_MAX: i64 = 1 << 30;
 
 /// `embedding` has the codes of the vector; `scale` makes components of them,
 /// and matters to no angle. The id is that of the vector in `vectors`.
@@ -230,11 +235,39 @@ fn check_extension(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
+/// True when the graph is there and searches use it.
+pub(super) fn has_near_index(connection: &Connection) -> Result<bool, Failure> {
+    Ok(is_valid(connection, NEAR_INDEX.0)? == Some(true))
+}
+
+/// Memory for building the graph over what is there now, in kilobytes; `None`
+/// where what the server gives is enough.
+pub(super) fn near_memory_kb(connection: &Connection) -> Result<Option<i64>, Failure> {
+    // The rows, their neighbours in the graph, and as much as half of that to spare.
+    let sql = "SELECT 2 * pg_relation_size('search_vectors'),
+                 (SELECT CAST(setting AS BIGINT) * 1024 FROM pg_settings
+                  WHERE name = 'maintenance_work_mem')";
+    let found: Option<(i64, i64)> =
+        first(connection, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (wanted, given) = found.unwrap_or_default();
+    let wanted = wanted.min(NEAR_MEMORY_MAX);
+    Ok((wanted > given).then_some(wanted / 1024))
+}
+
+/// Builds the graph where it is missing; `connection` may take its time.
+pub(super) fn make_near_index(connection: &Connection) -> Result<(), Failure> {
+    make_index(connection, NEAR_INDEX.0, NEAR_INDEX.1)
+}
+
+fn is_valid(connection: &Connection, index: &str) -> Result<Option<bool>, Failure> {
+    let sql = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(?1)";
+    first(connection, sql, [index], |row| row.get(0))
+}
+
 /// One that somebody dropped, or that was not completed, while there are rows:
 /// nobody who writes has to wait for it.
 fn make_index(connection: &Connection, name: &str, on: &str) -> Result<(), Failure> {
-    let sql = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(?1)";
-    let valid: Option<bool> = first(connection, sql, [name], |row| row.get(0))?;
+    let valid = is_valid(connection, name)?;
     if valid == Some(true) {
         return Ok(());
     }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::postgres::connection::Connection;
+use crate::postgres::server::refuses_parameters;
 use crate::sql::ValueRef;
 
 impl Migrator<'_> {
@@ -86,12 +87,7 @@ impl Migrator<'_> {
             StoreError::new(StoreErrorKind::Conflict, message)
         };
         let session = match session {
-            // PgBouncer knows no such parameter of a connection (08P01).
-            Err(Failure::Postgres(error))
-                if error.code().is_some_and(|code| code.code() == "08P01") =>
-            {
-                return Err(not_direct().into());
-            }
+            Err(failure) if refuses_parameters(&failure) => return Err(not_direct().into()),
             session => session?,
         };
         // A pooler may have been told to pass over parameters.
