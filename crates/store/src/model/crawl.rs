@@ -277,6 +277,9 @@ pub struct BatchReport {
     /// What the crawl is asked to do, as of this batch.
     pub control: CrawlControl,
     pub chunks_pending_added: u64,
+    /// New versions with and without a raw copy, where the crawl keeps them.
+    pub raw_kept: u64,
+    pub raw_missed: u64,
     /// The batch's follow-ups, or the pending tasks that stand for them.
     pub enqueued: Vec<TaskId>,
 }
