@@ -15,6 +15,7 @@ use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
 use crate::config::{Config, Durability, EmbedProvider, SearchEngine};
 use crate::pipeline::index::IndexPlan;
+use crate::raw::RawStore;
 
 /// Commands waiting for the store's writer.
 const WRITER_QUEUE_MAX: usize = 256;
@@ -260,6 +261,12 @@ impl App {
             ..RedisOptions::default()
         });
         redis.map(Some).context("redis.url or redis.sentinels")
+    }
+
+    /// Where raw copies of pages are kept; `None` when they are not.
+    pub fn raw_store(&self) -> Result<Option<RawStore>> {
+        RawStore::open(&self.config, self.clock.clone())
+            .map_err(|error| UsageError(format!("{error:#}")).into())
     }
 
     pub fn user_agent(&self) -> String {

@@ -115,6 +115,8 @@ fn plan(
     }
     let links = Arc::new(Links::new(url_policy(app), scope, settings.redirects_max));
     let fetcher = app.fetcher(&services.typed_seeds, &[])?;
+    // Benchmarks that store nothing keep nothing.
+    let raw = services.raw.clone().filter(|_| order.depth == Depth::Store);
     let stages = CrawlStages {
         store: store.clone(),
         fetching: Fetching {
@@ -126,6 +128,7 @@ fn plan(
                 retry_after_cap: RETRY_AFTER_MAX,
             },
             clock: app.clock.clone(),
+            keeps_heads: raw.is_some(),
             random: RandomState::new(),
         },
         robots: RobotsReader {
@@ -159,6 +162,7 @@ fn plan(
         clock: app.clock.clone(),
         progress: progress.clone(),
         metrics: services.metrics.clone(),
+        raw,
     };
     let plan = CrawlPlan {
         crawl: order.crawl,

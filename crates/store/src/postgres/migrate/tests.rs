@@ -447,9 +447,9 @@ fn an_index_needs_the_server_itself_and_says_so() {
 #[test]
 fn what_older_programs_would_not_survive_waits_until_they_are_stopped() {
     const BREAKING: &[Migration] = &[Migration {
-        version: 10,
+        version: 11,
         name: "breaking",
-        compatible_from: 10,
+        compatible_from: 11,
         steps: &[Step::Expand("ALTER TABLE sources DROP COLUMN trouble")],
     }];
     let database = Postgres::fresh();
