@@ -450,7 +450,8 @@ pub fn report(app: &App, watched: &WatchedCrawl) -> Result<()> {
             String::new()
         },
     ))?;
-    for reason in &watched.reasons {
+    let reasons = watched.reasons.iter();
+    for reason in reasons.filter(|reason| reason.class != "raw") {
         let label = format!("{} {}", reason.class, reason.reason);
         let example = reason.examples.first().map_or("", String::as_str);
         line(format!(
@@ -463,6 +464,13 @@ pub fn report(app: &App, watched: &WatchedCrawl) -> Result<()> {
         line(format!(
             "  {} links left out as endless (calendars, session ids)",
             outcome.left_out.traps
+        ))?;
+    }
+    if let Some(missed) = outcome.raw_missed.filter(|missed| *missed > 0) {
+        line(format!(
+            "  {} {} pages are stored without a raw copy; `gleaner doctor` looks at the archive",
+            paint.yellow("archive:"),
+            thousands(missed),
         ))?;
     }
     let vectors = watched.vectors;

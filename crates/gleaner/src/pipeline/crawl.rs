@@ -31,6 +31,8 @@ pub struct CrawlReport {
     pub interrupted: bool,
     pub control: CrawlControl,
     pub left_out: LeftOut,
+    /// New versions without a raw copy; `None` where none are kept.
+    pub raw_missed: Option<u64>,
     /// Start pages that were not stored, and why.
     pub seed_endings: Vec<(CanonicalUrl, Ending)>,
 }

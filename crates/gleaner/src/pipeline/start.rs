@@ -86,7 +86,16 @@ pub fn run(
         store.complete_crawl(order.crawl, active_ms)?
     };
     progress.set_counts(&row.counts);
+    let raw_missed = match &stages.raw {
+        None => None,
+        Some(_) => {
+            let reasons = store.crawl_reasons(order.crawl)?;
+            let missed = reasons.iter().filter(|reason| reason.class == "raw");
+            Some(missed.map(|reason| reason.count).sum())
+        }
+    };
     Ok(CrawlReport {
+        raw_missed,
         interrupted: ran.interrupted,
         control: row.control,
         left_out: stages.links.left_out(),

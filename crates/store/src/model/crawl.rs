@@ -111,7 +111,8 @@ pub struct CrawlRow {
 /// How often one reason ended a URL, with a few of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReasonCount {
-    /// `failed`, `skipped`, or `resource` for a sitemap or feed that could not be read.
+    /// `failed`, `skipped`, `resource` for a sitemap or feed that could not be read, or
+    /// `raw` for a stored version without the raw copy that it should have.
     pub class: String,
     pub reason: String,
     pub count: u64,
