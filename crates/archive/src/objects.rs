@@ -25,6 +25,8 @@ const REGION: &str = "us-east-1";
 const RETRIES_MAX: usize = 2;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LATER: Duration = Duration::from_secs(2);
+/// Of what an error says.
+const TOLD_CHARS_MAX: usize = 300;
 /// Written, read and removed by [`Archive::probe`].
 const PROBE: &str = "gleaner-probe";
 
@@ -245,12 +247,31 @@ impl Archive {
                 ArchiveErrorKind::Absent,
                 format!("there is no object {key} in {}", self.place),
             )),
-            Ok(Err(error)) => Err(unavailable(what, key).with_source(error)),
+            Ok(Err(error)) => Err(unavailable(what, key).with_source(brief(&error))),
             Err(_) => {
                 let problem = format!("{what} object {key}: no answer for {:?}", self.timeout);
                 Err(ArchiveError::new(ArchiveErrorKind::Unavailable, problem))
             }
         }
+    }
+}
+
+/// The end of the library's chain, whose links repeat each other, without the
+/// body of an answer but for its code.
+fn brief(error: &Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    let text = last.to_string();
+    let (told, answer) = text.split_once(": <").unwrap_or((&text, ""));
+    let code = answer
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"));
+    let told: String = told.chars().take(TOLD_CHARS_MAX).collect();
+    match code {
+        Some((code, _)) => format!("{told} ({code})"),
+        None => told,
     }
 }
 
