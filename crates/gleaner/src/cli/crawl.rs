@@ -377,6 +377,9 @@ pub struct CrawlView<'a> {
     duration_ms: u64,
     pages_per_s: f64,
     left_out: tasks::LeftOutCounts,
+    /// Where raw copies are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_missed: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<String>,
 }
@@ -408,6 +411,7 @@ impl CrawlView<'_> {
             duration_ms: outcome.duration_ms,
             pages_per_s: outcome.pages_per_s,
             left_out: outcome.left_out,
+            raw_missed: outcome.raw_missed,
             errors: outcome.errors.iter().map(problem).collect(),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testkit::services::{Bucket, Postgres, ServiceSet};
@@ -12,6 +13,9 @@ use crate::http::Running;
 use crate::resume::{gated_site, until_requested};
 use crate::support::{Ran, check_q2, command, counts, page, paragraphs, ran, site};
 use crate::tools::check;
+
+/// Far longer than a server takes to start.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 type Settings<'a> = &'a [(&'a str, &'a str)];
 
@@ -251,6 +255,11 @@ fn pages_are_stored_without_a_copy_while_the_archive_is_away() {
     assert!(told.stdout.contains(line), "{}", told.stdout);
 
     services.start_again("s3");
+    // It listens some time before it takes anything.
+    let deadline = Instant::now() + PATIENCE;
+    while run(dir.path(), &settings, &["doctor"]).code != 0 {
+        assert!(Instant::now() < deadline, "the S3 server does not come back");
+    }
     web.route("/p1", page("Page 1", &paragraphs("news of tomorrow")));
     let back = crawl(dir.path(), &settings, &start);
     assert_eq!(
