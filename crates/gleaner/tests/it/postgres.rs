@@ -243,7 +243,7 @@ fn an_upgrade_says_what_was_done_and_what_waits() {
     let url = database.pgbouncer_url();
     let made = on(machine.path(), &url, &["upgrade"]).ok();
     assert!(
-        made.stdout.contains("done    10: all tables"),
+        made.stdout.contains("done     10: all tables"),
         "{}",
         made.stdout
     );

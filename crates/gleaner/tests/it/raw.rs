@@ -258,7 +258,10 @@ fn pages_are_stored_without_a_copy_while_the_archive_is_away() {
     // It listens some time before it takes anything.
     let deadline = Instant::now() + PATIENCE;
     while run(dir.path(), &settings, &["doctor"]).code != 0 {
-        assert!(Instant::now() < deadline, "the S3 server does not come back");
+        assert!(
+            Instant::now() < deadline,
+            "the S3 server does not come back"
+        );
     }
     web.route("/p1", page("Page 1", &paragraphs("news of tomorrow")));
     let back = crawl(dir.path(), &settings, &start);
