@@ -117,6 +117,8 @@ impl App {
         self.config.store.direct_urls = Vec::new();
         self.config.search.keyword = SearchEngine::Local;
         self.config.search.vectors = SearchEngine::Local;
+        // Its objects would be known to nobody once the folder is gone.
+        self.config.archive.url = String::new();
     }
 
     /// How the configuration wants an embedded database, or a server's, opened.

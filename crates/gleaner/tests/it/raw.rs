@@ -280,6 +280,16 @@ fn pages_are_stored_without_a_copy_while_the_archive_is_away() {
         "{told}"
     );
     assert_eq!(responses(&file), [web.url("/p1")]);
+
+    // One that takes connections and never answers is waited for so long.
+    services.signal("s3", "STOP");
+    let mut impatient = settings;
+    impatient[1].1 = "300";
+    web.route("/p2", page("Page 2", &paragraphs("silence")));
+    let hung = crawl(dir.path(), &impatient, &start);
+    let updated = (counts(&hung)[3], &hung["raw_missed"]);
+    assert_eq!(updated, (1, &json!(1)), "{hung}");
+    services.signal("s3", "CONT");
 }
 
 /// Whatever was under way when it was killed: no version is without its object.

@@ -293,7 +293,7 @@ pub async fn remove(
         let pages_deleted = store.remove_source(source.id, params.keep_pages)?;
         if pages_deleted > 0 && api.services.raw.is_some() {
             // A worker removes their raw copies, now rather than within the hour.
-            store.enqueue_everywhere(vec![crate::tasks::housekeeping(caller.tenant)])?;
+            store.enqueue_everywhere(vec![crate::tasks::housekeeping(api.services.app.tenant)])?;
         }
         Ok(Json(SourceRemoved { id, pages_deleted }))
     })
