@@ -17,6 +17,7 @@ use http::{HeaderMap, Version};
 use store::{NewVersion, Store, VisitResult};
 use types::{CrawlId, SourceId, TenantId, Timestamp};
 
+use super::permits::CpuPermits;
 use super::write::Visited;
 use crate::raw::{RawStore, ToStore, unique};
 
@@ -55,6 +56,8 @@ pub enum Raw {
 pub struct Archiver {
     pub store: Store,
     pub raw: Arc<RawStore>,
+    /// Compressing is work on pages, too.
+    pub permits: Arc<CpuPermits>,
     pub tenant: TenantId,
     pub source: SourceId,
     pub crawl: CrawlId,
@@ -132,7 +135,9 @@ impl Archiver {
     fn object(&self, url: String, answer: RawAnswer) -> Result<ToStore> {
         let unique = unique()?;
         let received_at = answer.head.received_at;
+        let permits = self.permits.clone();
         let bytes = move || {
+            let _permit = permits.take();
             let RawAnswer { head, body } = answer;
             let response = RawResponse {
                 url: &url,

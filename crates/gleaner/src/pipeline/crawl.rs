@@ -84,6 +84,7 @@ pub(super) fn run(
                 let archiver = Archiver {
                     store: stages.store.clone(),
                     raw: raw.clone(),
+                    permits: stages.permits.clone(),
                     tenant: plan.tenant,
                     source: taken_up.source,
                     crawl: plan.crawl,
