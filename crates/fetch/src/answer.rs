@@ -64,6 +64,8 @@ pub struct Fetched {
     /// From the call until the end of the body.
     pub elapsed: Duration,
     pub http_version: http::Version,
+    /// All headers, as far as HTTP means them: names in lower case.
+    pub headers: http::HeaderMap,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -283,20 +283,21 @@ impl Inner {
         let (outcome, wire_bytes) = self
             .outcome(request, &mut response, content_type.as_deref())
             .await?;
-        let headers = response.headers();
+        let headers = std::mem::take(response.headers_mut());
         Ok(Fetched {
             url: request.url.clone(),
             status: response.status().as_u16(),
             outcome,
-            etag: headers::etag(headers),
-            last_modified: headers::last_modified(headers),
-            x_robots_tag: headers::x_robots_tag(headers),
-            link_canonical: headers::link_canonical(headers, request.url),
+            etag: headers::etag(&headers),
+            last_modified: headers::last_modified(&headers),
+            x_robots_tag: headers::x_robots_tag(&headers),
+            link_canonical: headers::link_canonical(&headers, request.url),
             content_type,
             retry_after,
             wire_bytes,
             elapsed: started.elapsed(),
             http_version: response.version(),
+            headers,
         })
     }
 

@@ -15,6 +15,7 @@ use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
 use crate::config::{Config, Durability, EmbedProvider, SearchEngine};
 use crate::pipeline::index::IndexPlan;
+use crate::raw::RawStore;
 
 /// Commands waiting for the store's writer.
 const WRITER_QUEUE_MAX: usize = 256;
@@ -116,6 +117,8 @@ impl App {
         self.config.store.direct_urls = Vec::new();
         self.config.search.keyword = SearchEngine::Local;
         self.config.search.vectors = SearchEngine::Local;
+        // Its objects would be known to nobody once the folder is gone.
+        self.config.archive.url = String::new();
     }
 
     /// How the configuration wants an embedded database, or a server's, opened.
@@ -260,6 +263,12 @@ impl App {
             ..RedisOptions::default()
         });
         redis.map(Some).context("redis.url or redis.sentinels")
+    }
+
+    /// Where raw copies of pages are kept; `None` when they are not.
+    pub fn raw_store(&self) -> Result<Option<RawStore>> {
+        RawStore::open(&self.config, self.clock.clone())
+            .map_err(|error| UsageError(format!("{error:#}")).into())
     }
 
     pub fn user_agent(&self) -> String {

@@ -19,6 +19,7 @@ mod operations;
 mod pipeline;
 mod process;
 mod publishing;
+mod raw;
 mod relay;
 mod scheduler;
 mod searching;

@@ -20,12 +20,15 @@ use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::window::Window;
+use crate::raw::RawStore;
 use crate::relay::{Relay, RelayStats};
 use crate::tasks::ScalingMeter;
 
 pub struct Services {
     pub app: App,
     pub store: Store,
+    /// Where raw copies of pages are kept; `None`: none are.
+    pub raw: Option<Arc<RawStore>>,
     pub permits: Arc<CpuPermits>,
     /// Pages that all crawls have under way.
     pub window: Arc<Window>,
@@ -72,6 +75,7 @@ impl Services {
             relay,
             app: app.clone(),
             store,
+            raw: app.raw_store()?.map(Arc::new),
             permits: Arc::new(CpuPermits::new(threads(app.config.crawl.cpu_threads))),
             window: Arc::default(),
             progress,
@@ -152,7 +156,10 @@ impl Services {
     pub fn breakers(&self) -> Vec<BreakerSnapshot> {
         let now = self.app.clock.now();
         let breakers = self.embedding_breaker.iter();
-        breakers.map(|breaker| breaker.snapshot(now)).collect()
+        let breakers = breakers.map(|breaker| breaker.snapshot(now));
+        breakers
+            .chain(self.raw.iter().map(|raw| raw.breaker()))
+            .collect()
     }
 
     /// Why there is no embedder although one is configured. Starts none.

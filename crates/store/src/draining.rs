@@ -37,6 +37,10 @@ const KEPT: &[(&str, &str)] = &[
         "SELECT CAST(coalesce(sum(pending), 0) AS BIGINT) FROM webhooks",
     ),
     (
+        "raw copies to be removed; let workers go on",
+        "SELECT count(*) FROM raw_removals",
+    ),
+    (
         "events that were not published; let workers go on",
         "SELECT CAST(coalesce(sum(waiting), 0) AS BIGINT) FROM publications",
     ),

@@ -40,6 +40,7 @@ mod pages;
 mod placement;
 mod publishing;
 mod quotas;
+mod raw;
 mod reasons;
 mod rebalance;
 mod records;
@@ -81,15 +82,15 @@ pub use model::{
     EmbeddingModel, EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, EventType, EventTypes,
     EverCount, Facet, FacetCounts, Finish, Finished, FrontierKind, FrontierRow, Gap, HostBreaker,
     HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit, KindLoad, Lease, ModelChange,
-    NewApiKey, NewSource, NewSourceSpec, NewTask, NewUrl, NewWebhook, NotesPatch, OutboxReport,
-    OutgoingDelivery, OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail, PageFilter,
-    PageNotes, PageRow, PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk,
-    Published, Publishing, PublishingCounts, QueueCount, QueueLoad, Quota, ReasonCount,
-    RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort, RescueReport,
-    Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourcePlan, SourceRow, SourceSchedule,
-    StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef, TaskRow, TenantRow,
-    TenantStats, Unpublished, UpsertOutcome, UsageDelta, UsageMetric, UsageRow, VectorKind,
-    VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow,
+    NewApiKey, NewSource, NewSourceSpec, NewTask, NewUrl, NewVersion, NewWebhook, NotesPatch,
+    OutboxReport, OutgoingDelivery, OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail,
+    PageFilter, PageNotes, PageRow, PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue,
+    PendingChunk, Published, Publishing, PublishingCounts, QueueCount, QueueLoad, Quota,
+    RawWaiting, ReasonCount, RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow,
+    RecordSort, RescueReport, Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourcePlan,
+    SourceRow, SourceSchedule, StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef,
+    TaskRow, TenantRow, TenantStats, Unpublished, UpsertOutcome, UsageDelta, UsageMetric, UsageRow,
+    VectorKind, VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow,
     WebhookSecret,
 };
 pub use options::{Access, DirectUrls, StoreOptions, Synchronous};
@@ -97,6 +98,7 @@ pub use outbox::{SEND_EVENTS, send_task};
 pub use placement::ShardNumber;
 pub use postgres::SchemaState;
 pub use publishing::{PUBLISH_EVENTS, publish_task};
+pub use raw::RawCopies;
 pub use rebalance::{Misplaced, SourceMove, SourceMoveProgress, SourceMoveStage};
 pub use schema::SchemaRow;
 pub use search_tables::{

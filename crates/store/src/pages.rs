@@ -105,7 +105,8 @@ impl Store {
             .read("list the page's versions", |connection| {
                 collect(
                     connection,
-                    "SELECT v.page_id, v.version, c.content_hash, v.title, v.seen_at
+                    "SELECT v.page_id, v.version, c.content_hash, v.title, v.seen_at,
+                   CASE WHEN v.raw_key IS NULL THEN 0 ELSE 1 END
                  FROM page_versions v JOIN contents c ON c.id = v.content_id
                  WHERE v.page_id = ?1 ORDER BY v.version",
                     [id.0],
@@ -116,6 +117,7 @@ impl Store {
                             content_hash: ContentHash(row.get(2)?),
                             title: row.get(3)?,
                             seen_at: Timestamp(row.get(4)?),
+                            has_raw: row.get(5)?,
                         })
                     },
                 )

@@ -6,6 +6,8 @@
 //! is its own. Nothing is skipped when services are missing: the test fails.
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -230,6 +232,44 @@ impl Nats {
     }
 }
 
+/// A bucket of its own on the S3 server.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// `http://127.0.0.1:PORT`. Any key and secret will do.
+    pub endpoint: String,
+    pub name: String,
+}
+
+impl Bucket {
+    /// Of the shared set.
+    #[must_use]
+    pub fn fresh() -> Bucket {
+        Bucket::fresh_in(&Variables::of_this_process())
+    }
+
+    fn fresh_in(variables: &Variables) -> Bucket {
+        let bucket = Bucket {
+            endpoint: variables.get("TEST_S3_ENDPOINT"),
+            name: unique_name().replace('_', "-"),
+        };
+        bucket.make();
+        bucket
+    }
+
+    fn make(&self) {
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("the S3 server listens");
+        let name = &self.name;
+        let request = format!(
+            "PUT /{name} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
+    }
+}
+
 /// Services of one test alone, which it may kill and start again. Stopped with
 /// this value.
 #[derive(Debug)]
@@ -282,6 +322,11 @@ impl ServiceSet {
     #[must_use]
     pub fn redis(&self) -> Redis {
         Redis::of(&self.variables)
+    }
+
+    #[must_use]
+    pub fn bucket(&self) -> Bucket {
+        Bucket::fresh_in(&self.variables)
     }
 
     #[must_use]

@@ -115,6 +115,26 @@ async function ask(method, path, { query, body, signal }) {
   throw problemOf(response.status, json);
 }
 
+/** Has the browser save an answer as a file. The key cannot go along with a link. */
+export async function save(path, query) {
+  let response;
+  let body;
+  try {
+    response = await fetch(address(path, query), { headers: headers() });
+    body = await (response.ok ? response.blob() : response.json());
+  } catch {
+    throw new Problem("The file cannot be loaded.");
+  }
+  if (!response.ok) throw problemOf(response.status, body);
+  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(body);
+  link.download = name?.[1] ?? "raw-copy.bin";
+  link.click();
+  // Once the browser has taken it.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 export function problemOf(status, json) {
   const told = json?.error;
   return new Problem(told?.message ?? `The server answered ${status}.`, {

@@ -1,6 +1,6 @@
 // One page: what was kept of it, and what it was before.
 
-import { get } from "../lib/api.js";
+import { get, save } from "../lib/api.js";
 import { foreign, h, outside, put } from "../lib/dom.js";
 import { count, counted, direction, exactly, language, when } from "../lib/format.js";
 import { blocks } from "../lib/markdown.js";
@@ -37,7 +37,7 @@ export async function show({ root, id, query, signal, setTitle, setQuery }) {
   );
 }
 
-function about({ page, open_graph: graph, structured }) {
+function about({ page, open_graph: graph, structured, raw }) {
   return [
     facts([
       ["Status", badge(page.status)],
@@ -48,6 +48,7 @@ function about({ page, open_graph: graph, structured }) {
       ["Fetched", when(page.fetched_at)],
       ["Changed", when(page.changed_at)],
       ["Version", count(page.version)],
+      ["Raw copy", raw && rawCopy(page)],
       ["Source", h("a", { href: `#/sources/${page.source}` }, `Source ${page.source}`)],
       ["Same as", page.duplicate_of && pageLink(page.duplicate_of)],
       ["Much like", page.near_duplicate_of && pageLink(page.near_duplicate_of)],
@@ -62,6 +63,12 @@ function about({ page, open_graph: graph, structured }) {
         structured && h("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Structured data" }, h("code", null, JSON.stringify(structured, null, 2))),
       ),
   ];
+}
+
+/** What the server answered, as a file; the key, if any, goes along. */
+function rawCopy(page) {
+  const load = () => save(`/api/v2/pages/${page.page_id}/raw`, { version: page.version }).catch(tell);
+  return h("button", { type: "button", class: "small", on: { click: load } }, "Download");
 }
 
 function pageLink(id) {

@@ -1,6 +1,7 @@
 //! Every error that the API answers with, in one table. The only file that
 //! knows HTTP status codes of errors.
 
+use archive::{ArchiveError, ArchiveErrorKind};
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -301,6 +302,11 @@ impl ApiError {
         }
         if let Some(error) = error.downcast_ref::<EmbedError>()
             && error.is_temporary()
+        {
+            return from_chain(Code::Unavailable, error);
+        }
+        if let Some(error) = error.downcast_ref::<ArchiveError>()
+            && error.kind() == ArchiveErrorKind::Unavailable
         {
             return from_chain(Code::Unavailable, error);
         }

@@ -27,7 +27,7 @@ use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{
-    admin, bulk, cache, compat, crawls, history, monitoring, pages, records, scaling, search,
+    admin, bulk, cache, compat, crawls, history, monitoring, pages, raw, records, scaling, search,
     sources, tasks, webhooks,
 };
 use super::state::Api;
@@ -48,6 +48,7 @@ use crate::operations::records as records_query;
         bulk::ExportFormat,
         pages::SortInput,
         pages::StatusInput,
+        raw::RawFormat,
         records_query::AvailabilityInput,
         records_query::KindInput,
         records_query::RecordSortInput
@@ -93,6 +94,7 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(pages::note))
         .routes(routes!(pages::versions))
         .routes(routes!(pages::compare))
+        .routes(routes!(raw::download))
         .routes(routes!(bulk::store))
         .routes(routes!(bulk::export))
         .routes(routes!(pages::similar))

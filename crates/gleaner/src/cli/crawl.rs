@@ -377,6 +377,9 @@ pub struct CrawlView<'a> {
     duration_ms: u64,
     pages_per_s: f64,
     left_out: tasks::LeftOutCounts,
+    /// Where raw copies are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_missed: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<String>,
 }
@@ -408,6 +411,7 @@ impl CrawlView<'_> {
             duration_ms: outcome.duration_ms,
             pages_per_s: outcome.pages_per_s,
             left_out: outcome.left_out,
+            raw_missed: outcome.raw_missed,
             errors: outcome.errors.iter().map(problem).collect(),
         }
     }
@@ -450,7 +454,8 @@ pub fn report(app: &App, watched: &WatchedCrawl) -> Result<()> {
             String::new()
         },
     ))?;
-    for reason in &watched.reasons {
+    let reasons = watched.reasons.iter();
+    for reason in reasons.filter(|reason| reason.class != "raw") {
         let label = format!("{} {}", reason.class, reason.reason);
         let example = reason.examples.first().map_or("", String::as_str);
         line(format!(
@@ -463,6 +468,13 @@ pub fn report(app: &App, watched: &WatchedCrawl) -> Result<()> {
         line(format!(
             "  {} links left out as endless (calendars, session ids)",
             outcome.left_out.traps
+        ))?;
+    }
+    if let Some(missed) = outcome.raw_missed.filter(|missed| *missed > 0) {
+        line(format!(
+            "  {} {} pages are stored without a raw copy; `gleaner doctor` looks at the archive",
+            paint.yellow("archive:"),
+            thousands(missed),
         ))?;
     }
     let vectors = watched.vectors;

@@ -28,6 +28,20 @@ pub enum PageCommand {
         #[arg(long, value_enum, default_value_t = ExtractFormat::Markdown)]
         format: ExtractFormat,
     },
+    /// Show what the server answered, where raw copies are kept
+    #[command(after_help = "Examples:
+  gleaner page raw https://example.org/ > page.html
+  gleaner page raw 42 --version 1 --warc > page.warc.gz")]
+    Raw {
+        /// Page id or URL
+        page: String,
+        /// Which version [default: the newest]
+        #[arg(long, value_name = "N")]
+        version: Option<u32>,
+        /// The WARC record with status and headers, compressed, instead of the body alone
+        #[arg(long)]
+        warc: bool,
+    },
     /// List the versions of a page
     #[command(after_help = "Example: gleaner page versions 42")]
     Versions {
@@ -116,9 +130,12 @@ pub struct ExportArgs {
     pub output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
+    /// A line of JSON for each page, as `gleaner import` reads them
     Jsonl,
+    /// One compressed WARC file of what servers answered, where raw copies are kept
+    Warc,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,7 @@ pub fn run(app: &App) -> Result<Exit> {
     let mut checks = vec![configuration(app), data_folder(app)];
     checks.extend(database(app));
     checks.push(model(app));
+    checks.extend(archive(app));
     checks.extend(redis(app));
     checks.extend(queues(app));
     checks.push(contact(app));
@@ -296,6 +297,48 @@ fn model(app: &App) -> Check {
             ),
         ),
         Err(error) => check("embedder", State::Failed, format!("{error:#}")),
+    }
+}
+
+/// Only where raw copies are kept, or were and are to be removed.
+fn archive(app: &App) -> Option<Check> {
+    let name = "archive";
+    // That there is no database is said of the database.
+    let store = app.open_store(Access::Read).ok();
+    let waiting = store.map(|store| store.raw_waiting());
+    let waiting = match waiting.transpose() {
+        Ok(waiting) => waiting.unwrap_or_default().removals,
+        Err(error) => return Some(check(name, State::Failed, error.to_string())),
+    };
+    let left = format!("{} raw copies wait to be removed", thousands(waiting));
+    let reached = app.raw_store().and_then(|raw| match raw {
+        None => Ok(None),
+        Some(raw) => {
+            let place = raw.describe().to_owned();
+            match raw.probe() {
+                Ok(()) => Ok(Some(place)),
+                Err(error) => Err(anyhow::Error::new(error).context(place)),
+            }
+        }
+    });
+    match reached {
+        Ok(None) if waiting == 0 => None,
+        Ok(None) => Some(check(
+            name,
+            State::Hint,
+            format!("{left}, and archive.url, which says where they are, is empty"),
+        )),
+        Ok(Some(place)) if waiting == 0 => Some(check(
+            name,
+            State::Ok,
+            format!("{place}: raw copies can be stored, read and removed"),
+        )),
+        Ok(Some(place)) => Some(check(
+            name,
+            State::Ok,
+            format!("{place}: raw copies can be stored, read and removed; {left}"),
+        )),
+        Err(error) => Some(check(name, State::Failed, format!("{error:#}"))),
     }
 }
 

@@ -1,18 +1,20 @@
-//! `gleaner export`: all pages as JSON lines.
+//! `gleaner export`: all pages as JSON lines, or what servers answered as WARC.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use store::Access;
+use anyhow::{Context, Result, bail};
+use store::{Access, Store};
 use types::SourceId;
 
-use super::data_args::ExportArgs;
-use super::output::{Exit, json_line, note, thousands};
+use super::data_args::{ExportArgs, ExportFormat};
+use super::output::{Exit, json_line, note, thousands, write_bytes};
 use crate::app::App;
 use crate::operations::export::Export;
 use crate::operations::moment;
 use crate::operations::sources;
+use crate::raw::WarcExport;
 
 pub fn run(app: &App, args: &ExportArgs) -> Result<Exit> {
     let store = app.open_store(Access::Read)?;
@@ -20,6 +22,10 @@ pub fn run(app: &App, args: &ExportArgs) -> Result<Exit> {
     let source = args.source.map(SourceId);
     if let Some(id) = source {
         sources::find(&store, app.tenant, id)?;
+    }
+    if args.format == ExportFormat::Warc && args.output.is_none() && std::io::stdout().is_terminal()
+    {
+        bail!("a WARC file is nothing to be read on a terminal; name a file with --output");
     }
     let mut file = match &args.output {
         Some(path) => {
@@ -30,6 +36,9 @@ pub fn run(app: &App, args: &ExportArgs) -> Result<Exit> {
         None => None,
     };
     let mut export = Export::new(app.tenant, source, args.host.clone(), since);
+    if args.format == ExportFormat::Warc {
+        return warc(app, &store, export, file);
+    }
     let mut pages = 0u64;
     loop {
         let lines = export.next(&store)?;
@@ -51,5 +60,27 @@ pub fn run(app: &App, args: &ExportArgs) -> Result<Exit> {
         file.into_inner()?.sync_all()?;
         note(format!("{} pages written", thousands(pages)));
     }
+    Ok(Exit::Ok)
+}
+
+fn warc(app: &App, store: &Store, export: Export, file: Option<BufWriter<File>>) -> Result<Exit> {
+    let archive = app
+        .raw_store()?
+        .context("no raw copies are kept; archive.url says where they would go")?;
+    let mut file = file;
+    let mut export = WarcExport::new(export, Arc::new(archive));
+    while let Some(record) = export.next(store)? {
+        match &mut file {
+            Some(file) => file.write_all(&record)?,
+            None => write_bytes(&record)?,
+        }
+    }
+    if let Some(file) = file {
+        file.into_inner()?.sync_all()?;
+    }
+    let (records, without) = (thousands(export.records), thousands(export.without));
+    note(format!(
+        "{records} raw copies written; {without} pages have none"
+    ));
     Ok(Exit::Ok)
 }

@@ -31,6 +31,14 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
     Ok(())
 }
 
+/// Writes bytes as they are.
+pub fn write_bytes(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
 /// Writes a paragraph below an indent: folded to a terminal's width, on one
 /// line anywhere else.
 pub fn paragraph(indent: &str, text: &str) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `gleaner page list|show|versions|diff`
+//! `gleaner page list|show|raw|versions|diff`
 
 use anyhow::{Context, Result, bail};
 
@@ -7,7 +7,7 @@ use types::{PageId, SourceId};
 
 use super::args::ExtractFormat;
 use super::data_args::{PageCommand, PageListArgs};
-use super::output::{Exit, Paint, json_line, line, rfc3339, shorten};
+use super::output::{Exit, Paint, json_line, line, rfc3339, shorten, write_bytes};
 use crate::app::App;
 use crate::diff;
 use crate::searching::open_searcher;
@@ -22,6 +22,11 @@ pub fn run(app: &App, command: &PageCommand) -> Result<Exit> {
         PageCommand::List(args) => list(app, &store, args),
         PageCommand::Show { page, format } => show(app, &store, page, *format),
         PageCommand::Similar { page, limit } => similar(app, &store, page, *limit),
+        PageCommand::Raw {
+            page,
+            version,
+            warc,
+        } => raw(app, &store, page, *version, *warc),
         PageCommand::Versions { page } => versions(app, &store, page),
         PageCommand::Diff { page, from, to } => compare(app, &store, page, *from, *to),
     }
@@ -124,6 +129,28 @@ fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<E
     Ok(Exit::Ok)
 }
 
+fn raw(app: &App, store: &Store, name: &str, version: Option<u32>, warc: bool) -> Result<Exit> {
+    let page = find(app, store, name)?;
+    let version = version.unwrap_or(page.version);
+    let archive = app
+        .raw_store()?
+        .context("no raw copies are kept; archive.url says where they would go")?;
+    let absent = || {
+        format!(
+            "page {} has no raw copy of version {version}; see `gleaner page versions {}`",
+            page.id, page.id
+        )
+    };
+    if warc {
+        let record = archive.record(store, app.tenant, &page, version)?;
+        write_bytes(&record.with_context(absent)?)?;
+    } else {
+        let record = archive.read(store, app.tenant, &page, version)?;
+        write_bytes(&record.with_context(absent)?.body)?;
+    }
+    Ok(Exit::Ok)
+}
+
 fn similar(app: &App, store: &Store, name: &str, limit: usize) -> Result<Exit> {
     let page = find(app, store, name)?;
     let holder = page.duplicate_of.unwrap_or(page.id);
@@ -158,10 +185,11 @@ fn versions(app: &App, store: &Store, name: &str) -> Result<Exit> {
             json_line(&VersionView::new(&version))?;
         } else {
             line(format!(
-                "{:>4}  {}  {}  {}",
+                "{:>4}  {}  {}  {}  {}",
                 version.version,
                 rfc3339(version.seen_at),
                 &version.content_hash.to_string()[..12],
+                if version.has_raw { "raw" } else { "-  " },
                 version.title
             ))?;
         }

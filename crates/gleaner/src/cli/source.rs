@@ -12,7 +12,7 @@ use super::args::{
 };
 use super::crawl_log;
 use super::data_args::FieldsArg;
-use super::output::{Exit, Paint, json_line, line, rfc3339, thousands};
+use super::output::{Exit, Paint, json_line, line, note, rfc3339, thousands};
 use super::record_rules;
 use crate::app::{App, UsageError};
 use crate::operations::sources::{self, AddSource, EditSource};
@@ -184,6 +184,12 @@ fn remove(app: &App, id: SourceId, keep_pages: bool) -> Result<Exit> {
     let pages = store.remove_source(source.id, keep_pages)?;
     let services = Services::start(app, store, Arc::default())?;
     services.flush_index()?;
+    if let Some(raw) = &services.raw {
+        let (_go_on, stop) = tokio::sync::watch::channel(false);
+        if let Err(error) = raw.clean_up(&services.store, &stop) {
+            note(format!("{error:#}; housekeeping removes them later"));
+        }
+    }
     services.close()?;
     if app.json {
         json_line(&serde_json::json!({

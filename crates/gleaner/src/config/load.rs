@@ -28,12 +28,20 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
     ("CONNECTION_POOL_SIZE", "store.connections"),
     ("CONNECTION_POOL_MAX", "store.connections_max"),
     ("REDIS_URL", "redis.url"),
+    ("AWS_ENDPOINT_URL", "archive.endpoint"),
+    ("AWS_REGION", "archive.region"),
+    ("AWS_ACCESS_KEY_ID", "archive.access_key_id"),
+    ("AWS_SECRET_ACCESS_KEY", "archive.secret_access_key"),
+    ("AWS_SESSION_TOKEN", "archive.session_token"),
     ("OPENAI_API_KEY", "embed.api_key"),
     ("OPENAI_BASE_URL", "embed.base_url"),
 ];
 
 const ENVIRONMENT_PREFIX: &str = "GLEANER__";
 const SECRET_KEYS: &[&str] = &[
+    "archive.access_key_id",
+    "archive.secret_access_key",
+    "archive.session_token",
     "embed.api_key",
     "events.nats_token",
     "events.nats_password",

@@ -7,6 +7,9 @@
 mod load;
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use archive::ArchiveConfig;
 
 use serde::Deserialize;
 
@@ -23,6 +26,7 @@ pub struct Config {
     pub chunk: ChunkSettings,
     pub embed: EmbedSettings,
     pub store: StoreConfig,
+    pub archive: ArchiveSettings,
     pub index: IndexConfig,
     pub search: SearchConfig,
     pub worker: WorkerConfig,
@@ -170,6 +174,47 @@ pub struct StoreConfig {
 pub enum Durability {
     Full,
     Normal,
+}
+
+/// Holds secrets: not for logs.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveSettings {
+    pub url: String,
+    pub endpoint: String,
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub session_token: String,
+    pub ca_file: String,
+    pub timeout_ms: u64,
+}
+
+impl std::fmt::Debug for ArchiveSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveSettings")
+            .field("url", &self.url)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// `None` where no raw copies are kept.
+    pub fn archive_settings(&self) -> Option<ArchiveConfig> {
+        let settings = &self.archive;
+        (!settings.url.is_empty()).then(|| ArchiveConfig {
+            url: settings.url.clone(),
+            endpoint: settings.endpoint.clone(),
+            region: settings.region.clone(),
+            access_key_id: settings.access_key_id.clone(),
+            secret_access_key: settings.secret_access_key.clone(),
+            session_token: settings.session_token.clone(),
+            ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
+            timeout: Duration::from_millis(settings.timeout_ms),
+            synchronous: self.store.synchronous == Durability::Full,
+        })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -72,6 +72,7 @@ pub struct CrawlMetrics {
     chunked: IntCounterVec,
     chunks_created: IntCounterVec,
     pub body_bytes: IntCounter,
+    raw: IntCounterVec,
 }
 
 #[derive(Debug)]
@@ -228,6 +229,11 @@ impl Metrics {
                     "fetch_received_bytes_total",
                     "Bytes of response bodies of crawled sites, as sent.",
                 )?,
+                raw: made.counters(
+                    "raw_copies_total",
+                    "New versions of pages where raw copies are kept: stored, or missed.",
+                    &["outcome"],
+                )?,
             },
             embedding: EmbeddingMetrics {
                 texts: made.counters(
@@ -352,6 +358,15 @@ impl CrawlMetrics {
         if pages > 0 {
             let source = self.source_label(source);
             self.pages.with_label_values(&[&source]).inc_by(pages);
+        }
+    }
+
+    /// Versions with and without a raw copy.
+    pub fn raw_copies(&self, kept: u64, missed: u64) {
+        for (outcome, count) in [("stored", kept), ("missed", missed)] {
+            if count > 0 {
+                self.raw.with_label_values(&[outcome]).inc_by(count);
+            }
         }
     }
 

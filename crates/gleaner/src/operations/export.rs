@@ -39,6 +39,21 @@ impl Export {
     /// The next pages; none at the end. A page that is added meanwhile may or
     /// may not be among them.
     pub fn next(&mut self, store: &Store) -> Result<Vec<PageLine>> {
+        let rows = self.next_rows(store)?;
+        let ids: Vec<PageId> = rows.iter().map(|row| row.id).collect();
+        let records = store.records_of(self.tenant, &ids)?;
+        let notes = store.page_notes(self.tenant, &ids)?;
+        let line = |row: &PageRow| -> Result<PageLine> {
+            let content = store.page_content(row.id)?.unwrap_or_default();
+            let record = records.iter().find(|(page, _)| *page == row.id);
+            let notes = notes.iter().find(|notes| notes.page == row.id);
+            Ok(PageLine::new(row, content, record.map(|(_, r)| r), notes))
+        };
+        rows.iter().map(line).collect()
+    }
+
+    /// Like [`Export::next`], without their contents.
+    pub fn next_rows(&mut self, store: &Store) -> Result<Vec<PageRow>> {
         let only_live = self.changed_since.is_none();
         let rows = store.pages(&PageFilter {
             tenant: self.tenant,
@@ -53,15 +68,6 @@ impl Export {
         if let Some(last) = rows.last() {
             self.after = Some(last.id);
         }
-        let ids: Vec<PageId> = rows.iter().map(|row| row.id).collect();
-        let records = store.records_of(self.tenant, &ids)?;
-        let notes = store.page_notes(self.tenant, &ids)?;
-        let line = |row: &PageRow| -> Result<PageLine> {
-            let content = store.page_content(row.id)?.unwrap_or_default();
-            let record = records.iter().find(|(page, _)| *page == row.id);
-            let notes = notes.iter().find(|notes| notes.page == row.id);
-            Ok(PageLine::new(row, content, record.map(|(_, r)| r), notes))
-        };
-        rows.iter().map(line).collect()
+        Ok(rows)
     }
 }

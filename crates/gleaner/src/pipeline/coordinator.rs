@@ -14,6 +14,7 @@ use store::{CrawlControl, FrontierKind, FrontierRow, NewUrl, Visit, VisitResult}
 use tokio::sync::{mpsc, watch};
 use types::{CanonicalUrl, FailReason, HostKey, SkipReason, Timestamp};
 
+use super::archive::Raw;
 use super::breakers::Breakers;
 use super::fetching::{Job, Response, Signal};
 use super::lease::{HostLease, stopped};
@@ -435,6 +436,7 @@ impl<'a> Coordinator<'a> {
                 kind,
                 visit,
                 received: Instant::now(),
+                raw: Raw::None,
             })
             .context("bug: the writer ended before the crawl")
     }

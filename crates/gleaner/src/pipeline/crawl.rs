@@ -15,6 +15,7 @@ use store::{CrawlControl, CrawlRow};
 use tokio::sync::{mpsc, watch};
 use types::{CanonicalUrl, SkipReason};
 
+use super::archive::Archiver;
 use super::coordinator::{Channels, Coordinated, Coordinator, Event};
 use super::fetching::Job;
 use super::lease::keep_leases;
@@ -30,6 +31,8 @@ pub struct CrawlReport {
     pub interrupted: bool,
     pub control: CrawlControl,
     pub left_out: LeftOut,
+    /// New versions without a raw copy; `None` where none are kept.
+    pub raw_missed: Option<u64>,
     /// Start pages that were not stored, and why.
     pub seed_endings: Vec<(CanonicalUrl, Ending)>,
 }
@@ -73,6 +76,29 @@ pub(super) fn run(
                 .context("start an extraction thread")?;
         }
         drop(jobs);
+        let (visits, archiver) = match &stages.raw {
+            None => (visits, None),
+            Some(raw) => {
+                let (out, archived) =
+                    crossbeam_channel::bounded::<Visited>(plan.pipeline_pages_max + 1);
+                let archiver = Archiver {
+                    store: stages.store.clone(),
+                    raw: raw.clone(),
+                    permits: stages.permits.clone(),
+                    tenant: plan.tenant,
+                    source: taken_up.source,
+                    crawl: plan.crawl,
+                };
+                (archived, Some((archiver, visits, out)))
+            }
+        };
+        if let Some((archiver, visits, out)) = archiver {
+            let body_bytes = body_bytes.clone();
+            std::thread::Builder::new()
+                .name("archive".into())
+                .spawn_scoped(scope, move || archiver.run(&visits, &out, &body_bytes))
+                .context("start the archive thread")?;
+        }
         let writer = Writer {
             store: stages.store.clone(),
             crawl: plan.crawl,
@@ -85,6 +111,7 @@ pub(super) fn run(
             follow_ups: plan.follow_ups.clone(),
             follow_ups_after: plan.follow_ups_after,
             clock: stages.clock.clone(),
+            archives: stages.raw.is_some(),
         };
         let written = events_in.clone();
         std::thread::Builder::new()

@@ -9,6 +9,8 @@ use fetch::{FetchError, FetchErrorKind, FetchRequest, Fetched, Fetcher, Outcome,
 use frontier::{FetchSignal, QueuedUrl, RetryPolicy, UrlKind};
 use types::{CanonicalUrl, Clock, FailReason};
 
+use super::archive::Head;
+
 /// What a request ended in, for the CPU stage to make a visit of.
 #[derive(Debug)]
 pub enum Response {
@@ -41,6 +43,8 @@ pub struct Body {
     pub last_modified: Option<String>,
     pub x_robots_tag: Vec<String>,
     pub link_canonical: Option<String>,
+    /// Where raw copies are kept.
+    pub head: Option<Box<Head>>,
 }
 
 /// One URL with its response, on its way to the CPU stage.
@@ -77,6 +81,8 @@ pub struct Fetching {
     pub fetcher: Fetcher,
     pub retry: RetryPolicy,
     pub clock: Arc<dyn Clock>,
+    /// Whether heads of answers are kept, for raw copies.
+    pub keeps_heads: bool,
     /// Source of jitter.
     pub random: RandomState,
 }
@@ -123,6 +129,12 @@ impl Fetching {
         };
         match fetched.outcome {
             Outcome::Body(bytes) => {
+                let head = self.keeps_heads.then(|| Head {
+                    version: fetched.http_version,
+                    status: fetched.status,
+                    headers: fetched.headers,
+                    received_at: self.clock.now(),
+                });
                 let body = Body {
                     bytes,
                     content_type: fetched.content_type,
@@ -130,6 +142,7 @@ impl Fetching {
                     last_modified: fetched.last_modified,
                     x_robots_tag: fetched.x_robots_tag,
                     link_canonical: fetched.link_canonical,
+                    head: head.map(Box::new),
                 };
                 (job(url, Response::Body(body)), ok)
             }

@@ -15,6 +15,7 @@ use super::robots::RobotsReader;
 use super::visit::Visitor;
 use super::window::Window;
 use crate::metrics::Metrics;
+use crate::raw::RawStore;
 
 /// What a crawl needs to know besides its stages.
 #[derive(Debug)]
@@ -51,4 +52,6 @@ pub struct CrawlStages {
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<Progress>,
     pub metrics: Arc<Metrics>,
+    /// Where raw copies go; `None`: none are kept.
+    pub raw: Option<Arc<RawStore>>,
 }

@@ -86,7 +86,16 @@ pub fn run(
         store.complete_crawl(order.crawl, active_ms)?
     };
     progress.set_counts(&row.counts);
+    let raw_missed = match &stages.raw {
+        None => None,
+        Some(_) => {
+            let reasons = store.crawl_reasons(order.crawl)?;
+            let missed = reasons.iter().filter(|reason| reason.class == "raw");
+            Some(missed.map(|reason| reason.count).sum())
+        }
+    };
     Ok(CrawlReport {
+        raw_missed,
         interrupted: ran.interrupted,
         control: row.control,
         left_out: stages.links.left_out(),
@@ -115,6 +124,8 @@ fn plan(
     }
     let links = Arc::new(Links::new(url_policy(app), scope, settings.redirects_max));
     let fetcher = app.fetcher(&services.typed_seeds, &[])?;
+    // Benchmarks that store nothing keep nothing.
+    let raw = services.raw.clone().filter(|_| order.depth == Depth::Store);
     let stages = CrawlStages {
         store: store.clone(),
         fetching: Fetching {
@@ -126,6 +137,7 @@ fn plan(
                 retry_after_cap: RETRY_AFTER_MAX,
             },
             clock: app.clock.clone(),
+            keeps_heads: raw.is_some(),
             random: RandomState::new(),
         },
         robots: RobotsReader {
@@ -159,6 +171,7 @@ fn plan(
         clock: app.clock.clone(),
         progress: progress.clone(),
         metrics: services.metrics.clone(),
+        raw,
     };
     let plan = CrawlPlan {
         crawl: order.crawl,

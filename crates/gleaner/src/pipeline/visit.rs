@@ -12,6 +12,7 @@ use frontier::{QueuedUrl, UrlKind};
 use store::{FrontierKind, NewUrl, PageVisit, Store, Visit, VisitResult};
 use types::{CanonicalUrl, FailReason, Link, Page, SkipReason, TenantId};
 
+use super::archive::{Raw, RawAnswer};
 use super::fetching::{Body, Job, Response};
 use super::links::{Links, RedirectVerdict};
 use super::pdf::{self, PdfLimits};
@@ -62,17 +63,23 @@ impl Visitor {
         visits: &Sender<Visited>,
         body_bytes: &AtomicU64,
     ) {
-        while let Ok(job) = jobs.recv() {
+        while let Ok(mut job) = jobs.recv() {
             let (bytes, kind, received) = (job.bytes(), job.url.kind, job.received);
+            let answer = raw_answer(&mut job.response);
             let visit = {
                 let _permit = permits.take();
                 self.visit(job)
             };
-            body_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            let raw = match (answer, &visit.result) {
+                (Some(answer), VisitResult::Page(_)) => Raw::Answer(answer),
+                _ => Raw::None,
+            };
+            body_bytes.fetch_sub(bytes - raw.bytes(), Ordering::Relaxed);
             let visited = Visited {
                 kind,
                 visit,
                 received,
+                raw,
             };
             if visits.send(visited).is_err() {
                 return;
@@ -353,6 +360,17 @@ impl Visitor {
             last_modified: body.last_modified,
             content_type: body.content_type,
         }))
+    }
+}
+
+/// What a raw copy is made of, should it become a page; the body is shared.
+fn raw_answer(response: &mut Response) -> Option<RawAnswer> {
+    match response {
+        Response::Body(body) => body.head.take().map(|head| RawAnswer {
+            head,
+            body: body.bytes.clone(),
+        }),
+        _ => None,
     }
 }
 

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use frontier::UrlKind;
-use store::{BatchReport, CrawlBatch, CrawlCounts, NewTask, Store, StoreError, Visit, VisitResult};
+use store::{
+    BatchReport, CrawlBatch, CrawlCounts, NewTask, RawCopies, Store, StoreError, Visit, VisitResult,
+};
 use types::{Clock, CrawlId, SourceId};
 
+use super::archive::Raw;
 use super::progress::{Progress, Stage};
 use super::window::Window;
 use crate::metrics::Metrics;
@@ -44,6 +47,7 @@ pub struct Visited {
     pub visit: Visit,
     /// When its response was complete.
     pub received: Instant,
+    pub raw: Raw,
 }
 
 pub struct Writer {
@@ -62,6 +66,8 @@ pub struct Writer {
     pub follow_ups: Vec<NewTask>,
     pub follow_ups_after: Duration,
     pub clock: Arc<dyn Clock>,
+    /// Whether versions are to have raw copies.
+    pub archives: bool,
 }
 
 impl Writer {
@@ -100,20 +106,29 @@ impl Writer {
                 .filter(|visited| visited.kind == UrlKind::Page)
                 .map(|visited| visited.received)
                 .collect();
-            let visits_only = batch.into_iter().map(|visited| visited.visit).collect();
+            let mut copies = RawCopies::new();
+            let mut visits_only = Vec::with_capacity(visits);
+            for visited in batch {
+                if let Raw::Stored { key } = visited.raw {
+                    copies.insert(visited.visit.row, key);
+                }
+                visits_only.push(visited.visit);
+            }
             let batch = CrawlBatch {
                 crawl: self.crawl,
                 visits: visits_only,
                 follow_ups: self.follow_ups(),
             };
-            let committed = self
-                .progress
-                .timed(Stage::Write, || self.store.commit_batch(batch));
+            let committed = self.progress.timed(Stage::Write, || match self.archives {
+                true => self.store.commit_archived(batch, copies),
+                false => self.store.commit_batch(batch),
+            });
             match committed {
                 Ok(committed) => {
                     let metrics = &self.metrics.crawls;
                     metrics.committed(self.source, &counts, &committed.counts);
                     counts = committed.counts;
+                    metrics.raw_copies(committed.raw_kept, committed.raw_missed);
                     let now = Instant::now();
                     for received in received {
                         let took = now.saturating_duration_since(received);

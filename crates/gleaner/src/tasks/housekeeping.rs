@@ -20,6 +20,10 @@ struct HousekeepingOutcome {
     tasks_deleted: u64,
     pages_deleted: u64,
     events_deleted: u64,
+    raw_removed: u64,
+    /// Why some are there still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_problem: Option<String>,
 }
 
 impl TaskKind for Housekeeping {
@@ -63,6 +67,12 @@ impl TaskKind for Housekeeping {
             }
         }
         contract(&store);
+        // An archive that is away keeps nothing else from being done.
+        let raw = services.raw.as_ref();
+        let raw = raw.map(|raw| raw.clean_up(&store, &stop)).transpose();
+        if let Err(error) = &raw {
+            tracing::warn!(error = format!("{error:#}"), "could not remove raw copies");
+        }
         let next = store.next_delivery_at()?;
         let publishing = store.publishing()?;
         let publish = publishing.map(|_| publish_task(services.app.clock.now()));
@@ -70,6 +80,8 @@ impl TaskKind for Housekeeping {
             tasks_deleted,
             pages_deleted,
             events_deleted,
+            raw_problem: raw.as_ref().err().map(|error| format!("{error:#}")),
+            raw_removed: raw.ok().flatten().unwrap_or(0),
         });
         Ok(Outcome::Done {
             result: Some(result.map_err(anyhow::Error::from)?),

@@ -20,6 +20,10 @@ pub struct CrawlOutcome {
     pub duration_ms: u64,
     pub pages_per_s: f64,
     pub left_out: LeftOutCounts,
+    /// New versions without a raw copy, because the archive did not take it;
+    /// not there where no raw copies are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_missed: Option<u64>,
     /// Start pages, or scraped URLs, that were not stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<UrlProblem>,
@@ -89,6 +93,7 @@ impl CrawlOutcome {
                 traps: report.left_out.traps,
                 malformed: report.left_out.malformed,
             },
+            raw_missed: report.raw_missed,
             errors: problems(report),
         }
     }

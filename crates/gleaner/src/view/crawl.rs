@@ -67,7 +67,8 @@ impl CrawlView {
 /// Why URLs did not become pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReasonView {
-    /// `failed`, `skipped`, or `resource` for a sitemap or feed.
+    /// `failed`, `skipped`, `resource` for a sitemap or feed, or
+    /// `raw` for a stored page whose raw copy is missing.
     pub class: String,
     pub reason: String,
     pub count: u64,

@@ -181,6 +181,8 @@ pub struct VersionView {
     pub seen_at: String,
     pub content_hash: String,
     pub title: String,
+    /// Whether what the server answered is kept: `GET /api/v2/pages/{id}/raw`.
+    pub raw: bool,
 }
 
 impl VersionView {
@@ -190,6 +192,7 @@ impl VersionView {
             seen_at: rfc3339(version.seen_at),
             content_hash: version.content_hash.to_string(),
             title: version.title.clone(),
+            raw: version.has_raw,
         }
     }
 }

@@ -22,6 +22,7 @@ mod memory;
 mod migrate;
 mod postgres;
 mod proxy;
+mod raw;
 mod receiver;
 mod record_rules;
 mod records;

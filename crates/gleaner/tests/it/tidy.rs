@@ -21,10 +21,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["types"]),
     ("search", &["types", "store"]),
     ("guard", &["types"]),
+    ("archive", &["types"]),
     (
         "gleaner",
         &[
             "types", "frontier", "fetch", "extract", "chunk", "embed", "store", "search", "guard",
+            "archive",
         ],
     ),
     ("testkit", &["types"]),

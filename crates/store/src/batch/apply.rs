@@ -14,6 +14,7 @@ use crate::frontier::Queue;
 use crate::model::{BatchReport, CrawlControl, CrawlCounts, FrontierKind, NewTask};
 use crate::outbox::Outbox;
 use crate::quotas::page_room;
+use crate::raw::{RawCopies, Takings};
 use crate::reasons::Reasons;
 use crate::rows::{crawl_control, crawl_counts, crawl_status, kind_code, kind_from_code};
 use crate::sql::{Connection, ValueRef, collect_each, first, params, send};
@@ -23,10 +24,14 @@ pub(crate) fn apply(
     connection: &Connection,
     crawl: CrawlId,
     visits: &[PreparedVisit],
+    copies: Option<&RawCopies>,
     follow_ups: &[NewTask],
     now: Timestamp,
 ) -> Result<BatchReport, Failure> {
     let mut session = Session::new(connection, open_crawl(connection, crawl)?, now)?;
+    session.raw = copies
+        .map(|copies| Takings::look_up(connection, copies, now))
+        .transpose()?;
     let mut log = CrawlLog::default();
     let mut queue = Queue::new(session.crawl, now);
     let mut rows = queued_rows(connection, crawl, visits)?;
@@ -49,6 +54,10 @@ pub(crate) fn apply(
     let queued = queue.save(connection)?;
     let (counts, control) = log.save(connection, crawl)?;
     let chunks_pending_added = session.chunks_pending_added;
+    let (raw_kept, raw_missed) = match &session.raw {
+        Some(raw) => (raw.kept, raw.missed),
+        None => (0, 0),
+    };
     let change_seq = session.save()?;
     let enqueued = if log.visits_applied > 0 {
         tasks::enqueue(connection, follow_ups, now)?
@@ -62,6 +71,8 @@ pub(crate) fn apply(
         counts,
         control,
         chunks_pending_added,
+        raw_kept,
+        raw_missed,
         enqueued: enqueued.into_iter().map(|task| task.id).collect(),
     })
 }
@@ -76,6 +87,8 @@ pub(crate) struct Session<'c> {
     pub(crate) source_pages: HashMap<i64, i64>,
     pub(crate) chunks_pending_added: u64,
     pub(crate) outbox: Outbox,
+    /// Where raw copies are kept.
+    pub(super) raw: Option<Takings>,
     pub(super) ahead: Ahead,
     /// What [`page_room`] said at the first new page.
     page_room: Option<Option<i64>>,
@@ -108,6 +121,7 @@ impl<'c> Session<'c> {
             source_pages: HashMap::new(),
             chunks_pending_added: 0,
             outbox: Outbox::open(connection, crawl.tenant)?,
+            raw: None,
             ahead: Ahead::default(),
             page_room: None,
         })
@@ -232,7 +246,15 @@ impl CrawlLog {
         if row.kind == FrontierKind::Page || is_page_visit {
             // A sitemap or feed URL that held a page was a page all along.
             self.added.found += u64::from(row.kind != FrontierKind::Page);
+            if let Some(raw) = &mut session.raw {
+                raw.turn_to(visit.row);
+            }
             let (outcome, detail) = page_outcome(session, visit, &row.url)?;
+            if let Some(raw) = &mut session.raw
+                && raw.end_turn(session.connection, session.now)?
+            {
+                self.reasons.add("raw", "no_copy", &row.url);
+            }
             self.end_page(session.connection, visit, &row.url, outcome, detail)?;
         } else {
             self.end_resource(session.connection, visit, &row)?;

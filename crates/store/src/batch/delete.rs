@@ -13,6 +13,7 @@ use crate::crawls::OpenCrawl;
 use crate::error::Failure;
 use crate::model::EventType;
 use crate::notes::delete_notes;
+use crate::raw::doom_versions;
 use crate::records::delete_record;
 use crate::sql::{Connection, collect, first, insert, params, send};
 
@@ -100,6 +101,7 @@ impl Session<'_> {
         contents.push(stored.content_id);
         contents.sort_unstable();
         contents.dedup();
+        doom_versions(self.connection, stored.id, self.now)?;
         for sql in [
             "DELETE FROM page_versions WHERE page_id = ?1",
             "DELETE FROM page_details WHERE page_id = ?1",

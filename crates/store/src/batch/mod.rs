@@ -18,11 +18,13 @@ pub(crate) use delete::{DELETE_CONTENT, delete_pages};
 pub(crate) use near::is_representative;
 #[cfg(test)]
 pub(crate) use page::PAGES_BELOW;
-pub(crate) use page::{StoredPage, stored_page_by_id};
+pub(crate) use page::{PAGE_BY_URL, StoredPage, stored_page_by_id};
 
 use types::{SourceId, TenantId};
 
-use crate::{BatchReport, CrawlBatch, NewTask, PageUpsert, Store, StoreError, UpsertOutcome};
+use crate::{
+    BatchReport, CrawlBatch, NewTask, PageUpsert, RawCopies, Store, StoreError, UpsertOutcome,
+};
 
 impl Store {
     /// Stores a batch of visits, all or nothing.
@@ -44,6 +46,15 @@ impl Store {
     /// - Follow-ups are queued only when at least one row was not done before.
     /// - A `NotModified` without a stored live page counts as a failed visit.
     pub fn commit_batch(&self, batch: CrawlBatch) -> Result<BatchReport, StoreError> {
+        self.commit(batch, None)
+    }
+
+    /// `copies`: of a crawl that keeps raw copies.
+    pub(crate) fn commit(
+        &self,
+        batch: CrawlBatch,
+        copies: Option<RawCopies>,
+    ) -> Result<BatchReport, StoreError> {
         let now = self.now();
         let crawl = batch.crawl;
         let follow_ups = batch.follow_ups;
@@ -55,7 +66,14 @@ impl Store {
             .map_err(|failure| failure.into_store_error("prepare the batch", "memory"))?;
         self.holder(crawl)?
             .write("save the batch", move |connection| {
-                apply::apply(connection, crawl, &visits, &follow_ups, now)
+                apply::apply(
+                    connection,
+                    crawl,
+                    &visits,
+                    copies.as_ref(),
+                    &follow_ups,
+                    now,
+                )
             })
     }
 

@@ -47,7 +47,7 @@ macro_rules! select_stored {
     };
 }
 
-pub(super) const PAGE_BY_URL: &str = select_stored!("WHERE tenant_id = ?1 AND url = ?2");
+pub(crate) const PAGE_BY_URL: &str = select_stored!("WHERE tenant_id = ?1 AND url = ?2");
 pub(super) const CONTENT_BY_HASH: &str = "
     SELECT id, body_hash, holder_page_id FROM contents
     WHERE tenant_id = ?1 AND content_hash = ?2";
@@ -515,19 +515,29 @@ impl Session<'_> {
         Ok(is_other)
     }
 
-    fn save_version(&self, page_id: i64, version: u32, page: &PreparedPage) -> Result<(), Failure> {
+    fn save_version(
+        &mut self,
+        page_id: i64,
+        version: u32,
+        page: &PreparedPage,
+    ) -> Result<(), Failure> {
+        let raw_key = match &mut self.raw {
+            Some(takings) => takings.take(self.connection)?,
+            None => None,
+        };
         send(
             self.connection,
-            "INSERT INTO page_versions (page_id, version, content_id, title, seen_at)
+            "INSERT INTO page_versions (page_id, version, content_id, title, seen_at, raw_key)
              VALUES (?1, ?2, (SELECT id FROM contents WHERE tenant_id = ?3 AND content_hash = ?4),
-                     ?5, ?6)",
+                     ?5, ?6, ?7)",
             params![
                 page_id,
                 version,
                 self.crawl.tenant.0,
                 page.content_hash,
                 page.title,
-                self.now.0
+                self.now.0,
+                raw_key
             ],
         )
     }

@@ -111,7 +111,8 @@ pub struct CrawlRow {
 /// How often one reason ended a URL, with a few of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReasonCount {
-    /// `failed`, `skipped`, or `resource` for a sitemap or feed that could not be read.
+    /// `failed`, `skipped`, `resource` for a sitemap or feed that could not be read, or
+    /// `raw` for a stored version without the raw copy that it should have.
     pub class: String,
     pub reason: String,
     pub count: u64,
@@ -277,6 +278,9 @@ pub struct BatchReport {
     /// What the crawl is asked to do, as of this batch.
     pub control: CrawlControl,
     pub chunks_pending_added: u64,
+    /// New versions with and without a raw copy, where the crawl keeps them.
+    pub raw_kept: u64,
+    pub raw_missed: u64,
     /// The batch's follow-ups, or the pending tasks that stand for them.
     pub enqueued: Vec<TaskId>,
 }

@@ -28,8 +28,8 @@ pub use embedding::{
 pub use key::{ApiKeyRow, NewApiKey, Scopes};
 pub use notes::{NotesPatch, PageNotes};
 pub use page::{
-    ChunkRow, EmbedState, IndexDoc, PageChange, PageContent, PageDetail, PageFilter, PageRow,
-    PageStatus, RechunkReport, Rechunked, StoreStats, VersionRow,
+    ChunkRow, EmbedState, IndexDoc, NewVersion, PageChange, PageContent, PageDetail, PageFilter,
+    PageRow, PageStatus, RawWaiting, RechunkReport, Rechunked, StoreStats, VersionRow,
 };
 pub use publishing::{Gap, Published, Publishing, PublishingCounts, Unpublished};
 pub use record::{Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, RecordSort};

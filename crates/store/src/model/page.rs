@@ -136,6 +136,22 @@ pub struct VersionRow {
     pub content_hash: ContentHash,
     pub title: String,
     pub seen_at: Timestamp,
+    /// What the server answered is kept.
+    pub has_raw: bool,
+}
+
+/// A page that a crawl is about to store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVersion {
+    pub url: String,
+    pub hash: ContentHash,
+}
+
+/// Raw copies that are not as they should be yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RawWaiting {
+    /// Objects of deleted versions that are still there.
+    pub removals: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

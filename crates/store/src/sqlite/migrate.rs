@@ -59,6 +59,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "newest",
         sql: include_str!("../../migrations/sqlite/0009_newest.sql"),
     },
+    Migration {
+        version: 10,
+        name: "raw_copies",
+        sql: include_str!("../../migrations/sqlite/0010_raw_copies.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

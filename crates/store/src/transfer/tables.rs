@@ -144,8 +144,9 @@ pub(super) const TABLES: &[Table] = tables! {
     }
     page_details 1 PAGE => { page_id int, facts bytes, links bytes, }
     page_versions 2 PAGE => {
-        page_id int, version int, content_id int, title text, seen_at int,
+        page_id int, version int, content_id int, title text, seen_at int, raw_key text,
     }
+    raw_removals 1 Database => { key text, due_at int, doomed int, }
     simhash_bands 3 PAGE => { tenant_id int, band int, page_id int, simhash int, }
     chunks 1 PAGE => {
         id int, tenant_id int, page_id int, position int, start_byte int, end_byte int,

@@ -3,18 +3,21 @@
 use crate::engine::Database;
 use crate::support::clock;
 
-/// What takes the last migration back.
+/// What takes the last migrations back.
 const WITHOUT_NEWEST: &str = "
     DROP INDEX crawls_tenant_newest, crawls_source_newest, tasks_newest;
+    DROP TABLE raw_removals;
+    ALTER TABLE page_versions DROP COLUMN raw_key;
     CREATE INDEX crawls_tenant ON crawls (tenant_id, id);
     CREATE INDEX crawls_source ON crawls (source_id, id);
     CREATE INDEX tasks_list ON tasks (tenant_id, kind, state, id);
     DELETE FROM schema_migrations WHERE version > 8;";
 
-const INDEXES: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "9 (newest): index crawls_tenant_newest",
     "9 (newest): index crawls_source_newest",
     "9 (newest): index tasks_newest",
+    "10 (raw_copies): expand",
 ];
 
 /// As the first version that had servers left it.
@@ -36,13 +39,13 @@ fn an_older_database_is_brought_up_to_date_with_what_it_has() {
     assert_eq!(store.publishing().unwrap(), None);
     assert_eq!(
         database.number("SELECT max(version) FROM schema_migrations"),
-        9
+        10
     );
     let schema = store.schema_rows().unwrap().remove(0);
     assert_eq!(schema.done[0], "8 (publishing): expand");
-    assert_eq!(schema.done[1..], INDEXES);
+    assert_eq!(schema.done[1..], STEPS);
     let state = schema.state.unwrap();
-    assert_eq!((state.version, state.compatible_from), (9, 8));
+    assert_eq!((state.version, state.compatible_from), (10, 8));
     assert_eq!(state.waiting, ["9 (newest): contract"]);
     assert_eq!(state.older_programs, 0);
 }
@@ -62,9 +65,9 @@ fn a_database_of_before_there_were_steps_is_used_beside_its_program() {
     older.create_tenant("acme").unwrap();
     assert!(store.tenant_by_name("acme").unwrap().is_some());
     let schema = store.schema_rows().unwrap().remove(0);
-    assert_eq!(schema.done, INDEXES);
+    assert_eq!(schema.done, STEPS);
     let state = schema.state.unwrap();
-    assert_eq!((state.version, state.compatible_from), (9, 8));
+    assert_eq!((state.version, state.compatible_from), (10, 8));
     assert_eq!(state.waiting, ["9 (newest): contract"]);
     assert_eq!(state.older_programs, 2, "it and the store that is open");
 }

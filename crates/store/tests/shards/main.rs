@@ -11,6 +11,7 @@ mod draining;
 mod joining;
 mod moving;
 mod picture;
+mod raw_copies;
 mod spreading;
 
 #[path = "../suite/mod.rs"]

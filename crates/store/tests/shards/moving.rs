@@ -30,7 +30,7 @@ fn source_named(host: &str) -> NewSource {
 
 /// A new source in the database with this place that belongs to another one,
 /// or, if `at_home`, to it.
-fn site_in(
+pub(crate) fn site_in(
     store: &Store,
     clock: &Arc<ManualClock>,
     place: usize,

@@ -15,6 +15,7 @@ mod notes;
 mod pages;
 mod publishing;
 mod quotas;
+mod raw;
 mod rechunk;
 mod records;
 mod sources;

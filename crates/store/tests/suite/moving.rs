@@ -122,6 +122,9 @@ fn note(site: &Site) {
     site.store
         .set_page_notes(TenantId::DEFAULT, id, patch)
         .unwrap();
+    let crawl = site.store.crawls(site.source, 1).unwrap()[0].id;
+    let keys = vec!["1/1/2026/11/a.warc.gz".to_owned()];
+    site.store.announce_raw(crawl, keys).unwrap();
 }
 
 fn embed(store: &Store) {

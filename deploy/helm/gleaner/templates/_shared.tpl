@@ -58,6 +58,16 @@ securityContext:
   valueFrom:
     secretKeyRef: { name: {{ $.Values.existingSecret }}, key: {{ . }} }
 {{- end }}
+{{- with .Values.secretKeys.awsAccessKeyId }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: { name: {{ $.Values.existingSecret }}, key: {{ . }} }
+{{- end }}
+{{- with .Values.secretKeys.awsSecretAccessKey }}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: { name: {{ $.Values.existingSecret }}, key: {{ . }} }
+{{- end }}
 {{- with .Values.secretKeys.openaiApiKey }}
 - name: OPENAI_API_KEY
   valueFrom:

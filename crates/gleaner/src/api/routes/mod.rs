@@ -8,6 +8,7 @@ pub mod crawls;
 pub mod history;
 pub mod monitoring;
 pub mod pages;
+pub mod raw;
 pub mod records;
 pub mod scaling;
 pub mod search;

@@ -257,6 +257,8 @@ pub struct PageShown {
     #[serde(flatten)]
     pub full: PageFullView,
     pub notes: Option<NotesView>,
+    /// Whether what the server answered is kept: `GET /api/v2/pages/{id}/raw`.
+    pub raw: bool,
 }
 
 /// Show a page with its content
@@ -280,6 +282,9 @@ pub async fn show(
         Ok(Json(PageShown {
             full: PageFullView::new(&page, content, &detail, &chunks, record),
             notes: notes.first().map(NotesView::new),
+            raw: store
+                .raw_key(caller.tenant, page.id, page.version)?
+                .is_some(),
         }))
     })
     .await

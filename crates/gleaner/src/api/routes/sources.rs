@@ -291,6 +291,10 @@ pub async fn remove(
         let store = &api.services.store;
         let source = operations::find(store, caller.tenant, SourceId(id))?;
         let pages_deleted = store.remove_source(source.id, params.keep_pages)?;
+        if pages_deleted > 0 && api.services.raw.is_some() {
+            // A worker removes their raw copies, now rather than within the hour.
+            store.enqueue_everywhere(vec![crate::tasks::housekeeping(api.services.app.tenant)])?;
+        }
         Ok(Json(SourceRemoved { id, pages_deleted }))
     })
     .await

@@ -85,6 +85,15 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             Step::Contract("DROP INDEX crawls_tenant, crawls_source, tasks_list"),
         ],
     },
+    // Older programs store versions without a raw copy.
+    Migration {
+        version: 10,
+        name: "raw_copies",
+        compatible_from: 8,
+        steps: &[Step::Expand(include_str!(
+            "../../../migrations/postgres/0003_raw_copies.sql"
+        ))],
+    },
 ];
 
 /// The first version that servers had.
