@@ -254,7 +254,9 @@ fn store_code(kind: StoreErrorKind) -> Code {
 fn search_code(kind: SearchErrorKind) -> Code {
     match kind {
         SearchErrorKind::Request => Code::InvalidRequest,
-        SearchErrorKind::NotFound | SearchErrorKind::Busy => Code::Unavailable,
+        SearchErrorKind::NotFound | SearchErrorKind::Busy | SearchErrorKind::Unavailable => {
+            Code::Unavailable
+        }
         _ => Code::Internal,
     }
 }

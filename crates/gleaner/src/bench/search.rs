@@ -179,7 +179,7 @@ fn measure_server(
             here.vectors
         );
     }
-    Indexer::start(&server, app.index_plan(&server), Arc::default())?.flush()?;
+    Indexer::start(&server, app.index_plan(&server)?, Arc::default())?.flush()?;
     let (queries, _) = embedded(texts, embedder)?;
     let model = embedder.map(Embedder::model_id);
     let searcher = app.open_searcher(&server, model)?;

@@ -28,6 +28,7 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
     ("CONNECTION_POOL_SIZE", "store.connections"),
     ("CONNECTION_POOL_MAX", "store.connections_max"),
     ("REDIS_URL", "redis.url"),
+    ("OPENSEARCH_URL", "search.opensearch.urls"),
     ("OPENAI_API_KEY", "embed.api_key"),
     ("OPENAI_BASE_URL", "embed.base_url"),
 ];
@@ -38,6 +39,9 @@ const SECRET_KEYS: &[&str] = &[
     "events.nats_token",
     "events.nats_password",
     "redis.url",
+    "search.opensearch.api_key",
+    "search.opensearch.password",
+    "search.opensearch.urls",
     "store.database_url",
     "store.direct_urls",
     "store.shards",

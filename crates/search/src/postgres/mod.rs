@@ -9,9 +9,7 @@
 
 mod keywords;
 mod lexemes;
-mod rank;
 mod vectors;
-mod words;
 mod writer;
 
 pub use keywords::PostgresKeywords;
