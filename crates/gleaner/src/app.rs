@@ -165,6 +165,13 @@ impl App {
         self.config.search.vectors = SearchEngine::Postgres;
     }
 
+    /// Searches by a cluster, in an index of this name there.
+    pub fn search_on_cluster(&mut self, url: &str, prefix: String) {
+        self.config.search.keyword = KeywordSearch::Opensearch;
+        self.config.search.opensearch.urls = vec![url.to_owned()];
+        self.config.search.opensearch.prefix = prefix;
+    }
+
     /// Uses the data folder, whatever server is configured: for what must not
     /// mix with what is stored there.
     pub fn stay_embedded(&mut self) {

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 use store::ChangeSeqs;
 use types::{Clock, PageId, TenantId};
@@ -93,6 +94,20 @@ impl OpensearchKeywords {
             nodes: health["number_of_nodes"].as_u64().unwrap_or(0),
             server: client.name().to_owned(),
         })
+    }
+
+    /// Deletes the index and all that belongs to it, as if it had never been.
+    pub fn delete(&self) -> Result<(), SearchError> {
+        let Place { client, names } = self.place()?;
+        let template = format!("_index_template/{}", names.template);
+        for path in [&names.pages, &names.progress, &template] {
+            let ask = Ask::of(Method::DELETE, format!("/{path}"), Vec::new());
+            let answer = client.answer(ask, Patience::None)?;
+            if !answer.is_success() && answer.status != 404 {
+                return Err(client.failed(&answer));
+            }
+        }
+        Ok(())
     }
 
     fn place(&self) -> Result<Place, SearchError> {
