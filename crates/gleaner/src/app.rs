@@ -80,11 +80,22 @@ impl App {
 
     /// The configured cluster. Each database has indexes of its own there.
     pub fn opensearch(&self, store: &Store) -> Result<OpensearchKeywords> {
-        let settings = &self.config.search.opensearch;
+        let prefix = &self.config.search.opensearch.prefix;
         let (prefix, owner) = match store.database_id() {
-            Some(id) => (format!("{}-{id}", settings.prefix), id.to_string()),
-            None => (settings.prefix.clone(), self.folder_name()?),
+            Some(id) => (format!("{prefix}-{id}"), id.to_owned()),
+            None => (prefix.clone(), self.folder_name()?),
         };
+        Ok(self.opensearch_of(prefix, owner))
+    }
+
+    /// The configured cluster, whichever database it is asked for.
+    pub fn opensearch_cluster(&self) -> OpensearchKeywords {
+        let prefix = self.config.search.opensearch.prefix.clone();
+        self.opensearch_of(prefix, String::new())
+    }
+
+    fn opensearch_of(&self, prefix: String, owner: String) -> OpensearchKeywords {
+        let settings = &self.config.search.opensearch;
         let config = OpensearchConfig {
             urls: settings.urls.clone(),
             prefix,
@@ -97,7 +108,7 @@ impl App {
             retry_for: Duration::from_secs(settings.retry_s),
             shards: settings.shards.max(1),
         };
-        Ok(OpensearchKeywords::new(config, self.clock.clone()))
+        OpensearchKeywords::new(config, self.clock.clone())
     }
 
     /// What tells this data folder from all others, wherever it is moved: made

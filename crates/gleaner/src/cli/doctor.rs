@@ -33,6 +33,7 @@ struct Check {
 pub fn run(app: &App) -> Result<Exit> {
     let mut checks = vec![configuration(app), data_folder(app)];
     checks.extend(database(app));
+    checks.extend(search_cluster(app));
     checks.push(model(app));
     checks.extend(redis(app));
     checks.extend(queues(app));
@@ -194,7 +195,6 @@ fn database(app: &App) -> Vec<Check> {
     checks.extend(schema(&store));
     checks.extend(shards(&store));
     checks.push(search_engines(app, &store));
-    checks.extend(search_cluster(app, &store));
     let newest = store.pages_change_seqs();
     let index = app.keyword_engine(&store).and_then(|engine| {
         let index = engine.open()?;
@@ -279,13 +279,12 @@ fn search_engines(app: &App, store: &Store) -> Check {
 }
 
 /// The cluster that finds words, if one does.
-fn search_cluster(app: &App, store: &Store) -> Option<Check> {
+fn search_cluster(app: &App) -> Option<Check> {
     if app.config.search.keyword != KeywordSearch::Opensearch {
         return None;
     }
     let name = "search cluster";
-    let state = app.opensearch(store).and_then(|engine| Ok(engine.state()?));
-    Some(match state {
+    Some(match app.opensearch_cluster().state() {
         Ok(state) => {
             let (nodes, health) = (state.nodes, state.health.as_str());
             let count = if nodes == 1 { "node" } else { "nodes" };
@@ -299,7 +298,10 @@ fn search_cluster(app: &App, store: &Store) -> Option<Check> {
             };
             check(name, kind, message)
         }
-        Err(error) => check(name, State::Failed, format!("{error:#}")),
+        Err(error) => {
+            let causes = crate::pipeline::fetching::chain(&error);
+            check(name, State::Failed, causes)
+        }
     })
 }
 

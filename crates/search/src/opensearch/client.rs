@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
@@ -89,12 +90,12 @@ pub(super) enum Patience {
 pub(super) struct Ask {
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
 }
 
 impl Ask {
     pub(super) fn get(path: impl Into<String>) -> Ask {
-        Ask::of(Method::GET, path, Vec::new())
+        Ask::of(Method::GET, path, Bytes::new())
     }
 
     pub(super) fn post(path: impl Into<String>, body: &Value) -> Ask {
@@ -105,11 +106,11 @@ impl Ask {
         Ask::of(Method::PUT, path, body.to_string().into_bytes())
     }
 
-    pub(super) fn of(method: Method, path: impl Into<String>, body: Vec<u8>) -> Ask {
+    pub(super) fn of(method: Method, path: impl Into<String>, body: impl Into<Bytes>) -> Ask {
         Ask {
             method,
             path: path.into(),
-            body,
+            body: body.into(),
         }
     }
 }
@@ -273,7 +274,9 @@ impl Client {
             }
             sent
         })?;
-        sent.map_err(|trouble| self.trouble(trouble))
+        // Read here: the thread of the requests is there for all searches.
+        let read = sent.and_then(|(status, body)| read(status, &body));
+        read.map_err(|trouble| self.trouble(trouble))
     }
 
     fn trouble(&self, trouble: Trouble) -> SearchError {
@@ -350,7 +353,7 @@ async fn send(
     ask: &Ask,
     url: Url,
     authorization: Option<HeaderValue>,
-) -> Result<Answer, Trouble> {
+) -> Result<(u16, Vec<u8>), Trouble> {
     let mut request = http.request(ask.method.clone(), url);
     if !ask.body.is_empty() {
         let kind = if ask.path.contains("/_bulk") {
@@ -372,18 +375,22 @@ async fn send(
         }
         body.extend_from_slice(&part);
     }
+    Ok((status, body))
+}
+
+fn read(status: u16, body: &[u8]) -> Result<Answer, Trouble> {
     if body.is_empty() {
         return Ok(Answer {
             status,
             body: Value::Null,
         });
     }
-    match serde_json::from_slice(&body) {
+    match serde_json::from_slice(body) {
         Ok(body) => Ok(Answer { status, body }),
         // A proxy, or a security layer, says no in words of its own.
         Err(_) if status >= 400 => Ok(Answer {
             status,
-            body: serde_json::json!({"error": String::from_utf8_lossy(&body)}),
+            body: serde_json::json!({"error": String::from_utf8_lossy(body)}),
         }),
         Err(_) => Err(Trouble::NoJson(status)),
     }

@@ -101,7 +101,7 @@ impl OpensearchKeywords {
         let Place { client, names } = self.place()?;
         let template = format!("_index_template/{}", names.template);
         for path in [&names.pages, &names.progress, &template] {
-            let ask = Ask::of(Method::DELETE, format!("/{path}"), Vec::new());
+            let ask = Ask::of(Method::DELETE, format!("/{path}"), "");
             let answer = client.answer(ask, Patience::None)?;
             if !answer.is_success() && answer.status != 404 {
                 return Err(client.failed(&answer));

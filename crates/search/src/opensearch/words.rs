@@ -26,9 +26,11 @@ const LANGUAGES_MAX: usize = 200;
 /// Words whose counts are kept between searches.
 const KEPT_MAX: usize = 20_000;
 
+type Counts = HashMap<TenantId, HashMap<String, WordPages>>;
+
 /// What is known of words, as of some changes.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<(ChangeSeqs, HashMap<TenantId, HashMap<String, WordPages>>)>);
+pub(super) struct Known(Mutex<(ChangeSeqs, Counts)>);
 
 /// The words of a tenant's pages.
 pub(super) struct Words<'a> {

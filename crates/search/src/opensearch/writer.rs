@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::ChangeSeqs;
@@ -148,16 +149,18 @@ impl Writer {
         }
     }
 
-    fn bulk(&mut self, body: &str) -> Result<(), SearchError> {
+    fn bulk(&mut self, body: String) -> Result<(), SearchError> {
         self.hold()?;
         let path = format!("/{}/_bulk", self.place.names.pages);
         let since = Instant::now();
         let mut pause = Client::first_pause();
-        let mut waiting = body.to_owned();
+        let mut waiting = body;
         loop {
-            let ask = Ask::of(Method::POST, path.as_str(), waiting.clone().into_bytes());
+            let sent = Bytes::from(std::mem::take(&mut waiting));
+            let ask = Ask::of(Method::POST, path.as_str(), sent.clone());
             let answer = self.client().ask(ask, Patience::Some)?;
-            let refused = self.refused(&answer, &waiting)?;
+            let sent = std::str::from_utf8(&sent).unwrap_or_default();
+            let refused = self.refused(&answer, sent)?;
             let Some((again, error)) = refused else {
                 return Ok(());
             };
@@ -251,15 +254,14 @@ impl KeywordWriter for Writer {
             let action = action(*page, found, self.progress.epoch);
             let is_full = body.len() + action.len() > BULK_BYTES_MAX || actions >= BULK_ACTIONS_MAX;
             if actions > 0 && is_full {
-                self.bulk(&body)?;
-                body.clear();
+                self.bulk(std::mem::take(&mut body))?;
                 actions = 0;
             }
             body.push_str(&action);
             actions += 1;
         }
         if actions > 0 {
-            self.bulk(&body)?;
+            self.bulk(body)?;
         }
         self.applied.advance(batch.shard, batch.seq);
         Ok(())
@@ -270,7 +272,7 @@ impl KeywordWriter for Writer {
             return Ok(());
         }
         let path = format!("/{}/_refresh", self.place.names.pages);
-        let ask = Ask::of(Method::POST, path, Vec::new());
+        let ask = Ask::of(Method::POST, path, "");
         self.client().ask(ask, Patience::Some)?;
         // A bulk request makes an index that is not there: it would have these
         // pages and no others.
@@ -295,7 +297,7 @@ impl KeywordWriter for Writer {
     fn clear(&mut self) -> Result<(), SearchError> {
         self.hold()?;
         let pages = self.place.names.pages.clone();
-        let ask = Ask::of(Method::DELETE, format!("/{pages}"), Vec::new());
+        let ask = Ask::of(Method::DELETE, format!("/{pages}"), "");
         let answer = self.client().answer(ask, Patience::Some)?;
         if !answer.is_success() && answer.error_type() != "index_not_found_exception" {
             return Err(self.client().failed(&answer));
