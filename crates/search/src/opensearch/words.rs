@@ -16,11 +16,11 @@ use crate::error::SearchError;
 use crate::judging::{CorpusPart, Vocabulary, WordPages};
 
 /// Words counted by one request: each is looked for in four fields.
-const WORDS_PER_REQUEST: usize = 100;
+const WORDS_PER_REQUEST: usize = 128;
 /// Pages in which words that begin alike are looked for.
 const PREFIX_PAGES: usize = 500;
 /// Words that begin alike which are counted.
-const PREFIX_WORDS: usize = 400;
+const PREFIX_WORDS: usize = 128;
 /// Languages of a tenant's pages that are told apart.
 const LANGUAGES_MAX: usize = 200;
 /// Words whose counts are kept between searches.
@@ -86,11 +86,18 @@ impl Vocabulary for Words<'_> {
 
 impl Words<'_> {
     fn count(&self, words: &[&String]) -> Result<HashMap<String, WordPages>, SearchError> {
-        let mut filters = Map::new();
+        // Each page is looked at for each word, but only those that have a word
+        // for where it stands.
+        let mut counted = Map::new();
         for (n, word) in words.iter().enumerate() {
-            for (field, name) in TEXTS.iter().enumerate() {
-                filters.insert(format!("{n} {name}"), in_field(field, &[word.as_str()]));
-            }
+            let fields = TEXTS.iter().enumerate();
+            let fields =
+                fields.map(|(n, name)| ((*name).to_owned(), in_field(n, &[word.as_str()])));
+            let count = json!({
+                "filter": anywhere(&[word.as_str()]),
+                "aggs": {"in": {"filters": {"filters": fields.collect::<Map<_, _>>()}}},
+            });
+            counted.insert(n.to_string(), count);
         }
         let all: Vec<&str> = words.iter().map(|word| word.as_str()).collect();
         let body = json!({
@@ -98,12 +105,12 @@ impl Words<'_> {
             "track_total_hits": false,
             // So that other pages need not be looked at.
             "query": Conditions::of_tenant(self.tenant).and(Some(anywhere(&all))),
-            "aggs": {"words": {"filters": {"filters": filters}}},
+            "aggs": counted,
         });
         let answer = search(self.client, self.names, &body)?;
-        let buckets = &answer["aggregations"]["words"]["buckets"];
         let counts = words.iter().enumerate().map(|(n, word)| {
-            let in_field = |name: &str| buckets[format!("{n} {name}")]["doc_count"].as_u64();
+            let buckets = &answer["aggregations"][n.to_string()]["in"]["buckets"];
+            let in_field = |name: &str| buckets[name]["doc_count"].as_u64();
             (
                 (*word).clone(),
                 TEXTS.map(|name| in_field(name).unwrap_or(0)),

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use search::engine::{Follower, KeywordEngine as _, VectorReader};
-use search::{LocalVectors, OpensearchConfig, OpensearchKeywords, SearchError, SearchErrorKind};
+use search::{
+    LocalVectors, OpensearchConfig, OpensearchKeywords, SearchError, SearchErrorKind, SearchRequest,
+};
 use store::Store;
 use testkit::services::{Opensearch, ServiceSet};
 use testkit::{FakeWeb, Reply, RequestInfo};
@@ -124,7 +126,13 @@ fn all_that_match_are_counted_though_not_all_are_scored() {
     assert_eq!(found.total, 700);
     assert_eq!(found.facets[0].values, [("site.example".to_owned(), 700)]);
     assert_eq!(cluster.paths("word612"), ["/612"]);
-    assert_eq!(cluster.paths("word612 common")[0], "/612");
+    assert_eq!(cluster.found("word612 common")[0], "/612");
+    // Those in which a word counts most are among those that are scored.
+    cluster
+        .world
+        .save(&[page("/best", "Common things", "common and more")]);
+    cluster.sync();
+    assert_eq!(cluster.found("common")[0], "/best");
 }
 
 #[test]
