@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use types::{ChunkId, PageId};
 
-use super::schema::{CHUNK_COUNT, CHUNKS, LEVELS, PLACES, TEXTS, TOKENS, WHOLES};
+use super::schema::{CHUNK_COUNT, CHUNKS, LEVEL_ENDS, LEVELS, PLACES, TEXTS, TOKENS, WHOLES};
 use crate::engine::facets::SEPARATOR;
 use crate::engine::{IndexedPage, Tokens};
 use crate::judging::{BODY, Candidate, Places};
@@ -130,7 +130,7 @@ fn places_of<'a>(texts: &Texts<'a>) -> BTreeMap<&'a str, Places> {
 }
 
 /// The words of each level, by what they count among pages of ordinary length.
-fn by_level<'a>(places: &BTreeMap<&'a str, Places>, tokens: [u64; 4]) -> [Vec<&'a str>; 4] {
+fn by_level<'a>(places: &BTreeMap<&'a str, Places>, tokens: [u64; 4]) -> [Vec<&'a str>; 8] {
     let ranking = Ranking::default();
     let weights = [
         (ranking.weight_title, ranking.b_short),
@@ -142,16 +142,12 @@ fn by_level<'a>(places: &BTreeMap<&'a str, Places>, tokens: [u64; 4]) -> [Vec<&'
         let (weight, b) = weights[field];
         weight / (1.0 - b + b * tokens[field] as f32 / ORDINARY_TOKENS[field])
     });
-    let mut levels: [Vec<&str>; 4] = std::array::from_fn(|_| Vec::new());
+    let mut levels: [Vec<&str>; 8] = std::array::from_fn(|_| Vec::new());
     for (word, places) in places {
         let counts = places.counts.iter().zip(shares);
         let frequency: f32 = counts.map(|(count, share)| *count as f32 * share).sum();
-        let level = match frequency / (frequency + ranking.k1) {
-            counts if counts < 0.3 => 0,
-            counts if counts < 0.5 => 1,
-            counts if counts < 0.7 => 2,
-            _ => 3,
-        };
+        let counts = frequency / (frequency + ranking.k1);
+        let level = LEVEL_ENDS.partition_point(|end| *end <= counts);
         levels[level].push(word);
     }
     levels
@@ -324,9 +320,10 @@ mod tests {
             ("once", places([0, 0, 1, 0])),
         ]);
         let levels = by_level(&places, [8, 0, 1600, 6]);
-        assert_eq!(
-            levels,
-            [vec!["once"], vec!["often"], vec![], vec!["titled"]]
-        );
+        let level_of = |word| levels.iter().position(|words| words.contains(&word));
+        assert_eq!(level_of("once"), Some(0));
+        assert_eq!(level_of("often"), Some(1));
+        assert_eq!(level_of("titled"), Some(5));
+        assert_eq!(levels.concat().len(), 3);
     }
 }

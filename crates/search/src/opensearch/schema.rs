@@ -39,9 +39,14 @@ pub(super) const CHUNK_COUNT: &str = "chunk_count";
 
 /// Every word of a page stands in one of these, by what it counts there at about.
 /// Candidates are chosen by them.
-pub(super) const LEVELS: [&str; 4] = ["level_0", "level_1", "level_2", "level_3"];
-/// Of the most that a word can count in a page.
-pub(super) const LEVEL_SHARES: [f32; 4] = [0.2, 0.4, 0.6, 0.82];
+pub(super) const LEVELS: [&str; 8] = [
+    "level_0", "level_1", "level_2", "level_3", "level_4", "level_5", "level_6", "level_7",
+];
+/// Where the next level begins, and what one counts, as shares of the most that a
+/// word can count in a page. They are close at the top: in short pages every
+/// word counts much.
+pub(super) const LEVEL_ENDS: [f32; 7] = [0.26, 0.41, 0.55, 0.67, 0.78, 0.86, 0.92];
+pub(super) const LEVEL_SHARES: [f32; 8] = [0.18, 0.34, 0.48, 0.61, 0.73, 0.82, 0.89, 0.94];
 
 /// Where words stand (see `document.rs`), and the chunks.
 pub(super) const PLACES: &str = "at";
