@@ -12,6 +12,7 @@
 //! Only what both OpenSearch from 2 on and Elasticsearch from 8 on document is
 //! asked for; see `schema.rs` for the documents, `query.rs` for what is asked.
 
+mod access;
 mod client;
 mod document;
 mod keywords;
