@@ -9,11 +9,14 @@ use embed::{EmbedConfig, Embedder, HttpConfig, ProviderConfig, Secret};
 use fetch::{AddressGuard, FetchConfig, Fetcher};
 use guard::{CacheOptions, Redis, RedisOptions};
 use search::engine::{KeywordEngine, VectorReader};
-use search::{LocalKeywords, LocalVectors, PostgresKeywords, PostgresVectors, Searcher};
+use search::{
+    LocalKeywords, LocalVectors, OpensearchConfig, OpensearchKeywords, PostgresKeywords,
+    PostgresVectors, Searcher,
+};
 use store::{Access, DirectUrls, Store, StoreOptions, Synchronous};
 use types::{CanonicalUrl, Clock, SystemClock, TenantId};
 
-use crate::config::{Config, Durability, EmbedProvider, SearchEngine};
+use crate::config::{Config, Durability, EmbedProvider, KeywordSearch, SearchEngine};
 use crate::pipeline::index::IndexPlan;
 use crate::raw::RawStore;
 
@@ -65,17 +68,80 @@ impl App {
     }
 
     /// Where searches find words.
-    pub fn keyword_engine(&self, store: &Store) -> Arc<dyn KeywordEngine> {
-        if self.config.search.keyword == SearchEngine::Postgres {
-            return Arc::new(PostgresKeywords::new(store.clone()));
+    pub fn keyword_engine(&self, store: &Store) -> Result<Arc<dyn KeywordEngine>> {
+        Ok(match self.config.search.keyword {
+            KeywordSearch::Postgres => Arc::new(PostgresKeywords::new(store.clone())),
+            KeywordSearch::Opensearch => Arc::new(self.opensearch(store)?),
+            KeywordSearch::Local => {
+                let heap_bytes = self.config.index.heap_mb * 1024 * 1024;
+                Arc::new(LocalKeywords::new(self.index_dir(store)).with_heap(heap_bytes))
+            }
+        })
+    }
+
+    /// The configured cluster. Each database has indexes of its own there.
+    pub fn opensearch(&self, store: &Store) -> Result<OpensearchKeywords> {
+        let prefix = &self.config.search.opensearch.prefix;
+        let (prefix, owner) = match store.database_id() {
+            Some(id) => (format!("{prefix}-{id}"), id.to_owned()),
+            None => (prefix.clone(), self.folder_name()?),
+        };
+        Ok(self.opensearch_of(prefix, owner))
+    }
+
+    /// The configured cluster, whichever database it is asked for.
+    pub fn opensearch_cluster(&self) -> OpensearchKeywords {
+        let prefix = self.config.search.opensearch.prefix.clone();
+        self.opensearch_of(prefix, String::new())
+    }
+
+    fn opensearch_of(&self, prefix: String, owner: String) -> OpensearchKeywords {
+        let settings = &self.config.search.opensearch;
+        let config = OpensearchConfig {
+            urls: settings.urls.clone(),
+            prefix,
+            owner,
+            username: settings.username.clone(),
+            password: settings.password.clone(),
+            api_key: settings.api_key.clone(),
+            ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
+            timeout: Duration::from_millis(settings.timeout_ms.max(1)),
+            retry_for: Duration::from_secs(settings.retry_s),
+            shards: settings.shards.max(1),
+        };
+        OpensearchKeywords::new(config, self.clock.clone())
+    }
+
+    /// What tells this data folder from all others, wherever it is moved: made
+    /// up when it is first asked for.
+    fn folder_name(&self) -> Result<String> {
+        let path = self.data_dir().join("opensearch-owner");
+        let read = || std::fs::read_to_string(&path).map(|text| text.trim().to_owned());
+        match read() {
+            Ok(name) if !name.is_empty() => return Ok(name),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("read {}", path.display()));
+            }
+            _ => {}
         }
-        let heap_bytes = self.config.index.heap_mb * 1024 * 1024;
-        Arc::new(LocalKeywords::new(self.index_dir(store)).with_heap(heap_bytes))
+        let name = crate::keys::random_name()?;
+        let temporary = self.data_dir().join(format!("opensearch-owner.{name}"));
+        std::fs::write(&temporary, &name)
+            .with_context(|| format!("write {}", temporary.display()))?;
+        // Of two that make one up at once the first one's holds.
+        let linked = std::fs::hard_link(&temporary, &path);
+        std::fs::remove_file(&temporary).context("remove a temporary file")?;
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(error).with_context(|| format!("write {}", path.display()))
+            }
+            _ => read().with_context(|| format!("read {}", path.display())),
+        }
     }
 
     /// Opens what searches ask, with the vectors of `model` (`None`: by words only).
     pub fn open_searcher(&self, store: &Store, model: Option<&str>) -> Result<Searcher> {
-        let keyword = self.keyword_engine(store).open()?;
+        let keyword = self.keyword_engine(store)?.open()?;
         let vectors: Option<Box<dyn VectorReader>> = match model {
             Some(model) => Some(match self.config.search.vectors {
                 SearchEngine::Local => Box::new(LocalVectors::load(store.clone(), model)?),
@@ -86,13 +152,15 @@ impl App {
         Ok(Searcher::new(store.clone(), keyword, vectors))
     }
 
-    pub fn index_plan(&self, store: &Store) -> IndexPlan {
-        IndexPlan {
-            engine: self.keyword_engine(store),
+    pub fn index_plan(&self, store: &Store) -> Result<IndexPlan> {
+        Ok(IndexPlan {
+            engine: self.keyword_engine(store)?,
             follows_vectors: self.config.search.vectors == SearchEngine::Postgres,
+            // What lies elsewhere may be lost there.
+            checks: self.config.search.keyword == KeywordSearch::Opensearch,
             commit_every: Duration::from_millis(self.config.index.commit_ms),
             look_every: self.poll_every(),
-        }
+        })
     }
 
     /// How often it is looked for commits of other processes.
@@ -105,8 +173,15 @@ impl App {
         url.clone_into(&mut self.config.store.database_url);
         self.config.store.shards = Vec::new();
         self.config.store.direct_urls = Vec::new();
-        self.config.search.keyword = SearchEngine::Postgres;
+        self.config.search.keyword = KeywordSearch::Postgres;
         self.config.search.vectors = SearchEngine::Postgres;
+    }
+
+    /// Searches by a cluster, in an index of this name there.
+    pub fn search_on_cluster(&mut self, url: &str, prefix: String) {
+        self.config.search.keyword = KeywordSearch::Opensearch;
+        self.config.search.opensearch.urls = vec![url.to_owned()];
+        self.config.search.opensearch.prefix = prefix;
     }
 
     /// Uses the data folder, whatever server is configured: for what must not
@@ -115,7 +190,7 @@ impl App {
         self.config.store.database_url = String::new();
         self.config.store.shards = Vec::new();
         self.config.store.direct_urls = Vec::new();
-        self.config.search.keyword = SearchEngine::Local;
+        self.config.search.keyword = KeywordSearch::Local;
         self.config.search.vectors = SearchEngine::Local;
         // Its objects would be known to nobody once the folder is gone.
         self.config.archive.url = String::new();
@@ -159,8 +234,16 @@ impl App {
             return Err(UsageError(problem.to_owned()).into());
         }
         let search = &self.config.search;
-        let engines = [("keyword", search.keyword), ("vectors", search.vectors)];
-        let on_servers = engines.iter().find(|(_, e)| *e == SearchEngine::Postgres);
+        let engines = [
+            ("keyword", search.keyword == KeywordSearch::Postgres),
+            ("vectors", search.vectors == SearchEngine::Postgres),
+        ];
+        let on_servers = engines.iter().find(|(_, is_postgres)| *is_postgres);
+        if search.keyword == KeywordSearch::Opensearch && search.opensearch.urls.is_empty() {
+            let problem = "search.keyword = \"opensearch\" needs a server; name one in \
+                           search.opensearch.urls (or OPENSEARCH_URL), or use \"local\"";
+            return Err(UsageError(problem.to_owned()).into());
+        }
         if let Some((name, _)) = on_servers.filter(|_| is_embedded) {
             let problem = format!(
                 "search.{name} = \"postgres\" needs a PostgreSQL server; name one in \

@@ -17,19 +17,28 @@ const PURPOSE: &str = "gleaner api key, version 1";
 /// A key as its owner keeps it.
 pub struct ApiKey(String);
 
+/// 256 random bits, as 64 hexadecimal digits.
+fn random_digits() -> Result<String> {
+    let mut bits = [0u8; 32];
+    let mut filled = 0;
+    while filled < bits.len() {
+        filled +=
+            rustix::rand::getrandom(&mut bits[filled..], rustix::rand::GetRandomFlags::empty())
+                .context("read random bits from the system")?;
+    }
+    Ok(blake3::Hash::from(bits).to_hex().to_string())
+}
+
+/// A name that nothing else has.
+pub fn random_name() -> Result<String> {
+    let mut digits = random_digits()?;
+    digits.truncate(16);
+    Ok(digits)
+}
+
 impl ApiKey {
     pub fn generate() -> Result<ApiKey> {
-        let mut bits = [0u8; 32];
-        let mut filled = 0;
-        while filled < bits.len() {
-            filled +=
-                rustix::rand::getrandom(&mut bits[filled..], rustix::rand::GetRandomFlags::empty())
-                    .context("read random bits from the system")?;
-        }
-        Ok(ApiKey(format!(
-            "{MARK}{}",
-            blake3::Hash::from(bits).to_hex()
-        )))
+        Ok(ApiKey(format!("{MARK}{}", random_digits()?)))
     }
 
     /// `None` when it cannot be one.

@@ -9,6 +9,7 @@ use store::Store;
 use types::{PageId, TenantId};
 
 use crate::app::{App, UsageError};
+use crate::config::KeywordSearch;
 use crate::pipeline::index::Indexer;
 use crate::services::Services;
 
@@ -21,8 +22,9 @@ const REFRESH_EVERY: Duration = Duration::from_millis(200);
 /// nothing of the indexes here. Those of a folder are made where they are
 /// missing, as after a move.
 pub fn open_searcher(app: &App, store: Store, model: Option<&str>) -> Result<Searcher> {
-    if store.database_id().is_some() || !app.index_dir(&store).exists() {
-        Indexer::start(&store, app.index_plan(&store), Arc::default())?.flush()?;
+    let is_elsewhere = app.config.search.keyword == KeywordSearch::Opensearch;
+    if store.database_id().is_some() || is_elsewhere || !app.index_dir(&store).exists() {
+        Indexer::start(&store, app.index_plan(&store)?, Arc::default())?.flush()?;
     }
     app.open_searcher(&store, model)
 }

@@ -58,7 +58,7 @@ pub struct Services {
 
 impl Services {
     pub fn start(app: &App, store: Store, progress: Arc<Progress>) -> Result<Services> {
-        let indexer = Indexer::start(&store, app.index_plan(&store), progress.clone())?;
+        let indexer = Indexer::start(&store, app.index_plan(&store)?, progress.clone())?;
         let mut services = Services::without_index(app, store, progress)?;
         services.indexer = Some(indexer);
         Ok(services)

@@ -12,6 +12,10 @@ pub enum SearchErrorKind {
     Busy,
     /// There is no index yet.
     NotFound,
+    /// The search server does not answer, or takes nothing at the moment.
+    Unavailable,
+    /// The search server does not let us: credentials, rights, or somebody else's index.
+    Refused,
     /// The store failed.
     Store,
     /// A defect of this crate.
@@ -87,6 +91,31 @@ impl SearchError {
             message: "no search tables in the database".into(),
             source: None,
         }
+    }
+
+    pub(crate) fn no_index(name: &str, server: &str) -> SearchError {
+        SearchError {
+            kind: SearchErrorKind::NotFound,
+            message: format!("no complete search index {name} on {server}"),
+            source: None,
+        }
+    }
+
+    /// What a search server does, or what is wrong with it.
+    pub(crate) fn of_server(kind: SearchErrorKind, message: impl Into<String>) -> SearchError {
+        SearchError {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn caused_by(
+        mut self,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> SearchError {
+        self.source = Some(Box::new(source));
+        self
     }
 
     pub(crate) fn io(action: &str, path: PathBuf, source: std::io::Error) -> SearchError {

@@ -20,7 +20,9 @@ mod text;
 pub mod engine;
 
 mod filters;
+mod judging;
 mod keyword;
+mod opensearch;
 mod postgres;
 mod vector;
 
@@ -35,6 +37,7 @@ pub use error::{SearchError, SearchErrorKind};
 pub use filters::{Bounds, Filters};
 pub use fusion::{Candidate, Fused, FusionWeights, fuse};
 pub use keyword::{IndexMode, KeywordIndex, LocalKeywords, Ranking, WRITER_HEAP_BYTES};
+pub use opensearch::{ClusterState, OpensearchConfig, OpensearchKeywords};
 pub use postgres::{PostgresKeywords, PostgresVectors, VectorFollower};
 pub use request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
 pub use searcher::{FACET_VALUES_MAX, RESULTS_MAX, Searcher};

@@ -255,7 +255,9 @@ fn store_code(kind: StoreErrorKind) -> Code {
 fn search_code(kind: SearchErrorKind) -> Code {
     match kind {
         SearchErrorKind::Request => Code::InvalidRequest,
-        SearchErrorKind::NotFound | SearchErrorKind::Busy => Code::Unavailable,
+        SearchErrorKind::NotFound | SearchErrorKind::Busy | SearchErrorKind::Unavailable => {
+            Code::Unavailable
+        }
         _ => Code::Internal,
     }
 }

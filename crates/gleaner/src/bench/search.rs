@@ -179,7 +179,7 @@ fn measure_server(
             here.vectors
         );
     }
-    Indexer::start(&server, app.index_plan(&server), Arc::default())?.flush()?;
+    Indexer::start(&server, app.index_plan(&server)?, Arc::default())?.flush()?;
     if embedder.is_some() {
         // Else it is still being built while vectors are asked for.
         for shard in server.shards() {

@@ -8,7 +8,7 @@ use store::{Access, Store, StoreErrorKind};
 
 use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
-use crate::config::{EmbedProvider, SearchEngine};
+use crate::config::{EmbedProvider, KeywordSearch, SearchEngine};
 use crate::publishing;
 use crate::tasks;
 
@@ -33,6 +33,7 @@ struct Check {
 pub fn run(app: &App) -> Result<Exit> {
     let mut checks = vec![configuration(app), data_folder(app)];
     checks.extend(database(app));
+    checks.extend(search_cluster(app));
     checks.push(model(app));
     checks.extend(archive(app));
     checks.extend(redis(app));
@@ -196,8 +197,10 @@ fn database(app: &App) -> Vec<Check> {
     checks.extend(shards(&store));
     checks.push(search_engines(app, &store));
     let newest = store.pages_change_seqs();
-    let index = app.keyword_engine(&store).open();
-    let index = index.and_then(|index| Ok((index.committed(), index.page_count()?)));
+    let index = app.keyword_engine(&store).and_then(|engine| {
+        let index = engine.open()?;
+        Ok((index.committed(), index.page_count()?))
+    });
     checks.push(match (index, newest) {
         (Ok((committed, _)), Ok(newest)) if !committed.reach(&newest) => check(
             "keyword index",
@@ -212,7 +215,7 @@ fn database(app: &App) -> Vec<Check> {
         (Err(error), _) => check(
             "keyword index",
             State::Failed,
-            format!("{error}; `gleaner reindex` rebuilds it from the database"),
+            format!("{error:#}; `gleaner reindex` rebuilds it from the database"),
         ),
         (_, Err(error)) => check("keyword index", State::Failed, error.to_string()),
     });
@@ -241,15 +244,16 @@ fn database(app: &App) -> Vec<Check> {
 fn search_engines(app: &App, store: &Store) -> Check {
     let name = "search";
     let search = &app.config.search;
-    let place = |engine| match engine {
+    let words = match search.keyword {
+        KeywordSearch::Local => "an index here",
+        KeywordSearch::Postgres => "tables on the server",
+        KeywordSearch::Opensearch => "an index of OpenSearch",
+    };
+    let vectors = match search.vectors {
         SearchEngine::Local => "an index here",
         SearchEngine::Postgres => "tables on the server",
     };
-    let used = format!(
-        "words by {}, vectors by {}",
-        place(search.keyword),
-        place(search.vectors)
-    );
+    let used = format!("words by {words}, vectors by {vectors}");
     if !store.is_on_servers() {
         return check(name, State::Ok, used);
     }
@@ -273,6 +277,33 @@ fn search_engines(app: &App, store: &Store) -> Check {
             check(name, state, format!("{used}; {extension}"))
         }
     }
+}
+
+/// The cluster that finds words, if one does.
+fn search_cluster(app: &App) -> Option<Check> {
+    if app.config.search.keyword != KeywordSearch::Opensearch {
+        return None;
+    }
+    let name = "search cluster";
+    Some(match app.opensearch_cluster().state() {
+        Ok(state) => {
+            let (nodes, health) = (state.nodes, state.health.as_str());
+            let count = if nodes == 1 { "node" } else { "nodes" };
+            let message = format!(
+                "{}: {}, {nodes} {count}, {health}",
+                state.server, state.version
+            );
+            let kind = match health {
+                "green" | "yellow" => State::Ok,
+                _ => State::Failed,
+            };
+            check(name, kind, message)
+        }
+        Err(error) => {
+            let causes = crate::pipeline::fetching::chain(&error);
+            check(name, State::Failed, causes)
+        }
+    })
 }
 
 fn model(app: &App) -> Check {

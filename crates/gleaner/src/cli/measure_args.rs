@@ -39,6 +39,9 @@ pub struct EvalRetrievalArgs {
     /// Load the corpus into this PostgreSQL database, empty or of an earlier run, and search by its tables
     #[arg(long, value_name = "URL", conflicts_with = "crawled")]
     pub database_url: Option<String>,
+    /// Find words by an index that is made in this OpenSearch cluster and deleted afterwards
+    #[arg(long, value_name = "URL", conflicts_with_all = ["crawled", "database_url"])]
+    pub opensearch_url: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

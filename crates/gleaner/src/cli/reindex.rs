@@ -12,7 +12,7 @@ use crate::app::App;
 pub fn run(app: &App) -> Result<Exit> {
     let store = app.open_store(Access::WriteAlone)?;
     let start = Instant::now();
-    let mut index = Follower::new(app.keyword_engine(&store).open_writer()?);
+    let mut index = Follower::new(app.keyword_engine(&store)?.open_writer()?);
     let report = index.rebuild(&store)?;
     index.close()?;
     let seconds = start.elapsed().as_secs_f64();

@@ -33,6 +33,7 @@ const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
     ("AWS_ACCESS_KEY_ID", "archive.access_key_id"),
     ("AWS_SECRET_ACCESS_KEY", "archive.secret_access_key"),
     ("AWS_SESSION_TOKEN", "archive.session_token"),
+    ("OPENSEARCH_URL", "search.opensearch.urls"),
     ("OPENAI_API_KEY", "embed.api_key"),
     ("OPENAI_BASE_URL", "embed.base_url"),
 ];
@@ -46,6 +47,9 @@ const SECRET_KEYS: &[&str] = &[
     "events.nats_token",
     "events.nats_password",
     "redis.url",
+    "search.opensearch.api_key",
+    "search.opensearch.password",
+    "search.opensearch.urls",
     "store.database_url",
     "store.direct_urls",
     "store.shards",

@@ -229,11 +229,48 @@ pub struct IndexConfig {
 pub struct SearchConfig {
     pub mode: String,
     pub limit: usize,
-    pub keyword: SearchEngine,
+    pub keyword: KeywordSearch,
     pub vectors: SearchEngine,
+    pub opensearch: OpensearchSettings,
 }
 
-/// Where what answers searches lies.
+/// What finds words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeywordSearch {
+    /// An index on each machine.
+    #[default]
+    Local,
+    /// With the store, on its servers.
+    Postgres,
+    /// A cluster of its own.
+    Opensearch,
+}
+
+/// URLs may hold a password, like the keys beside them: not for logs.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpensearchSettings {
+    pub urls: Vec<String>,
+    pub prefix: String,
+    pub username: String,
+    pub password: String,
+    pub api_key: String,
+    pub ca_file: String,
+    pub timeout_ms: u64,
+    pub retry_s: u64,
+    pub shards: u32,
+}
+
+impl std::fmt::Debug for OpensearchSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpensearchSettings")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where vectors lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SearchEngine {

@@ -68,13 +68,13 @@ pub fn load(
         thousands(report.loaded as u64)
     ));
     let progress = Arc::new(Progress::default());
-    Indexer::start(store, app.index_plan(store), progress.clone())?.flush()?;
+    Indexer::start(store, app.index_plan(store)?, progress.clone())?.flush()?;
     if let Some(embedder) = embedder {
         use_model(store, embedder)?;
         store.retry_failed_chunks()?;
         embed_backlog(store, embedder, &progress)?;
         // Where vectors lie on a server, they are to be there, too.
-        Indexer::start(store, app.index_plan(store), progress.clone())?.flush()?;
+        Indexer::start(store, app.index_plan(store)?, progress.clone())?.flush()?;
     }
     Ok(report)
 }

@@ -71,7 +71,13 @@ pub fn run(app: &App, args: &EvalRetrievalArgs) -> Result<Exit> {
         }
         None => Access::WriteAlone,
     };
+    if let Some(url) = &args.opensearch_url {
+        let prefix = format!("gleaner-eval-{}", crate::keys::random_name()?);
+        eval_app.search_on_cluster(url, prefix);
+    }
     let store = eval_app.open_store(access)?;
+    let cluster = args.opensearch_url.as_ref();
+    let cluster = cluster.map(|_| eval_app.opensearch(&store)).transpose()?;
     let loaded = load(&eval_app, &store, embedder.as_ref(), &set, &args.dir)?;
     let setup = Setup {
         app: &eval_app,
@@ -80,7 +86,11 @@ pub fn run(app: &App, args: &EvalRetrievalArgs) -> Result<Exit> {
         name: document_name,
         loaded: Some(loaded),
     };
-    score(&setup, &set, asked, args)
+    let scored = score(&setup, &set, asked, args);
+    if let Some(cluster) = cluster {
+        cluster.delete().context("delete the index of this run")?;
+    }
+    scored
 }
 
 /// A store with its documents, ready to be searched.

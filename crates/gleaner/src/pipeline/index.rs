@@ -29,6 +29,8 @@ const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// How often vectors on servers are looked at when nothing was heard: who
 /// followed them may have gone away.
 const VECTORS_EVERY: Duration = Duration::from_secs(2);
+/// How often an index that can get lost is looked at.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// An idle writer gives the index, and its memory, back after this long.
 const KEPT_OPEN: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,9 @@ pub struct IndexPlan {
     pub engine: Arc<dyn KeywordEngine>,
     /// Whether vectors are kept up here, too: those that lie on servers.
     pub follows_vectors: bool,
+    /// Whether the index can get lost while the store is as it was: then it is
+    /// looked at from time to time.
+    pub checks: bool,
     /// Longest time that indexed pages wait to become visible to searches.
     pub commit_every: Duration,
     /// How often commits of other processes are looked for; those that are
@@ -75,6 +80,7 @@ impl Indexer {
         let keeper = Keeper {
             vectors,
             vectors_due: Instant::now(),
+            check_due: Instant::now() + CHECK_EVERY,
             commits: commits.clone(),
             store: store.clone(),
             plan,
@@ -134,6 +140,8 @@ struct Keeper {
     store: Store,
     plan: IndexPlan,
     progress: Arc<Progress>,
+    /// When the index is looked at next, though nothing is new.
+    check_due: Instant,
     commits: Arc<AtomicU64>,
     open: Option<Open>,
     vectors: Option<VectorFollower>,
@@ -169,7 +177,8 @@ impl Keeper {
                 },
                 Err(RecvTimeoutError::Timeout) => {
                     let version = self.store.data_version().unwrap_or(data_version);
-                    let nothing_new = version == data_version && self.open.is_none();
+                    let is_checked = self.is_checked();
+                    let nothing_new = version == data_version && self.open.is_none() && is_checked;
                     let rests = self.vectors.is_none() || Instant::now() < self.vectors_due;
                     if nothing_new && self.waiting.is_empty() && rests {
                         continue;
@@ -193,6 +202,17 @@ impl Keeper {
         self.report(closed);
         let vectors = self.vectors.take().map(VectorFollower::close);
         self.report(vectors.unwrap_or(Ok(())).map_err(Into::into));
+    }
+
+    /// False when it is time to look whether the index is still there: what is
+    /// known of it is forgotten then.
+    fn is_checked(&mut self) -> bool {
+        if !self.plan.checks || Instant::now() < self.check_due {
+            return true;
+        }
+        self.check_due = Instant::now() + CHECK_EVERY;
+        self.looked_at = ChangeSeqs::default();
+        false
     }
 
     /// One batch; those of a crawl that is embedded take turns with its pages.

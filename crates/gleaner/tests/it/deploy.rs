@@ -277,16 +277,18 @@ fn variables_that_are_named_anywhere_exist() {
         for (at, _) in text.match_indices("GLEANER__") {
             let name: String = text[at..].chars().take_while(|c| is_word(*c)).collect();
             let name = name.trim_end_matches('_').to_ascii_lowercase();
-            let mut parts = name.trim_start_matches("gleaner__").splitn(2, "__");
-            let section = parts.next().expect("a section");
-            let table = defaults.get(section);
-            let exists = match (table, parts.next()) {
-                (Some(toml::Value::Table(keys)), Some(key)) => {
-                    keys.contains_key(key) || keys.contains_key(key.trim_end_matches("_file"))
-                }
-                (Some(_), None) => true,
-                _ => section == "section",
+            let parts: Vec<&str> = name.trim_start_matches("gleaner__").split("__").collect();
+            let (section, keys) = parts.split_first().expect("a section");
+            let within = |table: Option<&'_ toml::Value>, key: &&str| {
+                let table = table?.as_table()?;
+                let value = table.get(*key);
+                value.or(table.get(key.trim_end_matches("_file"))).cloned()
             };
+            let mut value = defaults.get(*section).cloned();
+            for key in keys {
+                value = within(value.as_ref(), key);
+            }
+            let exists = value.is_some() || *section == "section";
             assert!(exists, "{}: {name}", file.display());
             found += 1;
         }

@@ -20,6 +20,7 @@ mod fields;
 mod http;
 mod memory;
 mod migrate;
+mod opensearch;
 mod postgres;
 mod proxy;
 mod raw;

@@ -63,6 +63,15 @@ impl Tokens {
         })
     }
 
+    /// Each token, and whether it shares its position with the next one.
+    pub(crate) fn marked(&self) -> impl Iterator<Item = (&str, bool)> {
+        let tokens = self.text.split(SEPARATOR).filter(|token| !token.is_empty());
+        tokens.map(|token| match token.strip_prefix(SAME_POSITION) {
+            Some(shared) => (shared, true),
+            None => (token, false),
+        })
+    }
+
     /// As it is, for a tokenizer that splits it again.
     pub(crate) fn as_str(&self) -> &str {
         &self.text

@@ -10,12 +10,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use store::{ChangeSeqs, SearchFilter, SearchTables, SearchTerm, Store};
-use types::{PageId, TenantId};
+use store::{ChangeSeqs, SearchFilter, SearchTables, SearchTerm, SearchWord, SearchedPage, Store};
+use types::{ChunkId, PageId, TenantId};
 
 use super::lexemes::{self, Sign};
-use super::rank::Judge;
-use super::words::{Corpus, Weighed, weigh};
 use super::writer::{MADE_BY, Writer};
 use crate::engine::facets::SEPARATOR;
 use crate::engine::{
@@ -24,6 +22,9 @@ use crate::engine::{
 };
 use crate::error::SearchError;
 use crate::filters::Filters;
+use crate::judging::{
+    Candidate, Corpus, CorpusPart, Judge, Vocabulary, Wanted, Weighed, WordPages, weigh,
+};
 
 /// Pages of each database whose scores are computed.
 const CANDIDATES_MIN: usize = 300;
@@ -41,6 +42,10 @@ const KEPT_MAX: usize = 1024;
 /// average length.
 const IN_TITLE: f32 = 0.67;
 const IN_HEADING: f32 = 0.33;
+/// Words looked at, of each database, for those that begin with a prefix.
+const PREFIX_SCAN_MAX: usize = 4096;
+/// Bytes of a chunk in [`store::SearchPage::chunks`].
+pub(super) const CHUNK_BYTES: usize = 16;
 
 /// Tables in the store's databases.
 #[derive(Clone, Debug)]
@@ -96,7 +101,14 @@ impl Reader {
                 return Ok(Arc::clone(corpus));
             }
         }
-        let corpus = Arc::new(Corpus::of(self.store.search_corpora(tenant)?));
+        let parts = self.store.search_corpora(tenant)?.into_iter();
+        let parts = parts.map(|part| CorpusPart {
+            language: part.language,
+            pages: part.pages,
+            chunks: part.chunks,
+            tokens: part.tokens,
+        });
+        let corpus = Arc::new(Corpus::of(parts.collect()));
         let mut kept = self.corpora.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.0 != committed || kept.1.len() >= KEPT_MAX {
             *kept = (committed, HashMap::new());
@@ -192,24 +204,31 @@ impl KeywordSearch for Search<'_> {
         } = self.ask;
         let store = &self.reader.store;
         let (terms, required) = match find.by_words {
-            true => weigh(store, tenant, &self.corpus, ranking, query)?,
+            true => weigh(&Words { store, tenant }, &self.corpus, ranking, query)?,
             false => (Vec::new(), 0),
         };
-        let wanted = find.limit.max(ranking.rescored) * CANDIDATES_PER_PAGE;
+        let count = find.limit.max(ranking.rescored) * CANDIDATES_PER_PAGE;
         let candidates = store.search_candidates(
             &self.filter,
             &followed(tenant, &terms),
-            wanted.max(CANDIDATES_MIN),
+            count.max(CANDIDATES_MIN),
             find.near,
             find.facets,
         )?;
+        let wanted = Wanted::of(&terms);
         let judge = Judge {
-            tenant,
             ranking,
             corpus: &self.corpus,
             terms: &terms,
+            wanted: &wanted,
             required,
         };
+        let in_page = |(word, number): (&String, &usize)| {
+            (lexemes::lexeme(tenant, Sign::Page, word), *number)
+        };
+        let wanted: HashMap<String, usize> = wanted.words.iter().map(in_page).collect();
+        let pages = candidates.pages.iter();
+        let pages = pages.map(|page| candidate(page, &wanted)).collect();
         let mut total = candidates.total;
         if self.filter.is_open() {
             // Of words that were not followed to their ends.
@@ -217,11 +236,73 @@ impl KeywordSearch for Search<'_> {
             total = total.max(most.unwrap_or(0).min(self.corpus.pages));
         }
         Ok(KeywordFound {
-            pages: judge.rank(&candidates.pages, find.limit, find.near),
+            pages: judge.rank(pages, find.limit, find.near),
             total: usize::try_from(total).unwrap_or(usize::MAX),
             facets: facets_of(candidates.facets, find),
         })
     }
+}
+
+/// The words of a tenant's pages.
+struct Words<'a> {
+    store: &'a Store,
+    tenant: TenantId,
+}
+
+impl Words<'_> {
+    /// Without what makes lexemes of them; those of all databases together.
+    fn sums(&self, found: Vec<SearchWord>) -> HashMap<String, WordPages> {
+        let start = lexemes::lexeme(self.tenant, Sign::Page, "").len();
+        let mut words: HashMap<String, WordPages> = HashMap::new();
+        for found in found {
+            let word = found.word.get(start..).unwrap_or_default().to_owned();
+            let sums = words.entry(word).or_default();
+            for (sum, pages) in sums.iter_mut().zip(found.pages) {
+                *sum += pages;
+            }
+        }
+        words
+    }
+}
+
+impl Vocabulary for Words<'_> {
+    fn pages_with(&self, words: &[String]) -> Result<HashMap<String, WordPages>, SearchError> {
+        let lexemes = words.iter();
+        let lexemes = lexemes.map(|word| lexemes::lexeme(self.tenant, Sign::Page, word));
+        let lexemes: Vec<String> = lexemes.collect();
+        Ok(self.sums(self.store.search_words(&lexemes)?))
+    }
+
+    fn beginning_with(
+        &self,
+        prefix: &str,
+        _: Scope,
+    ) -> Result<HashMap<String, WordPages>, SearchError> {
+        let prefix = lexemes::lexeme(self.tenant, Sign::Page, prefix);
+        let found = self.store.search_words_with(&prefix, PREFIX_SCAN_MAX)?;
+        Ok(self.sums(found))
+    }
+}
+
+fn candidate(page: &SearchedPage, wanted: &HashMap<String, usize>) -> Candidate {
+    Candidate {
+        page: page.page,
+        tokens: page.tokens,
+        chunks: chunks_of(&page.chunks),
+        places: lexemes::places(&page.words, wanted, page.body_at),
+    }
+}
+
+/// Each chunk with the positions of its tokens.
+fn chunks_of(bytes: &[u8]) -> Vec<(ChunkId, u32, u32)> {
+    let chunks = bytes.chunks_exact(CHUNK_BYTES).map(|chunk| {
+        let (id, span) = chunk.split_at(8);
+        let id = i64::from_be_bytes(id.try_into().expect("bug: 8 of 16 bytes"));
+        let half =
+            |at: usize| u32::from_be_bytes(span[at..at + 4].try_into().expect("bug: 4 of 8 bytes"));
+        (ChunkId(id), half(0), half(4))
+    });
+    chunks.collect()
 }
 
 /// What candidates are chosen by, the rarest words first.

@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use types::TenantId;
 
 use crate::engine::{IndexedPage, Phrase, Scope, Tokens};
+use crate::judging::Places;
 
 /// Where a lexeme says that its word is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,15 +211,6 @@ fn row(tenant: TenantId, scope: Scope, words: &[(u32, &str)]) -> String {
     }
     query.push(')');
     query
-}
-
-/// Where a word stands in one page.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Places {
-    /// How often in title, headings, body and words of the URL.
-    pub(super) counts: [u32; 4],
-    /// In the body, ascending, from 0.
-    pub(super) body: Vec<u32>,
 }
 
 /// Reads the words `wanted` (lexemes and their places in the result) out of a

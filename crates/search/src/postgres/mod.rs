@@ -10,9 +10,7 @@
 mod following;
 mod keywords;
 mod lexemes;
-mod rank;
 mod vectors;
-mod words;
 mod writer;
 
 pub use following::VectorFollower;

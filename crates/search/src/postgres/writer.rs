@@ -7,8 +7,8 @@ use store::{
 };
 use types::PageId;
 
+use super::keywords::CHUNK_BYTES;
 use super::lexemes::{terms_of, vector_of};
-use super::rank::CHUNK_BYTES;
 use crate::engine::{Batch, IndexedPage, KeywordWriter};
 use crate::error::SearchError;
 

@@ -1,29 +1,50 @@
-//! The tables on servers answer as the index files do: the same pages by the
-//! same rules, from the same store.
+//! Tables on the servers of the store.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use search::engine::{Follower, KeywordEngine, VectorReader};
+use search::engine::{Follower, KeywordEngine as _, VectorReader};
 use search::{
-    Filters, Mode, PostgresKeywords, PostgresVectors, SearchErrorKind, SearchRequest, Searcher,
+    Filters, Mode, PostgresKeywords, PostgresVectors, SearchErrorKind, SearchRequest,
     VectorFollower, VectorIndex,
 };
 use store::{Access, SearchTables, Store, StoreOptions};
 use testkit::services::Postgres;
 use types::{ManualClock, TenantId, Timestamp};
 
-use crate::support::{MODEL, TestPage, World, page, paths};
+use crate::servers::{Beside, animals, asked, vector};
+use crate::support::{MODEL, TestPage, World, page};
 
 struct Server {
     database: Postgres,
-    world: World,
+    beside: Beside,
 }
 
 fn open(url: &str) -> Store {
     let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
     Store::open_server(url, Access::Write, &StoreOptions::default(), clock).unwrap()
+}
+
+fn follow_vectors(store: &Store) {
+    let mut follower = VectorFollower::new(store.clone());
+    while follower.sync().unwrap() {}
+    follower.close().unwrap();
+    store.index_search_vectors().unwrap();
+}
+
+/// Those on the server, which are followed first.
+fn vectors(store: &Store) -> Box<dyn VectorReader> {
+    follow_vectors(store);
+    Box::new(PostgresVectors::open(store.clone(), MODEL).unwrap())
+}
+
+impl std::ops::Deref for Server {
+    type Target = Beside;
+
+    fn deref(&self) -> &Beside {
+        &self.beside
+    }
 }
 
 impl Server {
@@ -42,8 +63,16 @@ impl Server {
 
     fn of(database: Postgres, store: Store) -> Server {
         let mut world = World::new();
-        world.store = store;
-        Server { database, world }
+        world.store = store.clone();
+        let beside = Beside {
+            world,
+            engine: Arc::new(PostgresKeywords::new(store)),
+            vectors,
+            // A compound and its part that are one word count once on the
+            // server, where they share a place.
+            tolerance: 0.02,
+        };
+        Server { database, beside }
     }
 
     fn with(pages: &[TestPage]) -> Server {
@@ -53,230 +82,18 @@ impl Server {
         server
     }
 
-    fn store(&self) -> &Store {
-        &self.world.store
-    }
-
-    fn engine(&self) -> PostgresKeywords {
-        PostgresKeywords::new(self.store().clone())
-    }
-
-    /// Both the index files and the tables.
+    /// With the vectors.
     fn sync(&self) {
-        self.world.sync();
-        let mut follower = Follower::new(self.engine().open_writer().unwrap());
-        while follower.sync(self.store(), 1000).unwrap().more {}
-        follower.close().unwrap();
-        let mut vectors = VectorFollower::new(self.store().clone());
-        while vectors.sync().unwrap() {}
-        vectors.close().unwrap();
-        self.store().index_search_vectors().unwrap();
-    }
-
-    fn searcher(&self) -> Searcher {
-        let vectors = PostgresVectors::open(self.store().clone(), MODEL).unwrap();
-        let keyword = self.engine().open().unwrap();
-        Searcher::new(self.store().clone(), keyword, Some(Box::new(vectors)))
-    }
-
-    /// Asks both, which have to say the same.
-    fn check(&self, request: &SearchRequest, vector: Option<&[f32]>) -> Vec<String> {
-        let local = self.world.searcher().search(request, vector).unwrap();
-        let server = self.searcher().search(request, vector).unwrap();
-        let what = &request.query;
-        assert_eq!(paths(&server), paths(&local), "{what}");
-        assert_eq!(server.total, local.total, "{what}");
-        assert_eq!(server.facets, local.facets, "{what}");
-        for (server, local) in server.hits.iter().zip(&local.hits) {
-            let [a, b] = [server, local].map(|hit| hit.scores.keyword.unwrap_or(0.0));
-            // A compound and its part that are one word count once on the
-            // server, where they share a place.
-            assert!(
-                (a - b).abs() < 1e-3 + b * 0.02,
-                "{what}: {} has {a}, not {b}",
-                server.url
-            );
-            assert_eq!(server.chunk, local.chunk, "{what}: {}", server.url);
-            assert_eq!(server.snippet, local.snippet, "{what}: {}", server.url);
-        }
-        paths(&server)
-    }
-
-    fn paths(&self, query: &str) -> Vec<String> {
-        self.check(&asked(query), None)
+        self.beside.sync();
+        follow_vectors(self.store());
     }
 }
 
-fn asked(query: &str) -> SearchRequest {
-    SearchRequest {
-        query: query.to_owned(),
-        limit: 50,
-        ..SearchRequest::default()
-    }
-}
-
-fn animals() -> Vec<TestPage> {
-    let mut pages = vec![
-        page(
-            "/cats",
-            "Cats at home",
-            "A cat sleeps all day.\n\nCats hunt mice by night.",
-        ),
-        page(
-            "/dogs",
-            "Dogs",
-            "A dog guards the house.\n\nThe dog and the cat are no friends.",
-        ),
-        page(
-            "/mice",
-            "Mice",
-            "# Of small mice\n\nMice fear the cat, and the cat's shadow.",
-        ),
-        page(
-            "/quote",
-            "It's a 'quoted' \\ title",
-            "O'Brien\\Smith wrote about pg_stat_activity.",
-        ),
-        page("/empty", "Nothing", "Lorem ipsum dolor sit amet."),
-    ];
-    pages[0].language = Some("en");
-    pages[2].published_at = Some(Timestamp(1_600_000_000_000));
-    pages[1].author = Some("Ada Lovelace");
-    pages[1].structured = Some(r#"{"@type":"Article","author":{"name":"Ada"}}"#);
-    pages
-}
+crate::servers::suite!(Server::new());
 
 #[test]
-fn pages_rank_as_in_the_index_files() {
+fn tables_of_pages_that_are_gone_are_empty() {
     let server = Server::with(&animals());
-    for query in [
-        "cat",
-        "cats mice",
-        "the cat",
-        "\"small mice\"",
-        "\"cat sleeps\" -dog",
-        "title:dogs",
-        "body:dog cat",
-        "heading:small",
-        "url:mice",
-        "mic*",
-        "pg_stat_activity",
-        "o'brien",
-        "quoted",
-        "-cat dog",
-        "zebra",
-    ] {
-        server.paths(query);
-    }
-    assert_eq!(server.paths("\"small mice\""), ["/mice"]);
-    assert_eq!(server.paths("pg_stat_activity"), ["/quote"]);
-    assert!(server.paths("zebra").is_empty());
-}
-
-#[test]
-fn filters_and_facets_hold_on_the_server() {
-    let server = Server::with(&animals());
-    for filter in [
-        "host=site.example",
-        "host=other.example",
-        "path=/ca",
-        "lang=en",
-        "from=2020",
-        "to=2019",
-        "author=ada lovelace",
-        "type=Article",
-        "author.name=Ada",
-        "source=1",
-        "source=99",
-        "price_min=3",
-    ] {
-        let request = SearchRequest {
-            filters: Filters::parse(&[filter]).unwrap(),
-            facets: vec!["lang", "author", "host"],
-            ..asked("cat dog mice")
-        };
-        server.check(&request, None);
-    }
-}
-
-#[test]
-fn persian_is_found_in_either_spelling() {
-    let mut pages = vec![
-        page(
-            "/fa",
-            "کتاب‌های علی",
-            "علی به کتابخانه می‌رود.\n\nکتاب‌ها روی میز است.",
-        ),
-        page("/other", "خانه", "این خانه بزرگ است و كتاب دارد."),
-    ];
-    for page in &mut pages {
-        page.language = Some("fa");
-    }
-    let server = Server::with(&pages);
-    for query in ["کتاب", "كتاب", "کتاب ها", "می رود", "ميرود", "خانه‌ی بزرگ"]
-    {
-        assert!(!server.paths(query).is_empty(), "{query}");
-    }
-}
-
-#[test]
-fn t1_what_other_tenants_have_shows_in_nothing() {
-    let server = Server::new();
-    let other = server.store().create_tenant("other").unwrap().id;
-    server.world.save(&animals());
-    server.sync();
-    let alone: Vec<_> = server
-        .searcher()
-        .search(&asked("cat mice"), None)
-        .unwrap()
-        .hits;
-    let theirs: Vec<TestPage> = (0..40)
-        .map(|n| {
-            page(
-                &format!("/t{n}"),
-                "Mice",
-                &format!("mice mice catalogue {n}"),
-            )
-        })
-        .collect();
-    server.world.save_as(other, &theirs);
-    server.sync();
-    let beside = server
-        .searcher()
-        .search(&asked("cat mice"), None)
-        .unwrap()
-        .hits;
-    assert_eq!(alone, beside);
-    // Nor what a prefix stands for.
-    assert_eq!(
-        server
-            .searcher()
-            .search(&asked("catalog*"), None)
-            .unwrap()
-            .total,
-        0
-    );
-    let request = SearchRequest {
-        tenant: other,
-        ..asked("mice")
-    };
-    let found = server.searcher().search(&request, None).unwrap();
-    assert_eq!(found.total, 40);
-}
-
-#[test]
-fn deleted_and_changed_pages_leave_nothing_behind() {
-    let server = Server::with(&animals());
-    server.world.delete(&["https://site.example/cats"]);
-    let mut changed = page("/dogs", "Wolves", "A wolf howls.");
-    changed.language = Some("en");
-    server.world.save(&[changed]);
-    server.sync();
-    // The statistics of the index files still count what is not merged away yet.
-    let found = |query: &str| paths(&server.searcher().search(&asked(query), None).unwrap());
-    assert_eq!(found("wolf"), ["/dogs"]);
-    assert_eq!(found("cat"), ["/mice"]);
-    assert!(found("guards").is_empty());
     let urls: Vec<String> = animals().iter().map(|page| page.url.clone()).collect();
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     server.world.delete(&urls);
@@ -306,7 +123,7 @@ fn one_process_follows_and_another_takes_over_where_it_stopped() {
         })
         .collect();
     server.world.save(&pages);
-    let mut first = Follower::new(server.engine().open_writer().unwrap());
+    let mut first = Follower::new(server.engine.open_writer().unwrap());
     let report = first.sync(server.store(), 100).unwrap();
     assert_eq!((report.pages, report.more), (100, true));
     // It holds the tables, so a second one has nothing to do.
@@ -347,7 +164,7 @@ fn tables_made_by_another_version_are_made_anew() {
     server
         .database
         .sql("UPDATE search_progress SET made_by = 'words 0' WHERE tables = 'pages'");
-    let error = server.engine().open().unwrap_err();
+    let error = server.engine.open().unwrap_err();
     assert_eq!(error.kind(), SearchErrorKind::NotFound);
     server.sync();
     assert_eq!(server.paths("dog").len(), 1);
@@ -362,17 +179,6 @@ fn an_index_that_was_dropped_is_made_again() {
         .database
         .sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'search_pages_words'::regclass");
     assert_eq!(there.trim(), "t");
-}
-
-/// One of a few directions, with some noise.
-fn vector(topic: usize, seed: usize) -> Vec<f32> {
-    const DIMS: usize = 32;
-    let noise = |n: usize| (((seed * 7919 + n * 104_729 + 13) % 1000) as f32 / 1000.0 - 0.5) * 0.4;
-    let raw: Vec<f32> = (0..DIMS)
-        .map(|n| f32::from(u8::from(n % 8 == topic % 8)) + noise(n))
-        .collect();
-    let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt();
-    raw.iter().map(|x| x / length).collect()
 }
 
 fn embedded(pages: usize) -> Server {

@@ -142,12 +142,13 @@ impl Store {
         let Location::Postgres(server, _) = shard.location() else {
             return Err(not_on_a_server());
         };
-        let (exist, memory) = shard.read("look at the vectors", |connection| {
-            match tables::exists(connection, "search_vectors")? {
-                true => Ok((true, tables::near_memory_kb(connection)?)),
-                false => Ok((false, None)),
-            }
-        })?;
+        let (exist, memory) =
+            shard.read("look at the vectors", |connection| {
+                match tables::exists(connection, "search_vectors")? {
+                    true => Ok((true, tables::near_memory_kb(connection)?)),
+                    false => Ok((false, None)),
+                }
+            })?;
         if !exist {
             return Ok(());
         }

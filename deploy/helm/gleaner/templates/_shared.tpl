@@ -68,6 +68,11 @@ securityContext:
   valueFrom:
     secretKeyRef: { name: {{ $.Values.existingSecret }}, key: {{ . }} }
 {{- end }}
+{{- with .Values.secretKeys.opensearchUrl }}
+- name: OPENSEARCH_URL
+  valueFrom:
+    secretKeyRef: { name: {{ $.Values.existingSecret }}, key: {{ . }} }
+{{- end }}
 {{- with .Values.secretKeys.openaiApiKey }}
 - name: OPENAI_API_KEY
   valueFrom:

@@ -2,32 +2,55 @@
 
 use std::collections::HashMap;
 
-use store::{SearchCorpus, SearchWord, Store};
-use types::TenantId;
-
-use super::lexemes::{Sign, lexeme};
 use crate::engine::{Query, Scope, Term};
 use crate::error::SearchError;
 use crate::keyword::Ranking;
 
-/// Words that a prefix stands for, the most frequent first, of so many.
+/// Words that a prefix stands for, the most frequent first.
 const PREFIX_WORDS_MAX: usize = 64;
-const PREFIX_SCAN_MAX: usize = 4096;
 /// Languages whose stems a query word is looked up under.
 const LANGUAGES_MAX: usize = 8;
 
-/// Statistics of the tenant's pages in all databases.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Corpus {
-    pub(super) pages: u64,
-    pub(super) chunks: u64,
+/// In how many pages a word is: title, headings, body, words of the URL.
+pub(crate) type WordPages = [u64; 4];
+
+/// What an engine knows of the words of one tenant's pages.
+pub(crate) trait Vocabulary {
+    /// In how many pages each of `words` is; those in none may be left out.
+    fn pages_with(&self, words: &[String]) -> Result<HashMap<String, WordPages>, SearchError>;
+
+    /// Words that begin with `prefix`, where `scope` says, with the same: the
+    /// most frequent of them among others, or as many as are looked at.
+    fn beginning_with(
+        &self,
+        prefix: &str,
+        scope: Scope,
+    ) -> Result<HashMap<String, WordPages>, SearchError>;
+}
+
+/// Statistics of some of the tenant's pages, all in one language.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CorpusPart {
+    /// Empty where none is known.
+    pub(crate) language: String,
+    pub(crate) pages: u64,
+    pub(crate) chunks: u64,
     /// Of title, headings, body and words of the URL.
-    pub(super) tokens: [u64; 4],
-    pub(super) languages: Vec<String>,
+    pub(crate) tokens: [u64; 4],
+}
+
+/// Statistics of the tenant's pages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Corpus {
+    pub(crate) pages: u64,
+    pub(crate) chunks: u64,
+    /// Of title, headings, body and words of the URL.
+    pub(crate) tokens: [u64; 4],
+    pub(crate) languages: Vec<String>,
 }
 
 impl Corpus {
-    pub(super) fn of(parts: Vec<SearchCorpus>) -> Corpus {
+    pub(crate) fn of(parts: Vec<CorpusPart>) -> Corpus {
         let mut corpus = Corpus::default();
         let mut languages: HashMap<String, u64> = HashMap::new();
         for part in parts {
@@ -51,21 +74,21 @@ impl Corpus {
     }
 
     /// Tokens of a page's field on average, at least 1.
-    pub(super) fn average_tokens(&self, field: usize) -> f32 {
+    pub(crate) fn average_tokens(&self, field: usize) -> f32 {
         (self.tokens[field] as f32 / self.pages.max(1) as f32).max(1.0)
     }
 
     /// Body tokens of a chunk on average, at least 1.
-    pub(super) fn average_chunk_tokens(&self) -> f32 {
+    pub(crate) fn average_chunk_tokens(&self) -> f32 {
         (self.tokens[BODY] as f32 / self.chunks.max(1) as f32).max(1.0)
     }
 }
 
-pub(super) const HEADINGS: usize = 1;
-pub(super) const BODY: usize = 2;
+pub(crate) const HEADINGS: usize = 1;
+pub(crate) const BODY: usize = 2;
 
 /// Whether words are looked for in a field: title, headings, body, URL.
-pub(super) fn serves(scope: Scope, field: usize) -> bool {
+pub(crate) fn serves(scope: Scope, field: usize) -> bool {
     match scope {
         Scope::Anywhere => true,
         Scope::Title => field == 0,
@@ -77,22 +100,21 @@ pub(super) fn serves(scope: Scope, field: usize) -> bool {
 
 /// A term with its words and weight.
 #[derive(Clone, Debug)]
-pub(super) struct Weighed {
-    pub(super) words: Vec<String>,
-    pub(super) scope: Scope,
-    pub(super) optional: bool,
+pub(crate) struct Weighed {
+    pub(crate) words: Vec<String>,
+    pub(crate) scope: Scope,
+    pub(crate) optional: bool,
     /// Inverse document frequency, times the term's count in the query.
-    pub(super) weight: f32,
+    pub(crate) weight: f32,
     /// Pages that have a word of it, by field.
-    pub(super) pages: [u64; 4],
+    pub(crate) pages: [u64; 4],
     /// At least so many in all.
-    pub(super) frequency: u64,
+    pub(crate) frequency: u64,
 }
 
 /// The scored terms of a query, and how many of them a page should have.
-pub(super) fn weigh(
-    store: &Store,
-    tenant: TenantId,
+pub(crate) fn weigh(
+    vocabulary: &dyn Vocabulary,
     corpus: &Corpus,
     ranking: &Ranking,
     query: &Query,
@@ -103,25 +125,24 @@ pub(super) fn weigh(
     let required = terms.iter().filter(|term| !term.optional).count();
     let plain = terms.iter().filter(|term| !term.prefix);
     let spellings = plain.flat_map(|term| &term.spellings);
-    let lexemes: Vec<String> = spellings
-        .map(|word| lexeme(tenant, Sign::Page, word))
-        .collect();
-    let mut known: HashMap<String, [u64; 4]> = HashMap::new();
-    if !lexemes.is_empty() {
-        add(&mut known, store.search_words(&lexemes)?);
+    let mut spellings: Vec<String> = spellings.cloned().collect();
+    spellings.sort_unstable();
+    spellings.dedup();
+    let mut known: HashMap<String, WordPages> = HashMap::new();
+    if !spellings.is_empty() {
+        known = vocabulary.pages_with(&spellings)?;
     }
     let mut weighed = Vec::new();
     for term in terms {
         let words = if term.prefix {
-            expand(store, tenant, term, &mut known)?
+            expand(vocabulary, term, &mut known)?
         } else {
             term.spellings.clone()
         };
         let mut pages = [0; 4];
         let mut frequency = 0;
         for word in &words {
-            let of_word = known.get(&lexeme(tenant, Sign::Page, word));
-            let of_word = of_word.copied().unwrap_or_default();
+            let of_word = known.get(word).copied().unwrap_or_default();
             let mut largest = 0;
             for field in (0..4).filter(|field| serves(term.scope, *field)) {
                 pages[field] += of_word[field];
@@ -161,43 +182,25 @@ pub(super) fn weigh(
 
 /// The tenant's words that begin with a prefix.
 fn expand(
-    store: &Store,
-    tenant: TenantId,
+    vocabulary: &dyn Vocabulary,
     term: &Term,
-    known: &mut HashMap<String, [u64; 4]>,
+    known: &mut HashMap<String, WordPages>,
 ) -> Result<Vec<String>, SearchError> {
-    let mut found: HashMap<String, [u64; 4]> = HashMap::new();
+    let mut found: HashMap<String, WordPages> = HashMap::new();
     for spelling in &term.spellings {
-        let prefix = lexeme(tenant, Sign::Page, spelling);
-        let mut of_spelling = HashMap::new();
-        add(
-            &mut of_spelling,
-            store.search_words_with(&prefix, PREFIX_SCAN_MAX)?,
-        );
-        found.extend(of_spelling);
+        found.extend(vocabulary.beginning_with(spelling, term.scope)?);
     }
-    let of = |pages: &[u64; 4]| -> u64 {
+    let of = |pages: &WordPages| -> u64 {
         let fields = (0..4).filter(|field| serves(term.scope, *field));
         fields.map(|field| pages[field]).sum()
     };
-    let mut words: Vec<(String, [u64; 4])> = found.into_iter().collect();
+    let mut words: Vec<(String, WordPages)> = found.into_iter().collect();
     words.retain(|(_, pages)| of(pages) > 0);
     words.sort_by(|a, b| of(&b.1).cmp(&of(&a.1)).then_with(|| a.0.cmp(&b.0)));
     words.truncate(PREFIX_WORDS_MAX);
-    let start = lexeme(tenant, Sign::Page, "").len();
-    let words = words.into_iter().map(|(lexeme, pages)| {
-        let word = lexeme[start..].to_owned();
-        known.insert(lexeme, pages);
+    let words = words.into_iter().map(|(word, pages)| {
+        known.insert(word.clone(), pages);
         word
     });
     Ok(words.collect())
-}
-
-fn add(known: &mut HashMap<String, [u64; 4]>, words: Vec<SearchWord>) {
-    for word in words {
-        let sums = known.entry(word.word).or_default();
-        for (sum, pages) in sums.iter_mut().zip(word.pages) {
-            *sum += pages;
-        }
-    }
 }

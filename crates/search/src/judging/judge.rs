@@ -1,72 +1,105 @@
-//! The scores of candidates: the same rules as `keyword/score.rs` and
-//! `keyword/chunks.rs` have for postings, for pages with their words at hand.
+//! The scores of candidates.
 
 use std::collections::{HashMap, HashSet};
 
-use store::SearchedPage;
 use tantivy::fieldnorm::FieldNormReader;
-use types::{ChunkId, PageId, TenantId};
+use types::{ChunkId, PageId};
 
-use super::lexemes::{Places, Sign, lexeme, places};
 use super::words::{BODY, Corpus, HEADINGS, Weighed, serves};
 use crate::engine::PageMatch;
 use crate::keyword::Ranking;
 
-/// Bytes of a chunk in [`store::SearchPage::chunks`].
-pub(super) const CHUNK_BYTES: usize = 16;
-
-/// What pages are scored by.
-pub(super) struct Judge<'a> {
-    pub(super) tenant: TenantId,
-    pub(super) ranking: &'a Ranking,
-    pub(super) corpus: &'a Corpus,
-    pub(super) terms: &'a [Weighed],
-    /// Terms that a page should have all of.
-    pub(super) required: usize,
+/// Where a word stands in one page.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Places {
+    /// How often in title, headings, body and words of the URL.
+    pub(crate) counts: [u32; 4],
+    /// In the body, ascending, from 0.
+    pub(crate) body: Vec<u32>,
 }
 
-/// A page with the places of the words.
-struct Scored<'a> {
-    page: &'a SearchedPage,
-    places: HashMap<usize, Places>,
+/// What of a page its score is computed from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) page: PageId,
+    /// Of title, headings, body and words of the URL.
+    pub(crate) tokens: [u64; 4],
+    /// In page order, each with the positions of its tokens in the body.
+    pub(crate) chunks: Vec<(ChunkId, u32, u32)>,
+    /// By the numbers of [`Wanted::words`].
+    pub(crate) places: HashMap<usize, Places>,
+}
+
+/// The words that places are wanted of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) words: HashMap<String, usize>,
+    /// The numbers of each term's words.
+    of_term: Vec<Vec<usize>>,
+}
+
+impl Wanted {
+    pub(crate) fn of(terms: &[Weighed]) -> Wanted {
+        let mut wanted = Wanted::default();
+        for term in terms {
+            let numbers = term.words.iter().map(|word| {
+                let next = wanted.words.len();
+                *wanted.words.entry(word.clone()).or_insert(next)
+            });
+            let numbers = numbers.collect();
+            wanted.of_term.push(numbers);
+        }
+        wanted
+    }
+}
+
+/// What pages are scored by.
+pub(crate) struct Judge<'a> {
+    pub(crate) ranking: &'a Ranking,
+    pub(crate) corpus: &'a Corpus,
+    pub(crate) terms: &'a [Weighed],
+    pub(crate) wanted: &'a Wanted,
+    /// Terms that a page should have all of.
+    pub(crate) required: usize,
+}
+
+struct Scored {
+    candidate: Candidate,
     score: f32,
 }
 
 impl Judge<'_> {
     /// The best `limit` of `pages` and those of `near`, best first. Pages
     /// without any of the words are left out.
-    pub(super) fn rank(
+    pub(crate) fn rank(
         &self,
-        pages: &[SearchedPage],
+        pages: Vec<Candidate>,
         limit: usize,
         near: &[PageId],
     ) -> Vec<PageMatch> {
-        let (wanted, of_term) = self.lexemes();
         let near: HashSet<PageId> = near.iter().copied().collect();
-        let mut scored: Vec<Scored<'_>> = Vec::new();
-        for page in pages {
-            let places = places(&page.words, &wanted, page.body_at);
-            let score = self.page_score(page, &places, &of_term);
+        let mut scored: Vec<Scored> = Vec::new();
+        for candidate in pages {
+            let score = self.page_score(&candidate);
             if score > 0.0 {
-                scored.push(Scored {
-                    page,
-                    places,
-                    score,
-                });
+                scored.push(Scored { candidate, score });
             }
         }
-        scored.sort_by(|a, b| (b.score.total_cmp(&a.score)).then(a.page.page.cmp(&b.page.page)));
+        scored.sort_by(|a, b| {
+            let by_page = a.candidate.page.cmp(&b.candidate.page);
+            b.score.total_cmp(&a.score).then(by_page)
+        });
         let keep = limit.max(self.ranking.rescored);
         let mut place = 0;
         scored.retain(|scored| {
             place += 1;
-            place <= keep || near.contains(&scored.page.page)
+            place <= keep || near.contains(&scored.candidate.page)
         });
         let ranked = scored.iter().map(|scored| {
-            let chunks = self.chunk_scores(scored, &of_term);
+            let chunks = self.chunk_scores(&scored.candidate);
             let best = chunks.first().map_or(0.0, |(_, score)| *score);
             PageMatch {
-                page: scored.page.page,
+                page: scored.candidate.page,
                 score: scored.score + self.ranking.weight_chunk * best,
                 chunks,
             }
@@ -79,21 +112,6 @@ impl Judge<'_> {
             rank <= limit || near.contains(&page.page)
         });
         ranked
-    }
-
-    /// Numbers of the lexemes, and those of each term.
-    fn lexemes(&self) -> (HashMap<String, usize>, Vec<Vec<usize>>) {
-        let mut wanted: HashMap<String, usize> = HashMap::new();
-        let mut of_term = Vec::with_capacity(self.terms.len());
-        for term in self.terms {
-            let numbers = term.words.iter().map(|word| {
-                let next = wanted.len();
-                let lexeme = lexeme(self.tenant, Sign::Page, word);
-                *wanted.entry(lexeme).or_insert(next)
-            });
-            of_term.push(numbers.collect());
-        }
-        (wanted, of_term)
     }
 
     /// What one occurrence counts in a field of so many tokens.
@@ -115,17 +133,12 @@ impl Judge<'_> {
         weight * frequency * (self.ranking.k1 + 1.0) / (frequency + self.ranking.k1)
     }
 
-    fn page_score(
-        &self,
-        page: &SearchedPage,
-        places: &HashMap<usize, Places>,
-        of_term: &[Vec<usize>],
-    ) -> f32 {
+    fn page_score(&self, page: &Candidate) -> f32 {
         let shares: [f32; 4] = std::array::from_fn(|field| self.share(field, page.tokens[field]));
         let (mut score, mut words) = (0.0, 0u16);
-        for (term, lexemes) in self.terms.iter().zip(of_term) {
+        for (term, words_of) in self.terms.iter().zip(&self.wanted.of_term) {
             let mut frequency = 0.0;
-            for places in lexemes.iter().filter_map(|lexeme| places.get(lexeme)) {
+            for places in words_of.iter().filter_map(|word| page.places.get(word)) {
                 for field in (0..4).filter(|field| serves(term.scope, *field)) {
                     frequency += places.counts[field] as f32 * shares[field];
                 }
@@ -141,9 +154,8 @@ impl Judge<'_> {
 
     /// A chunk is scored like a page that has the title and address of its page
     /// and the chunk for a body.
-    fn chunk_scores(&self, scored: &Scored<'_>, of_term: &[Vec<usize>]) -> Vec<(ChunkId, f32)> {
-        let (page, b) = (scored.page, self.ranking.b_chunk);
-        let chunks = chunks_of(&page.chunks);
+    fn chunk_scores(&self, page: &Candidate) -> Vec<(ChunkId, f32)> {
+        let (chunks, b) = (&page.chunks, self.ranking.b_chunk);
         let average = self.corpus.average_chunk_tokens();
         let norms: Vec<f32> = chunks
             .iter()
@@ -152,13 +164,10 @@ impl Judge<'_> {
         let shares: [f32; 4] = std::array::from_fn(|field| self.share(field, page.tokens[field]));
         let mut scores = vec![0.0f32; chunks.len()];
         let mut in_body = vec![false; chunks.len()];
-        for (term, lexemes) in self.terms.iter().zip(of_term) {
+        for (term, words_of) in self.terms.iter().zip(&self.wanted.of_term) {
             let mut frequencies = vec![0u32; chunks.len()];
             let mut around = 0.0;
-            for places in lexemes
-                .iter()
-                .filter_map(|lexeme| scored.places.get(lexeme))
-            {
+            for places in words_of.iter().filter_map(|word| page.places.get(word)) {
                 // Headings stand in the chunks themselves.
                 let fields = (0..4).filter(|field| *field != HEADINGS);
                 for field in fields.filter(|field| serves(term.scope, *field)) {
@@ -166,7 +175,7 @@ impl Judge<'_> {
                         around += places.counts[field] as f32 * shares[field];
                         continue;
                     }
-                    for (frequency, (_, start, end)) in frequencies.iter_mut().zip(&chunks) {
+                    for (frequency, (_, start, end)) in frequencies.iter_mut().zip(chunks) {
                         let from = places.body.partition_point(|p| p < start);
                         let to = places.body.partition_point(|p| p < end);
                         *frequency += (to - from) as u32;
@@ -188,16 +197,4 @@ impl Judge<'_> {
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked
     }
-}
-
-/// Each chunk with the positions of its tokens.
-fn chunks_of(bytes: &[u8]) -> Vec<(ChunkId, u32, u32)> {
-    let chunks = bytes.chunks_exact(CHUNK_BYTES).map(|chunk| {
-        let (id, span) = chunk.split_at(8);
-        let id = i64::from_be_bytes(id.try_into().expect("bug: 8 of 16 bytes"));
-        let half =
-            |at: usize| u32::from_be_bytes(span[at..at + 4].try_into().expect("bug: 4 of 8 bytes"));
-        (ChunkId(id), half(0), half(4))
-    });
-    chunks.collect()
 }
