@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use types::{PageId, SourceId, TenantId};
 
-use super::{ids, list, tables};
+use super::{ids, list, settings, tables};
 use crate::error::Failure;
 use crate::rows::as_i64;
-use crate::sql::{Connection, Value, collect, execute};
+use crate::sql::{Connection, Value, collect};
 use crate::{Store, StoreError};
 
 /// Pages that are taken for one word; of a word that is in more, some.
@@ -283,7 +283,7 @@ impl Store {
     fn page_ids(&self, sql: &str, values: &Vec<Value>) -> Result<Vec<PageId>, StoreError> {
         let pages = self.gather(|shard| {
             shard.read("filter pages to search", |connection| {
-                settings(connection)?;
+                settings(connection, SETTINGS)?;
                 collect(connection, sql, values, |row| Ok(PageId(row.get(0)?)))
             })
         })?;
@@ -341,11 +341,7 @@ pub(crate) const PAGES: &str = "
 
 /// Statements of searches are short: compiling them costs more than it saves.
 /// Without statistics of a list of words the planner would read whole tables.
-fn settings(connection: &Connection) -> Result<(), Failure> {
-    execute(connection, "SET LOCAL jit = off", [])?;
-    execute(connection, "SET LOCAL enable_seqscan = off", [])?;
-    Ok(())
-}
+const SETTINGS: &[(&str, &str)] = &[("jit", "off"), ("enable_seqscan", "off")];
 
 /// Pages that the filter lets through.
 pub(crate) fn allowed(filter: &SearchFilter, values: &mut Vec<Value>, limit: usize) -> String {
@@ -404,7 +400,7 @@ fn candidates(
     near: &str,
     facets: &[&str],
 ) -> Result<SearchCandidates, Failure> {
-    settings(connection)?;
+    settings(connection, SETTINGS)?;
     let mut found = SearchCandidates::default();
     let queries: Vec<&str> = terms.iter().map(|term| term.query.as_str()).collect();
     let weights: Vec<String> = terms.iter().map(|term| term.weight.to_string()).collect();

@@ -282,6 +282,16 @@ impl SearchWriter {
     }
 }
 
+/// Of this transaction alone, so that they hold behind a pooler, too.
+fn settings(connection: &Connection, settings: &[(&str, &str)]) -> Result<(), Failure> {
+    let each = settings
+        .iter()
+        .map(|(name, value)| format!("set_config('{name}', '{value}', true)"));
+    let sql = format!("SELECT {}", each.collect::<Vec<_>>().join(", "));
+    first(connection, &sql, [], |_| Ok(()))?;
+    Ok(())
+}
+
 /// Parts of a list as one parameter; what separates them is nobody's text.
 fn list<S: AsRef<str>>(parts: &[S]) -> String {
     let mut list = String::new();

@@ -256,7 +256,9 @@ pub(super) fn near_memory_kb(connection: &Connection) -> Result<Option<i64>, Fai
 
 /// Builds the graph where it is missing; `connection` may take its time.
 pub(super) fn make_near_index(connection: &Connection) -> Result<(), Failure> {
-    make_index(connection, NEAR_INDEX.0, NEAR_INDEX.1)
+    make_index(connection, NEAR_INDEX.0, NEAR_INDEX.1)?;
+    // After so many rows at once, rather than when the server gets round to it.
+    server(connection)?.run_batch("ANALYZE search_vectors")
 }
 
 fn is_valid(connection: &Connection, index: &str) -> Result<Option<bool>, Failure> {

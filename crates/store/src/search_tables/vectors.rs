@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use types::{ChunkId, PageId, TenantId};
 
-use super::{SearchTables, SearchWriter, ids, tables};
+use super::{SearchTables, SearchWriter, ids, settings, tables};
 use crate::error::Failure;
 use crate::model::{VectorKind, VectorRow};
 use crate::rows::as_i64;
@@ -26,8 +26,10 @@ fn is_cheaper_exact(sizes: &Sizes, k: usize) -> bool {
 
 /// Pages whose vectors are compared one by one.
 const PAGES_EXACT_MAX: usize = 2_000;
-/// Vectors of the graph that are looked at in turn, and in all.
-const EF_SEARCH_MIN: usize = 100;
+/// Vectors of the graph that are looked at in turn, and in all. Of the ten nearest
+/// of 220,000 (384 dimensions, means of word vectors), 100 found 88 % in 2 ms, 200
+/// 93 % in 4, 400 98 % in 7 and 800 99 % in 15 (PostgreSQL 18.6, pgvector 0.8.6).
+const EF_SEARCH_MIN: usize = 500;
 const EF_SEARCH_MAX: usize = 1_000;
 const SCANNED_MAX: usize = 100_000;
 
@@ -316,7 +318,9 @@ fn nearest(
             } else {
                 NEAREST_OF_PAGES
             };
-            if !is_few {
+            if is_few {
+                compare_each(connection)?;
+            } else {
                 walk_on(connection, k)?;
             }
             let pages = ids(pages.iter().map(|page| page.0));
@@ -328,7 +332,9 @@ fn nearest(
             )?
         }
         VectorScope::Tenant => {
-            if !is_few {
+            if is_few {
+                compare_each(connection)?;
+            } else {
                 walk_on(connection, k)?;
             }
             let sql = if is_few { EXACT } else { NEAREST };
@@ -338,19 +344,30 @@ fn nearest(
     Ok(rows)
 }
 
-/// For this transaction alone, so that it holds behind a pooler, too.
+/// Of the many plans that would do, the graph's: that it is cheaper was found
+/// out already, and the planner knows nothing of what others' vectors cost.
 fn walk_on(connection: &Connection, k: usize) -> Result<(), Failure> {
-    let ef_search = k.clamp(EF_SEARCH_MIN, EF_SEARCH_MAX);
-    for setting in [
-        "SET LOCAL jit = off".to_owned(),
-        "SET LOCAL plan_cache_mode = force_custom_plan".to_owned(),
-        "SET LOCAL hnsw.iterative_scan = relaxed_order".to_owned(),
-        format!("SET LOCAL hnsw.max_scan_tuples = {SCANNED_MAX}"),
-        format!("SET LOCAL hnsw.ef_search = {ef_search}"),
-    ] {
-        execute(connection, &setting, [])?;
-    }
-    Ok(())
+    let ef_search = k.clamp(EF_SEARCH_MIN, EF_SEARCH_MAX).to_string();
+    let scanned = SCANNED_MAX.to_string();
+    settings(
+        connection,
+        &[
+            ("jit", "off"),
+            ("plan_cache_mode", "force_custom_plan"),
+            ("enable_sort", "off"),
+            ("hnsw.iterative_scan", "relaxed_order"),
+            ("hnsw.max_scan_tuples", &scanned),
+            ("hnsw.ef_search", &ef_search),
+        ],
+    )
+}
+
+/// With a plan for any vector its text would be read again for each row.
+fn compare_each(connection: &Connection) -> Result<(), Failure> {
+    settings(
+        connection,
+        &[("jit", "off"), ("plan_cache_mode", "force_custom_plan")],
+    )
 }
 
 fn near(row: &crate::sql::Row<'_>) -> Result<NearVector, Failure> {
