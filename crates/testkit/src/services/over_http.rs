@@ -76,7 +76,7 @@ impl Opensearch {
             .unwrap_or_else(|error| panic!("{method} {}{path}: {error}", self.url))
     }
 
-    /// Returns once it answers, as after [`ServiceSet::start_again`].
+    /// Returns once it answers, as after [`super::ServiceSet::start_again`].
     ///
     /// # Panics
     /// If it takes half a minute.
