@@ -8,6 +8,7 @@
 mod api;
 mod app;
 mod bench;
+mod causes;
 mod cli;
 mod config;
 mod diff;

@@ -3,7 +3,6 @@
 //! Objects are stored by `pipeline/archive.rs`. Here they are read, for whoever
 //! the store says may, and removed when no version of a page has them any more.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,11 +16,10 @@ use guard::{BreakerPolicy, BreakerSnapshot, CircuitBreaker};
 use store::{PageRow, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use types::{Clock, TenantId};
+use types::{Clock, TenantId, Timestamp};
 
+use crate::causes::chain;
 use crate::config::Config;
-use crate::operations::export::Export;
-use crate::pipeline::fetching::chain;
 
 /// An archive that failed twice in a row is left alone for a while: each failure
 /// may have taken as long as `archive.timeout_ms`.
@@ -99,6 +97,11 @@ impl RawStore {
 
     pub fn describe(&self) -> &str {
         self.archive.describe()
+    }
+
+    /// By the clock that objects are named by.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub fn breaker(&self) -> BreakerSnapshot {
@@ -236,58 +239,6 @@ impl RawStore {
             }
             if *stop.borrow() {
                 return Ok(removed);
-            }
-        }
-    }
-}
-
-/// A file of raw copies: a page after another, each its newest version.
-pub struct WarcExport {
-    export: Export,
-    raw: Arc<RawStore>,
-    is_begun: bool,
-    /// Read ahead.
-    pages: VecDeque<PageRow>,
-    pub records: u64,
-    /// Pages whose newest version has no raw copy.
-    pub without: u64,
-}
-
-impl WarcExport {
-    pub fn new(export: Export, raw: Arc<RawStore>) -> WarcExport {
-        WarcExport {
-            export,
-            raw,
-            is_begun: false,
-            pages: VecDeque::new(),
-            records: 0,
-            without: 0,
-        }
-    }
-
-    /// The next record; `None` at the end.
-    pub fn next(&mut self, store: &Store) -> Result<Option<Bytes>> {
-        if !std::mem::replace(&mut self.is_begun, true) {
-            let software = concat!("Gleaner/", env!("CARGO_PKG_VERSION"));
-            let at = self.raw.clock.now();
-            return Ok(Some(archive::warcinfo(software, at, unique()?).into()));
-        }
-        loop {
-            let Some(page) = self.pages.pop_front() else {
-                self.pages = self.export.next_rows(store)?.into();
-                if self.pages.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let tenant = self.export.tenant;
-            let record = self.raw.record(store, tenant, &page, page.version)?;
-            match record {
-                Some(_) => {
-                    self.records += 1;
-                    return Ok(record);
-                }
-                None => self.without += 1,
             }
         }
     }

@@ -266,7 +266,7 @@ fn search_code(kind: SearchErrorKind) -> Code {
 /// learns the causes, which may name paths.
 fn from_chain(code: Code, error: &(dyn std::error::Error + 'static)) -> ApiError {
     if matches!(code, Code::Internal | Code::Unavailable) {
-        let causes = crate::pipeline::fetching::chain(error);
+        let causes = crate::causes::chain(error);
         tracing::error!(error = %causes, "a request failed");
         let message = if code == Code::Internal {
             "the server failed to answer; its log says why"

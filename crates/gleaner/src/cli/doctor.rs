@@ -300,7 +300,7 @@ fn search_cluster(app: &App) -> Option<Check> {
             check(name, kind, message)
         }
         Err(error) => {
-            let causes = crate::pipeline::fetching::chain(&error);
+            let causes = crate::causes::chain(&error);
             check(name, State::Failed, causes)
         }
     })

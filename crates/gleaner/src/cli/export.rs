@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::operations::export::Export;
 use crate::operations::moment;
 use crate::operations::sources;
-use crate::raw::WarcExport;
+use crate::operations::warc::WarcExport;
 
 pub fn run(app: &App, args: &ExportArgs) -> Result<Exit> {
     let store = app.open_store(Access::Read)?;

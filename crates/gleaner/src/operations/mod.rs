@@ -8,6 +8,7 @@ pub mod records;
 pub mod sources;
 pub mod tasks;
 pub mod tenants;
+pub mod warc;
 pub mod webhooks;
 
 use anyhow::Result;

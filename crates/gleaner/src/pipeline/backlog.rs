@@ -110,7 +110,7 @@ impl Backlog<'_> {
                 }
                 Some(Err(error)) if error.kind() == EmbedErrorKind::Stopped => return Ok(false),
                 Some(Err(error)) => {
-                    errors.insert(*hash, super::fetching::chain(&error));
+                    errors.insert(*hash, crate::causes::chain(&error));
                 }
                 None => {
                     unanswered.insert(*hash);

@@ -10,6 +10,7 @@ use frontier::{FetchSignal, QueuedUrl, RetryPolicy, UrlKind};
 use types::{CanonicalUrl, Clock, FailReason};
 
 use super::archive::Head;
+use crate::causes::chain;
 
 /// What a request ended in, for the CPU stage to make a visit of.
 #[derive(Debug)]
@@ -250,19 +251,4 @@ pub fn fail_reason(error: &FetchError) -> FailReason {
         FetchErrorKind::RedirectLoop => FailReason::RedirectLoop,
         FetchErrorKind::Protocol | FetchErrorKind::Config => FailReason::Protocol,
     }
-}
-
-/// An error with its causes on one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetching::{chain, fail_reason};
 use anyhow::Result;
 use fetch::{FetchErrorKind, FetchRequest, Fetcher, Outcome, Want};
 use frontier::{Robots, RobotsFetch, RobotsVerdict, robots_from_fetch};
 use store::Store;
 use types::{CanonicalUrl, Clock, FailReason, HostKey};
+
+use super::fetching::fail_reason;
+use crate::causes::chain;
 
 /// Product token that robots.txt groups are matched against.
 pub const AGENT_TOKEN: &str = "gleaner";

@@ -288,7 +288,7 @@ impl Visitor {
                 return skipped(SkipReason::ContentType, content_type);
             }
             Err(error) => {
-                let detail = super::fetching::chain(&error);
+                let detail = crate::causes::chain(&error);
                 return VisitResult::Failed {
                     reason: FailReason::Extract,
                     detail,
