@@ -89,6 +89,7 @@ impl Indexer {
             looked_at: ChangeSeqs::default(),
             waiting: Vec::new(),
             trouble: None,
+            vectors_trouble: None,
         };
         let thread = std::thread::Builder::new()
             .name("indexer".into())
@@ -152,6 +153,7 @@ struct Keeper {
     /// Who waits for which changes to be searchable.
     waiting: Vec<(ChangeSeqs, Sender<Result<()>>)>,
     trouble: Option<String>,
+    vectors_trouble: Option<String>,
 }
 
 struct Open {
@@ -192,8 +194,9 @@ impl Keeper {
                 Some(Duration::ZERO) => self.flush(),
                 Some(_) => Ok(()),
             };
-            let kept = kept.and_then(|()| self.follow_vectors());
             self.report(kept);
+            let followed = self.follow_vectors();
+            self.report_vectors(followed);
         }
         let closed = match self.open.take() {
             Some(mut open) => self.catch_up(&mut open).and_then(|()| close(open)),
@@ -201,7 +204,7 @@ impl Keeper {
         };
         self.report(closed);
         let vectors = self.vectors.take().map(VectorFollower::close);
-        self.report(vectors.unwrap_or(Ok(())).map_err(Into::into));
+        self.report_vectors(vectors.unwrap_or(Ok(())).map_err(Into::into));
     }
 
     /// False when it is time to look whether the index is still there: what is
@@ -220,9 +223,7 @@ impl Keeper {
         let Some(vectors) = &mut self.vectors else {
             return Ok(());
         };
-        let more = vectors
-            .sync()
-            .context("keep up the vectors on the server")?;
+        let more = vectors.sync()?;
         let rest = if more { Duration::ZERO } else { VECTORS_EVERY };
         self.vectors_due = Instant::now() + rest;
         if more {
@@ -357,16 +358,26 @@ impl Keeper {
         Ok(())
     }
 
-    /// Trouble is said once, and again when it changes: the thread tries on.
     fn report(&mut self, result: Result<()>) {
-        let trouble = result.err().map(|error| format!("{error:#}"));
-        if let Some(text) = &trouble
-            && self.trouble.as_ref() != Some(text)
-        {
-            tracing::error!(error = %text, "could not update the keyword index; `gleaner reindex` rebuilds it");
-        }
-        self.trouble = trouble;
+        let what = "could not update the keyword index; `gleaner reindex` rebuilds it";
+        report(&mut self.trouble, result, what);
     }
+
+    fn report_vectors(&mut self, result: Result<()>) {
+        let what = "could not keep up the vectors on the server";
+        report(&mut self.vectors_trouble, result, what);
+    }
+}
+
+/// Trouble is said once, and again when it changes: the thread tries on.
+fn report(last: &mut Option<String>, result: Result<()>, what: &str) {
+    let trouble = result.err().map(|error| format!("{error:#}"));
+    if let Some(text) = &trouble
+        && last.as_ref() != Some(text)
+    {
+        tracing::error!(error = %text, "{what}");
+    }
+    *last = trouble;
 }
 
 /// Merges under way end before the folder is left.
