@@ -115,13 +115,13 @@ fn a_cluster_that_is_away_or_unnamed_is_told() {
     let cluster = set.opensearch();
     let mut environment = environment(&cluster);
     let password = machine.path().join("password");
-    std::fs::write(&password, "secret\n").expect("a file");
+    std::fs::write(&password, "hush-hush\n").expect("a file");
     let file = password.to_str().expect("a path").to_owned();
     environment.push(("GLEANER__SEARCH__OPENSEARCH__USERNAME", "ada".to_owned()));
     environment.push(("GLEANER__SEARCH__OPENSEARCH__PASSWORD_FILE", file));
     let shown = on(machine.path(), &environment, &["config"]).ok().stdout;
     assert!(
-        !shown.contains("secret") && !shown.contains(&cluster.url),
+        !shown.contains("hush-hush") && !shown.contains(&cluster.url),
         "{shown}"
     );
     let web = FakeWeb::start_blocking();
