@@ -214,6 +214,21 @@ fn the_graph_over_vectors_is_built_when_all_are_there() {
     vectors.close().unwrap();
 }
 
+/// Two builds of one index would wait for each other.
+#[test]
+fn several_who_build_the_graph_at_once_end_with_one() {
+    let server = embedded(120);
+    for _ in 0..3 {
+        server.database.sql("DROP INDEX search_vectors_near");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| open(&server.database.url()).index_search_vectors().unwrap());
+            }
+        });
+        assert!(server.store().search_vectors_are_indexed().unwrap());
+    }
+}
+
 #[test]
 fn vectors_are_found_as_in_memory() {
     let server = embedded(120);

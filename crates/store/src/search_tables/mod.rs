@@ -20,8 +20,11 @@ mod pages;
 mod tables;
 mod vectors;
 
+use std::time::{Duration, Instant};
+
 use crate::error::Failure;
 use crate::location::Location;
+use crate::presence::rest;
 use crate::shard::Shard;
 use crate::sql::{Connection, first, params};
 use crate::{Store, StoreError, StoreErrorKind};
@@ -44,6 +47,9 @@ pub(crate) const SEARCH_TURN: i64 = 0x474C_4E52_0003;
 const LOCK_WAIT_MS: u32 = 30_000;
 /// Who follows keeps others away for so long without a sign of life.
 const LEASE_S: u32 = 10;
+
+/// How long the graph over vectors is waited for.
+const GRAPH_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Between the parts of a list that is one parameter.
 const LIST_SEPARATOR: char = '\u{1e}';
@@ -133,29 +139,53 @@ impl Store {
         shard.read("look for the index of vectors", tables::has_near_index)
     }
 
-    /// Builds the graph over the vectors in the only database of this handle,
-    /// unless it is there, somebody builds it, or there are no vectors. Takes minutes for a million of
-    /// them, on a connection of its own; nobody has to wait meanwhile.
+    /// Returns when the graph over the vectors in the only database of this
+    /// handle is there, if there are vectors at all: built here, or by another
+    /// process that has begun. Takes minutes for a million of them, on a
+    /// connection of its own; nobody who reads or writes has to wait meanwhile.
     pub fn index_search_vectors(&self) -> Result<(), StoreError> {
         let shard = self.own()?;
         let fail = |failure: Failure| failure.into_store_error("index vectors", &shard.describe());
         let Location::Postgres(server, _) = shard.location() else {
             return Err(not_on_a_server());
         };
-        let (exist, memory) =
-            shard.read("look at the vectors", |connection| {
-                match tables::exists(connection, "search_vectors")? {
-                    true => Ok((true, tables::near_memory_kb(connection)?)),
-                    false => Ok((false, None)),
-                }
+        let begun = Instant::now();
+        let mut attempts = 0;
+        let mut connection = None;
+        while begun.elapsed() < GRAPH_WITHIN {
+            let (missing, memory) = shard.read("look at the vectors", |connection| {
+                let missing = tables::exists(connection, "search_vectors")?
+                    && !tables::has_near_index(connection)?;
+                let memory = match missing {
+                    true => tables::near_memory_kb(connection)?,
+                    false => None,
+                };
+                Ok((missing, memory))
             })?;
-        if !exist {
-            return Ok(());
+            if !missing {
+                return Ok(());
+            }
+            let connection = match &mut connection {
+                Some(connection) => connection,
+                None => {
+                    let parameters = memory.map(|kb| format!("-c maintenance_work_mem={kb}kB"));
+                    let server = server.connect_for_long(&parameters.unwrap_or_default());
+                    connection.insert(Connection::Postgres(server.map_err(fail)?))
+                }
+            };
+            if tables::make_near_index(connection, shard.instance()).map_err(fail)? {
+                return Ok(());
+            }
+            attempts += 1;
+            rest(attempts);
         }
-        let parameters = memory.map(|kb| format!("-c maintenance_work_mem={kb}kB"));
-        let connection = server.connect_for_long(&parameters.unwrap_or_default());
-        let connection = Connection::Postgres(connection.map_err(fail)?);
-        tables::make_near_index(&connection).map_err(fail)
+        Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!(
+                "the index of vectors in {} is still being built",
+                shard.describe()
+            ),
+        ))
     }
 
     /// How far the tables of each database are, with its number; `None` where

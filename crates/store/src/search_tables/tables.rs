@@ -1,6 +1,6 @@
 //! The tables themselves.
 
-use super::{LOCK_WAIT_MS, SEARCH_TURN, SearchTables};
+use super::{LEASE_S, LOCK_WAIT_MS, SEARCH_TURN, SearchTables};
 use crate::error::{Failure, StoreError, StoreErrorKind};
 use crate::sql::{Connection, execute, first, params};
 
@@ -89,6 +89,8 @@ const NEAR_INDEX: (&str, &str) = (
     "search_vectors_near",
     "search_vectors USING hnsw (embedding halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)",
 );
+/// Whose turn it is to build it, as a row of `search_progress`.
+const GRAPH: &str = "graph";
 /// Memory that building it may take. Beyond what there is it is built on disk, far more slowly.
 const NEAR_MEMORY_MAX: i64 = 1 << 30;
 
@@ -254,11 +256,32 @@ pub(super) fn near_memory_kb(connection: &Connection) -> Result<Option<i64>, Fai
     Ok((wanted > given).then_some(wanted / 1024))
 }
 
-/// Builds the graph where it is missing; `connection` may take its time.
-pub(super) fn make_near_index(connection: &Connection) -> Result<(), Failure> {
-    make_index(connection, NEAR_INDEX.0, NEAR_INDEX.1)?;
+/// Builds the graph where it is missing; `connection` may take its time. False
+/// while somebody else builds it: two at a time would wait for each other.
+pub(super) fn make_near_index(connection: &Connection, builder: &str) -> Result<bool, Failure> {
+    let sql = "INSERT INTO search_progress (tables, made_by) VALUES (?1, '')
+               ON CONFLICT (tables) DO NOTHING";
+    execute(connection, sql, [GRAPH])?;
+    // Whoever has just taken it has not begun yet.
+    let sql = format!(
+        "UPDATE search_progress SET follower = ?2,
+           held_until = now() + make_interval(secs => {LEASE_S})
+         WHERE tables = ?1 AND held_until < now() AND NOT EXISTS (
+           SELECT 1 FROM pg_stat_progress_create_index
+           WHERE relid = to_regclass('search_vectors'))
+         RETURNING 1"
+    );
+    if first(connection, &sql, [GRAPH, builder], |_| Ok(()))?.is_none() {
+        return Ok(false);
+    }
+    let made = make_index(connection, NEAR_INDEX.0, NEAR_INDEX.1);
+    let sql = "UPDATE search_progress SET held_until = '-infinity'
+               WHERE tables = ?1 AND follower = ?2";
+    execute(connection, sql, [GRAPH, builder])?;
+    made?;
     // After so many rows at once, rather than when the server gets round to it.
-    server(connection)?.run_batch("ANALYZE search_vectors")
+    server(connection)?.run_batch("ANALYZE search_vectors")?;
+    Ok(true)
 }
 
 fn is_valid(connection: &Connection, index: &str) -> Result<Option<bool>, Failure> {
