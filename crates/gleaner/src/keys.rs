@@ -3,7 +3,7 @@
 //! A key is 256 random bits, so a fast hash is enough to make it unguessable
 //! from what is stored (a slow one only helps passwords that people choose).
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use store::{ApiKeyRow, NewApiKey, Scopes, Store};
 use types::{ApiKeyId, TenantId, Timestamp};
 
@@ -19,14 +19,9 @@ pub struct ApiKey(String);
 
 /// 256 random bits, as 64 hexadecimal digits.
 fn random_digits() -> Result<String> {
-    let mut bits = [0u8; 32];
-    let mut filled = 0;
-    while filled < bits.len() {
-        filled +=
-            rustix::rand::getrandom(&mut bits[filled..], rustix::rand::GetRandomFlags::empty())
-                .context("read random bits from the system")?;
-    }
-    Ok(blake3::Hash::from(bits).to_hex().to_string())
+    Ok(blake3::Hash::from(crate::random::bytes::<32>()?)
+        .to_hex()
+        .to_string())
 }
 
 /// A name that nothing else has.

@@ -20,6 +20,7 @@ mod operations;
 mod pipeline;
 mod process;
 mod publishing;
+mod random;
 mod raw;
 mod relay;
 mod scheduler;

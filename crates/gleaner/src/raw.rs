@@ -243,15 +243,3 @@ impl RawStore {
         }
     }
 }
-
-/// Random bytes that name an object.
-pub fn unique() -> Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let flags = rustix::rand::GetRandomFlags::empty();
-        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)
-            .context("read random bits from the system")?;
-    }
-    Ok(bytes)
-}

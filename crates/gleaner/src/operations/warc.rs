@@ -8,7 +8,8 @@ use bytes::Bytes;
 use store::{PageRow, Store};
 
 use super::export::Export;
-use crate::raw::{RawStore, unique};
+use crate::random;
+use crate::raw::RawStore;
 
 /// A file of raw copies: a page after another, each its newest version.
 pub struct WarcExport {
@@ -39,7 +40,9 @@ impl WarcExport {
         if !std::mem::replace(&mut self.is_begun, true) {
             let software = concat!("Gleaner/", env!("CARGO_PKG_VERSION"));
             let at = self.raw.now();
-            return Ok(Some(archive::warcinfo(software, at, unique()?).into()));
+            return Ok(Some(
+                archive::warcinfo(software, at, random::bytes()?).into(),
+            ));
         }
         loop {
             let Some(page) = self.pages.pop_front() else {

@@ -19,7 +19,8 @@ use types::{CrawlId, SourceId, TenantId, Timestamp};
 
 use super::permits::CpuPermits;
 use super::write::Visited;
-use crate::raw::{RawStore, ToStore, unique};
+use crate::random;
+use crate::raw::{RawStore, ToStore};
 
 /// Visits whose objects are stored together, so that the first of them does not
 /// wait long for the last.
@@ -133,7 +134,7 @@ impl Archiver {
     }
 
     fn object(&self, url: String, answer: RawAnswer) -> Result<ToStore> {
-        let unique = unique()?;
+        let unique = random::bytes()?;
         let received_at = answer.head.received_at;
         let permits = self.permits.clone();
         let bytes = move || {

@@ -5,7 +5,7 @@
 //! dozen languages check it already, the timestamp in what is signed stops
 //! replays, and its list of signatures lets a secret be changed without a gap.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
@@ -16,14 +16,7 @@ const MARK: &str = "whsec_";
 
 /// 256 random bits.
 pub fn new_secret() -> Result<WebhookSecret> {
-    let mut bits = [0u8; 32];
-    let mut filled = 0;
-    while filled < bits.len() {
-        filled +=
-            rustix::rand::getrandom(&mut bits[filled..], rustix::rand::GetRandomFlags::empty())
-                .context("read random bits from the system")?;
-    }
-    Ok(WebhookSecret(bits))
+    Ok(WebhookSecret(crate::random::bytes()?))
 }
 
 /// For its owner, once.

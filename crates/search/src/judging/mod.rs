@@ -4,8 +4,10 @@
 //! word ([`Vocabulary`]), gives candidates with the places of the words in them
 //! ([`Candidate`]), and the [`Judge`] scores these.
 
+mod corpora;
 mod judge;
 mod words;
 
+pub(crate) use corpora::Corpora;
 pub(crate) use judge::{Candidate, Judge, Places, Wanted};
 pub(crate) use words::{BODY, Corpus, CorpusPart, Vocabulary, Weighed, WordPages, serves, weigh};

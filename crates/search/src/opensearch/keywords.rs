@@ -6,7 +6,7 @@
 //! (matches, facets) is of all pages that match.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -25,7 +25,7 @@ use crate::engine::{
     KeywordSearch, KeywordWriter,
 };
 use crate::error::{SearchError, SearchErrorKind};
-use crate::judging::{Candidate, Corpus, Judge, Wanted, weigh};
+use crate::judging::{Candidate, Corpora, Corpus, Judge, Wanted, weigh};
 
 /// Pages whose scores are computed.
 const CANDIDATES_MIN: usize = 300;
@@ -36,8 +36,6 @@ const CANDIDATES_PER_PAGE: usize = 3;
 const LISTED_MAX: usize = 20_000;
 /// Pages asked about, or listed, at once.
 const PAGES_PER_REQUEST: usize = 5_000;
-/// Tenants whose statistics are kept between searches.
-const KEPT_MAX: usize = 1024;
 /// Up to here different values are counted one by one; beyond, within some percent.
 const DISTINCT_EXACT: usize = 40_000;
 
@@ -134,7 +132,7 @@ impl KeywordEngine for OpensearchKeywords {
             owner: self.config.owner.clone(),
             place,
             committed: RwLock::default(),
-            corpora: Mutex::default(),
+            corpora: Corpora::default(),
             known: Known::default(),
         };
         reader.refresh()?;
@@ -157,8 +155,7 @@ struct Reader {
     place: Place,
     owner: String,
     committed: RwLock<ChangeSeqs>,
-    /// Statistics as of the changes beside them.
-    corpora: Mutex<(ChangeSeqs, HashMap<TenantId, Arc<Corpus>>)>,
+    corpora: Corpora,
     known: Known,
 }
 
@@ -182,20 +179,8 @@ impl Reader {
     }
 
     fn corpus(&self, tenant: TenantId) -> Result<Arc<Corpus>, SearchError> {
-        let committed = self.committed();
-        {
-            let kept = self.corpora.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (true, Some(corpus)) = (kept.0 == committed, kept.1.get(&tenant)) {
-                return Ok(Arc::clone(corpus));
-            }
-        }
-        let corpus = Arc::new(Corpus::of(self.words(tenant).corpus()?));
-        let mut kept = self.corpora.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.0 != committed || kept.1.len() >= KEPT_MAX {
-            *kept = (committed, HashMap::new());
-        }
-        kept.1.insert(tenant, Arc::clone(&corpus));
-        Ok(corpus)
+        let read = || self.words(tenant).corpus();
+        self.corpora.of(tenant, self.committed(), read)
     }
 }
 

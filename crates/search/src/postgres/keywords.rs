@@ -8,7 +8,7 @@
 //! pages that were found by others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use store::{ChangeSeqs, SearchFilter, SearchTables, SearchTerm, SearchWord, SearchedPage, Store};
 use types::{ChunkId, PageId, TenantId};
@@ -23,7 +23,7 @@ use crate::engine::{
 use crate::error::SearchError;
 use crate::filters::Filters;
 use crate::judging::{
-    Candidate, Corpus, CorpusPart, Judge, Vocabulary, Wanted, Weighed, WordPages, weigh,
+    Candidate, Corpora, Corpus, CorpusPart, Judge, Vocabulary, Wanted, Weighed, WordPages, weigh,
 };
 
 /// Pages of each database whose scores are computed.
@@ -35,8 +35,6 @@ const CANDIDATES_PER_PAGE: usize = 3;
 const PAGES_FOLLOWED_MAX: u64 = 60_000;
 /// Pages that a filter may let through to be listed for the vectors.
 const LISTED_MAX: usize = 20_000;
-/// Tenants whose statistics are kept between searches.
-const KEPT_MAX: usize = 1024;
 /// What a word in the title or a heading adds to one in the body, for the
 /// choice of candidates: the share of [`crate::Ranking`]'s scores in a page of
 /// average length.
@@ -66,7 +64,7 @@ impl KeywordEngine for PostgresKeywords {
         let reader = Reader {
             store: self.store.clone(),
             committed: RwLock::default(),
-            corpora: Mutex::default(),
+            corpora: Corpora::default(),
         };
         let places = self.store.search_progress(SearchTables::Pages)?;
         let is_made = |progress: &Option<store::SearchProgress>| {
@@ -88,33 +86,21 @@ impl KeywordEngine for PostgresKeywords {
 struct Reader {
     store: Store,
     committed: RwLock<ChangeSeqs>,
-    /// Statistics as of the changes beside them.
-    corpora: Mutex<(ChangeSeqs, HashMap<TenantId, Arc<Corpus>>)>,
+    corpora: Corpora,
 }
 
 impl Reader {
     fn corpus(&self, tenant: TenantId) -> Result<Arc<Corpus>, SearchError> {
-        let committed = self.committed();
-        {
-            let kept = self.corpora.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (true, Some(corpus)) = (kept.0 == committed, kept.1.get(&tenant)) {
-                return Ok(Arc::clone(corpus));
-            }
-        }
-        let parts = self.store.search_corpora(tenant)?.into_iter();
-        let parts = parts.map(|part| CorpusPart {
-            language: part.language,
-            pages: part.pages,
-            chunks: part.chunks,
-            tokens: part.tokens,
-        });
-        let corpus = Arc::new(Corpus::of(parts.collect()));
-        let mut kept = self.corpora.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.0 != committed || kept.1.len() >= KEPT_MAX {
-            *kept = (committed, HashMap::new());
-        }
-        kept.1.insert(tenant, Arc::clone(&corpus));
-        Ok(corpus)
+        self.corpora.of(tenant, self.committed(), || {
+            let parts = self.store.search_corpora(tenant)?.into_iter();
+            let parts = parts.map(|part| CorpusPart {
+                language: part.language,
+                pages: part.pages,
+                chunks: part.chunks,
+                tokens: part.tokens,
+            });
+            Ok(parts.collect())
+        })
     }
 }
 
