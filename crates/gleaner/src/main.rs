@@ -27,6 +27,7 @@ mod scheduler;
 mod searching;
 mod services;
 mod site;
+mod summaries;
 mod tasks;
 mod view;
 mod webhooks;

@@ -9,6 +9,7 @@ use super::events::EventsCommand;
 use super::measure_args::{BenchCommand, EvalCommand};
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
 use super::shard::ShardCommand;
+use super::summarize::SummarizeArgs;
 use super::webhook_args::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -52,6 +53,8 @@ pub enum Command {
     /// Work through the embedding backlog
     #[command(after_help = "Example: gleaner embed")]
     Embed,
+    /// Summarise pages, by a language model where one is configured
+    Summarize(SummarizeArgs),
     /// Add, change and look at sources
     #[command(subcommand)]
     Source(SourceCommand),

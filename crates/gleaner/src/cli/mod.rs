@@ -11,6 +11,7 @@ mod doctor;
 mod events;
 mod export;
 pub mod extract;
+mod here;
 mod import;
 mod live;
 mod measure_args;
@@ -27,6 +28,7 @@ mod service_args;
 mod shard;
 mod source;
 mod stop;
+mod summarize;
 mod task;
 mod tenant;
 mod upgrade;
@@ -129,6 +131,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
         Command::Search(args) => search::run(&app, args),
         Command::Extract(args) => extract::run(&app, args),
         Command::Embed => crawl::embed(&app),
+        Command::Summarize(args) => summarize::run(&app, args),
         Command::Source(command) => source::run(&app, command),
         Command::Task(command) => task::run(&app, command),
         Command::Serve(args) => serve::run(&app, args),

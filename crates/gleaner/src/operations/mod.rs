@@ -6,6 +6,7 @@ pub mod export;
 pub mod import;
 pub mod records;
 pub mod sources;
+pub mod summaries;
 pub mod tasks;
 pub mod tenants;
 pub mod warc;
