@@ -19,6 +19,7 @@ mod metrics;
 mod operations;
 mod pipeline;
 mod process;
+mod prompting;
 mod publishing;
 mod random;
 mod raw;
