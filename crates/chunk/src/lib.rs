@@ -32,6 +32,7 @@ pub use config::ChunkConfig;
 pub use extractive::{ExtractiveSummary, Ranked, SummaryOptions, extract_summary, rank_sentences};
 #[doc(hidden)]
 pub use extractive::{WEIGHTS, Weights, extract_with};
+pub use language::language_of;
 pub use query::extract_for_query;
 #[doc(hidden)]
 pub use query::{QUERY_WEIGHTS, QueryWeights, answer_with};

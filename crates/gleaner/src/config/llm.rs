@@ -25,6 +25,7 @@ pub struct LlmSettings {
     pub context_tokens: u32,
     pub output_tokens_max: u32,
     pub temperature: f32,
+    pub calls_max: usize,
     pub requests_per_minute: u32,
     pub tokens_per_minute: u32,
     pub retry_ms: Vec<u64>,

@@ -182,7 +182,7 @@ pub fn preview(services: &Services, tenant: TenantId, plan: &Plan) -> Result<Est
         stores.push((store.clone(), wanted));
     }
     let model = services.language_model().filter(|_| !extractive);
-    estimate(&stores, model)
+    estimate(&stores, model, &services.app.config.llm)
 }
 
 /// A task for each database; their ids.

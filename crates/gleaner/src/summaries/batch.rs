@@ -44,7 +44,7 @@ pub struct Batch<'a> {
     pub calls_max: usize,
     pub stop: watch::Receiver<bool>,
     /// Told of every page that was committed.
-    pub on_page: &'a (dyn Fn(&PageDone, &Report) + 'a),
+    pub on_page: &'a (dyn Fn(&PageDone, &Report) + Sync + 'a),
 }
 
 /// A page that has its summary.
@@ -122,6 +122,7 @@ impl Batch<'_> {
             let feeding = Feed {
                 wanted: &self.wanted,
                 store: self.store,
+                everywhere: &self.services.store,
                 work,
                 stop: &self.stop,
                 is_over,
@@ -231,10 +232,7 @@ impl Batch<'_> {
         }
         let rows: Vec<NewSummary> = held.iter().map(|(work, made)| row(work, made)).collect();
         let outcomes = save(self.store, self.wanted.tenant, &rows)?;
-        let fallbacks = held.iter().map(|(_, made)| made.figures.fallbacks).sum();
-        if let (Some(model), 1..) = (self.model, fallbacks) {
-            model.note_fallbacks(self.wanted.tenant, Purpose::Summary, fallbacks)?;
-        }
+        self.note_fallbacks(held.iter().map(|(_, made)| made.figures.fallbacks).sum())?;
         for ((work, made), outcome) in held.drain(..).zip(outcomes) {
             let done = PageDone {
                 page: work.page,
@@ -253,10 +251,24 @@ impl Batch<'_> {
     }
 }
 
+impl Batch<'_> {
+    /// What had to do without a model that is there.
+    fn note_fallbacks(&self, count: u64) -> Result<(), StoreError> {
+        let Some(model) = self.model.filter(|_| count > 0) else {
+            return Ok(());
+        };
+        let purpose = Purpose::Summary.code();
+        self.services.metrics.llm.fell_back(purpose, count);
+        let store = &self.services.store;
+        store.note_llm_fallback(self.wanted.tenant, model.name(), purpose, count)
+    }
+}
+
 /// Hands out pages by their id, so that none comes twice in one batch.
 struct Feed<'a> {
     wanted: &'a SummaryWanted,
     store: &'a Store,
+    everywhere: &'a Store,
     work: Sender<SummaryWork>,
     stop: &'a watch::Receiver<bool>,
     is_over: &'a AtomicBool,
@@ -273,6 +285,8 @@ impl Feed<'_> {
                 return Ok(());
             };
             after = Some(last.page);
+            // Also of other databases: what was paid for once is not asked again.
+            let pages = self.everywhere.reuse_summaries(self.wanted.tenant, pages)?;
             for mut page in pages {
                 loop {
                     if *self.stop.borrow() || self.is_over.load(Ordering::SeqCst) {

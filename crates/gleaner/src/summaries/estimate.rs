@@ -1,7 +1,5 @@
 //! What summarising a selection of pages will take, without asking anybody.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use serde::Serialize;
 use store::{Store, SummaryWanted};
@@ -9,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::page::{self, NOTES_MAX};
 use super::{pieces, prompt};
+use crate::config::LlmSettings;
 use crate::prompting::LanguageModel;
 
 /// Pages whose texts are read for an estimate; the rest is taken to be like them.
@@ -45,6 +44,7 @@ pub struct Estimate {
 pub fn estimate(
     stores: &[(Store, SummaryWanted)],
     model: Option<&LanguageModel>,
+    settings: &LlmSettings,
 ) -> Result<Estimate> {
     let mut estimate = Estimate {
         pages: 0,
@@ -73,13 +73,15 @@ pub fn estimate(
         estimate.tokens_in = scaled(estimate.tokens_in);
         estimate.tokens_out = scaled(estimate.tokens_out);
     }
-    if let Some((cost, currency)) = model.cost(estimate.tokens_in, estimate.tokens_out) {
-        estimate.cost = Some(cost);
-        estimate.currency = Some(currency);
-    }
+    estimate.cost = model.cost(estimate.tokens_in, estimate.tokens_out);
+    estimate.currency = estimate.cost.map(|_| model.currency().to_owned());
+    let per_minute = |sum: u64, limit: u32| match limit {
+        0 => 0,
+        limit => (sum * 60).div_ceil(u64::from(limit)),
+    };
     let tokens = estimate.tokens_in + estimate.tokens_out;
-    let least: Duration = model.least_time(estimate.calls, tokens);
-    estimate.seconds_min = least.as_secs();
+    estimate.seconds_min = per_minute(estimate.calls, settings.requests_per_minute)
+        .max(per_minute(tokens, settings.tokens_per_minute));
     Ok(estimate)
 }
 

@@ -24,3 +24,5 @@ pub const PROMPT_VERSION: u32 = 1;
 /// Words of an extractive summary: what a model is asked for as well.
 const WORDS_MAX: usize = 120;
 const SENTENCES_MAX: usize = 5;
+/// What is named as the model of a summary that no language model wrote.
+pub const EXTRACTIVE: &str = "extractive";

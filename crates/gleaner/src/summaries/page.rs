@@ -9,7 +9,7 @@ use super::figures::Figures;
 use super::pieces;
 use super::prompt::{self, Subject};
 use super::written::{self, Written};
-use super::{SENTENCES_MAX, WORDS_MAX};
+use super::{EXTRACTIVE, SENTENCES_MAX, WORDS_MAX};
 use crate::prompting::{CallError, Called};
 
 /// Of the context: what the prompts say besides the page, with room to spare.
@@ -43,7 +43,7 @@ pub struct PageText<'a> {
 pub struct Made {
     pub state: SummaryState,
     pub written: Written,
-    /// Empty: none was asked, or none answered.
+    /// The language model, or what stood in for it.
     pub model: String,
     /// Why it is not what a model wrote.
     pub error: Option<String>,
@@ -78,7 +78,7 @@ pub fn summarize(
     let mut made = Made {
         state: SummaryState::Fallback,
         written: Written::default(),
-        model: String::new(),
+        model: EXTRACTIVE.to_owned(),
         error: None,
         figures: Figures::default(),
     };
@@ -100,11 +100,12 @@ pub fn summarize(
         room: room(context_tokens),
         ask,
         figures: &mut made.figures,
-        model: &mut made.model,
+        model: String::new(),
     };
     match writing.write() {
         Ok(written) => {
             made.state = SummaryState::Done;
+            made.model = writing.model;
             made.written = written;
         }
         Err(Given::Halt(halt)) => return Err(halt),
@@ -157,7 +158,8 @@ struct Writing<'a, 'b> {
     room: usize,
     ask: &'a mut Ask<'b>,
     figures: &'a mut Figures,
-    model: &'a mut String,
+    /// That answered last.
+    model: String,
 }
 
 impl Writing<'_, '_> {

@@ -138,6 +138,9 @@ pub struct SummaryWanted {
     /// Pages whose summary is so are wanted as well. Those that are done never
     /// are: asking for them is a conflict.
     pub again: Vec<SummaryState>,
+    /// … if that was made before: what a long walk has made itself is then not
+    /// wanted by its next part.
+    pub again_before: Option<Timestamp>,
 }
 
 impl SummaryWanted {
@@ -149,6 +152,7 @@ impl SummaryWanted {
             source: None,
             pages: None,
             again: Vec::new(),
+            again_before: None,
         }
     }
 }

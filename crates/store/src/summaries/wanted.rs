@@ -227,6 +227,10 @@ pub(crate) fn again(
         })
         .collect();
     sql.push_str(&format!(" AND s.state IN ({})", states.join(", ")));
+    if let Some(before) = wanted.again_before {
+        parameters.push(Value::from(before.0));
+        sql.push_str(&format!(" AND s.created_at < ?{}", parameters.len()));
+    }
     sql.push_str(&order.replace("p.id", "s.page_id"));
     (sql, parameters)
 }
