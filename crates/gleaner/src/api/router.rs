@@ -27,8 +27,8 @@ use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{
-    admin, bulk, cache, compat, crawls, history, monitoring, pages, raw, records, scaling, search,
-    sources, tasks, webhooks,
+    admin, bulk, cache, compat, crawls, history, llm, monitoring, pages, raw, records, scaling,
+    search, sources, summaries, tasks, webhooks,
 };
 use super::state::Api;
 use super::{dashboard, docs, etag, metrics};
@@ -59,6 +59,7 @@ use crate::operations::records as records_query;
         (name = "crawls", description = "Runs, their outcome and control"),
         (name = "pages", description = "What was stored, with its history"),
         (name = "records", description = "Articles, products and jobs, by their facts"),
+        (name = "summaries", description = "What pages say, in short"),
         (name = "tasks", description = "Queued work"),
         (name = "webhooks", description = "Who is told of what happens"),
         (name = "monitoring", description = "How the service is doing"),
@@ -99,8 +100,11 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(bulk::export))
         .routes(routes!(pages::similar))
         .routes(routes!(records::list))
+        .routes(routes!(summaries::list, summaries::summarize))
+        .routes(routes!(summaries::show))
         .routes(routes!(search::search_by_query, search::search_by_body))
         .routes(routes!(monitoring::stats))
+        .routes(routes!(llm::metrics))
         .routes(routes!(monitoring::request_stats))
         .routes(routes!(monitoring::slow_requests))
         .routes(routes!(monitoring::errors))

@@ -14,7 +14,7 @@ use store::{
     SummaryWork,
 };
 use tokio::sync::watch;
-use types::{PageId, TenantId};
+use types::TenantId;
 
 use super::figures::Figures;
 use super::page::{self, Halt, Made, PageText};
@@ -50,12 +50,9 @@ pub struct Batch<'a> {
 /// A page that has its summary.
 #[derive(Clone, Debug)]
 pub struct PageDone {
-    pub page: PageId,
     pub url: String,
     pub state: SummaryState,
-    pub model: String,
     pub error: Option<String>,
-    pub summary: String,
     pub figures: Figures,
     /// False: the page changed meanwhile, or another process was quicker.
     pub is_saved: bool,
@@ -235,12 +232,9 @@ impl Batch<'_> {
         self.note_fallbacks(held.iter().map(|(_, made)| made.figures.fallbacks).sum())?;
         for ((work, made), outcome) in held.drain(..).zip(outcomes) {
             let done = PageDone {
-                page: work.page,
                 url: work.url,
                 state: made.state,
-                model: made.model,
                 error: made.error,
-                summary: made.written.summary,
                 figures: made.figures,
                 is_saved: outcome == SaveOutcome::Saved,
             };

@@ -7,9 +7,8 @@ use utoipa::ToSchema;
 
 /// Calls and pages of one batch, or of all there were. A call is what one
 /// prompt came to, its retries included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(from = "Counted", into = "Shown")]
-#[schema(as = LlmFigures)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Counted", into = "LlmFigures")]
 pub struct Figures {
     pub calls_succeeded: u64,
     pub calls_failed: u64,
@@ -48,8 +47,8 @@ impl Figures {
 }
 
 /// As a program reads it: the names that the summarisation service had.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Shown {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct LlmFigures {
     /// Calls of the model, each with its retries.
     pub total_requests: u64,
     pub successful_requests: u64,
@@ -81,8 +80,8 @@ struct Counted {
     total_processing_time: f64,
 }
 
-impl From<Figures> for Shown {
-    fn from(figures: Figures) -> Shown {
+impl From<Figures> for LlmFigures {
+    fn from(figures: Figures) -> LlmFigures {
         let calls = figures.calls();
         let of_each = |sum: f64| {
             if calls == 0 {
@@ -92,7 +91,7 @@ impl From<Figures> for Shown {
             }
         };
         let seconds = figures.took().as_secs_f64();
-        Shown {
+        LlmFigures {
             total_requests: calls,
             successful_requests: figures.calls_succeeded,
             failed_requests: figures.calls_failed,
@@ -146,7 +145,7 @@ mod tests {
             tokens_out: 401,
             took_ms: 5_001,
         };
-        let shown = Shown::from(figures);
+        let shown = LlmFigures::from(figures);
         assert_eq!(shown.total_requests, 4);
         assert_eq!(shown.success_rate_percent, 75.0);
         assert_eq!(shown.average_tokens, 1100.25);
@@ -158,7 +157,7 @@ mod tests {
 
     #[test]
     fn nothing_has_not_failed() {
-        let shown = Shown::from(Figures::default());
+        let shown = LlmFigures::from(Figures::default());
         assert_eq!(shown.success_rate_percent, 100.0);
         assert_eq!((shown.average_tokens, shown.average_time_seconds), (0.0, 0.0));
     }

@@ -15,7 +15,7 @@ mod pieces;
 mod prompt;
 mod written;
 
-pub use figures::Figures;
+pub use figures::{Figures, LlmFigures};
 
 /// Changes when the same page would be asked about differently; stored with
 /// every summary.
