@@ -18,6 +18,7 @@ mod event_schema;
 mod events;
 mod fields;
 mod http;
+mod llm;
 mod memory;
 mod migrate;
 mod opensearch;
