@@ -1,6 +1,8 @@
 //! Summaries: which pages wait, what is saved, and who shares it.
 
-use std::collections::BTreeSet;
+mod sharing;
+mod wanted;
+
 use std::time::Duration;
 
 use store::{
@@ -116,58 +118,6 @@ fn state_of(site: &Site, path: &str) -> Option<SummaryState> {
 }
 
 #[test]
-fn a_page_waits_until_it_is_summarised_and_again_when_its_text_changes() {
-    let (site, pages) = site_of(&["a", "bb", "ccc"]);
-    let store = &site.store;
-    let all = SummaryWanted::of_tenant(TENANT);
-    let found = wanted(store, TENANT, None, 9);
-    assert_eq!(ids(&found), pages);
-    let first = site.page("a");
-    assert_eq!(
-        found[0],
-        SummaryWork {
-            page: first.id,
-            url: first.url.clone(),
-            title: "a".to_owned(),
-            language: None,
-            content_hash: first.content_hash,
-            text_bytes: 1,
-        }
-    );
-    assert_eq!(backlog(store, &all), (3, 6));
-    assert_eq!(stats(store), [0, 0, 0, 3]);
-    // On behind a page, and no more than are asked for.
-    let behind = store.pages_to_summarize(&all, Some(pages[0]), 1).unwrap();
-    assert_eq!(ids(&behind), [pages[1]]);
-    assert_eq!(store.summary(TENANT, pages[0]).unwrap(), None);
-
-    assert_eq!(save(store, TENANT, &found[..2], Done), [Saved; 2]);
-    assert_eq!(ids(&wanted(store, TENANT, None, 9)), [pages[2]]);
-    assert_eq!(stats(store), [2, 0, 0, 1]);
-    // Nothing of it changes when the page is seen again as it was.
-    visit(&site, &["a"]);
-    assert_eq!(ids(&wanted(store, TENANT, None, 9)), [pages[2]]);
-
-    site.visit(vec![("a", stored(page("a", &["another"])))]);
-    assert_eq!(ids(&wanted(store, TENANT, None, 9)), [pages[0], pages[2]]);
-    assert_eq!(stats(store), [1, 0, 0, 2]);
-    let old = store.summary(TENANT, pages[0]).unwrap().unwrap();
-    assert!(!old.is_current, "of the text that it had");
-    // Back to the text that was summarised: that is not paid for twice.
-    visit(&site, &["a"]);
-    assert_eq!(ids(&wanted(store, TENANT, None, 9)), [pages[2]]);
-    // Gone, it is not wanted; back, it is known.
-    site.visit(vec![
-        ("a", failed(FailReason::NotFound)),
-        ("ccc", failed(FailReason::NotFound)),
-    ]);
-    assert_eq!(wanted(store, TENANT, None, 9), []);
-    assert_eq!(stats(store), [1, 0, 0, 0]);
-    visit(&site, &["a", "ccc"]);
-    assert_eq!(ids(&wanted(store, TENANT, None, 9)), [pages[2]]);
-}
-
-#[test]
 fn a_summary_is_what_was_saved() {
     let (site, pages) = site_of(&["a"]);
     let new = summary(pages[0], site.page("a").content_hash, Failed);
@@ -254,173 +204,6 @@ fn what_is_of_another_text_is_stale_and_what_is_done_is_known() {
     assert_eq!(save(store, TENANT, &twice, Done), [Saved, Known]);
     site.visit(vec![("b", failed(FailReason::NotFound))]);
     assert_eq!(save(store, TENANT, &found[1..], Done), [Stale], "gone");
-}
-
-#[test]
-fn what_failed_or_fell_back_is_wanted_again_where_that_is_asked_for() {
-    let (site, pages) = site_of(&["a", "b", "c", "d"]);
-    let store = &site.store;
-    let found = wanted(store, TENANT, None, 9);
-    for (work, state) in found.iter().zip([Failed, Fallback, Done]) {
-        save(store, TENANT, &[work.clone()], state);
-    }
-    let again = |again: &[SummaryState]| SummaryWanted {
-        again: again.to_vec(),
-        ..SummaryWanted::of_tenant(TENANT)
-    };
-    for (states, expected) in [
-        (&[][..], &[3][..]),
-        (&[Failed], &[0, 3]),
-        (&[Fallback], &[1, 3]),
-        (&[Failed, Fallback], &[0, 1, 3]),
-    ] {
-        let wanted = again(states);
-        let found = store.pages_to_summarize(&wanted, None, 9).unwrap();
-        let expected: Vec<PageId> = expected.iter().map(|at| pages[*at]).collect();
-        assert_eq!(ids(&found), expected, "{states:?}");
-        assert_eq!(backlog(store, &wanted).0, expected.len() as u64);
-        // One by one, each walk goes on behind the last.
-        let mut walked = Vec::new();
-        while let [work] = &store
-            .pages_to_summarize(&wanted, walked.last().copied(), 1)
-            .unwrap()[..]
-        {
-            walked.push(work.page);
-        }
-        assert_eq!(walked, expected, "{states:?}");
-    }
-    assert_eq!(stats(store), [1, 1, 1, 1]);
-    let refused = store.pages_to_summarize(&again(&[Done]), None, 9);
-    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Conflict);
-    // One with another text by now is wanted once, as never summarised.
-    site.visit(vec![("a", stored(page("a", &["another"])))]);
-    let found = store
-        .pages_to_summarize(&again(&[Failed]), None, 9)
-        .unwrap();
-    assert_eq!(ids(&found), [pages[0], pages[3]]);
-}
-
-#[test]
-fn what_is_wanted_can_be_one_source_or_some_pages() {
-    let (site, pages) = site_of(&["a", "b"]);
-    let store = &site.store;
-    let other = store
-        .ensure_source(store::NewSource {
-            tenant: TENANT,
-            name: "other".to_owned(),
-            seeds: vec!["https://other.example/".to_owned()],
-            policy: "{}".to_owned(),
-        })
-        .unwrap();
-    let other = Site {
-        store: store.clone(),
-        source: other,
-        clock: site.clock.clone(),
-    };
-    visit(&other, &["x"]);
-    let x = other.page("x").id;
-    assert_eq!(ids(&wanted(store, TENANT, Some(other.source), 9)), [x]);
-    assert_eq!(ids(&wanted(store, TENANT, Some(site.source), 9)), pages);
-    let of = |pages: &[PageId], source| SummaryWanted {
-        pages: Some(pages.to_vec()),
-        source,
-        again: vec![Fallback],
-        ..SummaryWanted::of_tenant(TENANT)
-    };
-    save(store, TENANT, &wanted(store, TENANT, None, 1), Fallback);
-    for (named, source, expected) in [
-        (vec![x, pages[0]], None, BTreeSet::from([x, pages[0]])),
-        (
-            vec![x, pages[0]],
-            Some(site.source),
-            BTreeSet::from([pages[0]]),
-        ),
-        (vec![], None, BTreeSet::new()),
-        (vec![PageId(77_777)], None, BTreeSet::new()),
-    ] {
-        let wanted = of(&named, source);
-        let found = store.pages_to_summarize(&wanted, None, 9).unwrap();
-        assert_eq!(ids(&found).into_iter().collect::<BTreeSet<_>>(), expected);
-        assert_eq!(backlog(store, &wanted).0, expected.len() as u64);
-    }
-    let many = of(&vec![x; 10_001], None);
-    let refused = store.pages_to_summarize(&many, None, 9).unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Conflict);
-    assert!(refused.to_string().contains("10001"), "{refused}");
-}
-
-#[test]
-fn pages_of_the_same_text_share_what_was_paid_for_one() {
-    let site = Site::new();
-    let store = &site.store;
-    let same = || stored(page("same", &["text"]));
-    site.visit(vec![
-        ("a", same()),
-        ("b", same()),
-        ("c", stored(page("c", &["c"]))),
-    ]);
-    let all = SummaryWanted::of_tenant(TENANT);
-    let found = wanted(store, TENANT, None, 9);
-    let [a, b, c] = ["a", "b", "c"].map(|path| site.page(path).id);
-    assert_eq!(ids(&found), [a, c], "one of each text");
-    assert_eq!(backlog(store, &all).0, 3, "each is counted");
-    assert_eq!(ids(&wanted(store, TENANT, None, 1)), [a]);
-    // Whatever came of it, it came of both.
-    assert_eq!(save(store, TENANT, &found[..1], Fallback), [Saved]);
-    assert_eq!(stats(store), [0, 0, 2, 1]);
-    let paid = |page| {
-        let row = store.summary(TENANT, page).unwrap().unwrap();
-        (
-            row.state,
-            row.calls,
-            row.tokens_in + row.tokens_out,
-            row.took_ms,
-        )
-    };
-    assert_eq!(paid(a), (Fallback, 1, 110, 7));
-    assert_eq!(paid(b), (Fallback, 0, 0, 0));
-    // A better one replaces it at both, whichever it is made for.
-    assert_eq!(
-        save_of(store, TENANT, &[(b, found[0].content_hash)], Done),
-        [Saved]
-    );
-    assert_eq!((paid(a), paid(b)), ((Done, 0, 0, 0), (Done, 1, 110, 7)));
-    assert_eq!(stats(store), [2, 0, 0, 1]);
-    assert_eq!(ids(&wanted(store, TENANT, None, 9)), [c]);
-
-    // One that comes later waits, and is given it without asking a model.
-    site.visit(vec![("d", same())]);
-    let found = wanted(store, TENANT, None, 9);
-    let d = site.page("d").id;
-    assert_eq!(ids(&found), [c, d]);
-    let left = store.reuse_summaries(TENANT, found.clone()).unwrap();
-    assert_eq!(ids(&left), [c]);
-    assert_eq!(paid(d), (Done, 0, 0, 0));
-    let (from, to) = (store.summary(TENANT, b), store.summary(TENANT, d));
-    let (from, to) = (from.unwrap().unwrap(), to.unwrap().unwrap());
-    assert_eq!((from.summary, from.entities), (to.summary, to.entities));
-    // T1: what another tenant has is nobody's to take.
-    let other = store.create_tenant("other").unwrap().id;
-    let theirs = Site::of_tenant(store.clone(), site.clock.clone(), other);
-    theirs.visit(vec![("d", same())]);
-    let work = wanted(store, other, None, 9);
-    assert_eq!(store.reuse_summaries(other, work.clone()).unwrap(), work);
-}
-
-#[test]
-fn texts_that_many_pages_have_leave_room_for_others() {
-    let site = Site::new();
-    let paths: Vec<String> = (0..250).map(|n| format!("p{n:03}")).collect();
-    let visits = paths.iter().enumerate().map(|(n, path)| {
-        let text = if n % 50 == 49 { path.as_str() } else { "same" };
-        (path.as_str(), stored(page(text, &[text])))
-    });
-    site.visit(visits.collect());
-    let found = wanted(&site.store, TENANT, None, 4);
-    let expected = ["p000", "p049", "p099", "p149"].map(|path| site.page(path).id);
-    assert_eq!(ids(&found), expected);
-    assert_eq!(save(&site.store, TENANT, &found, Done), [Saved; 4]);
-    assert_eq!(stats(&site.store), [248, 0, 0, 2]);
 }
 
 #[test]
@@ -520,35 +303,6 @@ fn what_is_too_long_is_refused_and_nothing_of_the_batch_is_saved() {
 }
 
 #[test]
-fn savers_at_once_save_each_text_once() {
-    let site = Site::new();
-    let paths: Vec<String> = (0..40).map(|n| format!("p{n}")).collect();
-    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-    visit(&site, &paths);
-    let work = wanted(&site.store, TENANT, None, 100);
-    let outcomes: Vec<Vec<SaveOutcome>> = std::thread::scope(|scope| {
-        let savers: Vec<_> = (0..3)
-            .map(|_| {
-                let (store, work) = (site.store.clone(), work.clone());
-                scope.spawn(move || {
-                    let parts = work.chunks(7);
-                    parts
-                        .flat_map(|part| save(&store, TENANT, part, Done))
-                        .collect()
-                })
-            })
-            .collect();
-        savers.into_iter().map(|one| one.join().unwrap()).collect()
-    });
-    for (at, work) in work.iter().enumerate() {
-        let saved = outcomes.iter().filter(|of| of[at] == Saved).count();
-        let known = outcomes.iter().filter(|of| of[at] == Known).count();
-        assert_eq!((saved, known), (1, 2), "{}", work.url);
-    }
-    assert_eq!(stats(&site.store), [40, 0, 0, 0]);
-}
-
-#[test]
 fn what_was_not_committed_is_done_again_and_nothing_else() {
     let database = crate::engine::Database::new();
     let clock = crate::support::clock();
@@ -572,6 +326,9 @@ fn a_deleted_page_takes_its_summary_with_it() {
     let store = &site.store;
     let found = wanted(store, TENANT, None, 9);
     save(store, TENANT, &found, Done);
+    let crawl = store.crawls(site.source, 1).unwrap()[0].id;
+    let finished = store.finish_crawl(crawl, store::CrawlStatus::Completed, None);
+    finished.unwrap();
     store.remove_source(site.source, false).unwrap();
     assert_eq!(store.summary(TENANT, pages[0]).unwrap(), None);
     let filter = SummaryFilter::default();
