@@ -197,7 +197,7 @@ fn what_is_of_another_text_is_stale_and_what_is_done_is_known() {
     // What failed or fell back gives way, also twice within one call.
     let a = &wanted(store, TENANT, None, 9)[0];
     for state in [Failed, Fallback, Failed] {
-        assert_eq!(save(store, TENANT, &[a.clone()], state), [Saved]);
+        assert_eq!(save(store, TENANT, std::slice::from_ref(a), state), [Saved]);
         assert_eq!(state_of(&site, "a"), Some(state));
     }
     let twice = [a.clone(), a.clone()];

@@ -68,7 +68,7 @@ fn what_failed_or_fell_back_is_wanted_again_where_that_is_asked_for() {
     let store = &site.store;
     let found = wanted(store, TENANT, None, 9);
     for (work, state) in found.iter().zip([Failed, Fallback, Done]) {
-        save(store, TENANT, &[work.clone()], state);
+        save(store, TENANT, std::slice::from_ref(work), state);
     }
     let again = |again: &[SummaryState]| SummaryWanted {
         again: again.to_vec(),
