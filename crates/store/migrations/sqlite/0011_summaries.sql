@@ -4,9 +4,9 @@
 -- A page whose content is another waits, and nobody has to say so: programs of
 -- an older version change pages as they always did.
 ALTER TABLE pages ADD COLUMN summarized_hash BLOB;
--- The source is there so that a walk over those of one source passes over the
--- others' entries without looking at their rows.
-CREATE INDEX pages_to_summarize ON pages (tenant_id, id, source_id)
+CREATE INDEX pages_to_summarize ON pages (tenant_id, id)
+  WHERE status = 1 AND version > 0 AND summarized_hash IS DISTINCT FROM content_hash;
+CREATE INDEX pages_to_summarize_source ON pages (source_id, id)
   WHERE status = 1 AND version > 0 AND summarized_hash IS DISTINCT FROM content_hash;
 
 -- One row for each page that ever was summarised: its newest summary. Beside

@@ -19,8 +19,14 @@ fn of(source: Option<SourceId>) -> SummaryWanted {
 /// The index is partial: that it is used at all says that the condition is its own.
 #[test]
 fn pages_that_wait_are_one_walk() {
-    let index = "SEARCH p USING INDEX pages_to_summarize (tenant_id=? AND id>?)";
-    for source in [None, Some(SourceId(1))] {
+    for (source, index) in [
+        (None, "pages_to_summarize (tenant_id=? AND id>?)"),
+        (
+            Some(SourceId(1)),
+            "pages_to_summarize_source (source_id=? AND id>?)",
+        ),
+    ] {
+        let index = &*format!("SEARCH p USING INDEX {index}");
         let (sql, parameters) = summaries::never(&of(source), 0, COLUMNS, " ORDER BY p.id");
         check(&format!("{sql} LIMIT ?{}", parameters.len() + 1), &[index]);
         let (sql, _) = summaries::never(&of(source), 0, "SELECT count(*), sum(c.text_bytes)", "");

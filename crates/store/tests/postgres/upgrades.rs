@@ -9,7 +9,7 @@ const WITHOUT_NEWEST: &str = "
     DROP TABLE raw_removals;
     ALTER TABLE page_versions DROP COLUMN raw_key;
     DROP TABLE summaries, llm_use, llm_reservations;
-    DROP INDEX pages_to_summarize;
+    DROP INDEX pages_to_summarize, pages_to_summarize_source;
     ALTER TABLE pages DROP COLUMN summarized_hash;
     ALTER TABLE tenants DROP COLUMN tokens_warned_day, DROP COLUMN tokens_exhausted_day;
     CREATE INDEX crawls_tenant ON crawls (tenant_id, id);
@@ -17,13 +17,14 @@ const WITHOUT_NEWEST: &str = "
     CREATE INDEX tasks_list ON tasks (tenant_id, kind, state, id);
     DELETE FROM schema_migrations WHERE version > 8;";
 
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "9 (newest): index crawls_tenant_newest",
     "9 (newest): index crawls_source_newest",
     "9 (newest): index tasks_newest",
     "10 (raw_copies): expand",
     "11 (summaries): expand",
     "11 (summaries): index pages_to_summarize",
+    "11 (summaries): index pages_to_summarize_source",
 ];
 
 /// As the first version that had servers left it.

@@ -108,7 +108,13 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             Step::Index {
                 name: "pages_to_summarize",
                 unique: false,
-                on: "pages (tenant_id, id, source_id) WHERE status = 1 AND version > 0 \
+                on: "pages (tenant_id, id) WHERE status = 1 AND version > 0 \
+                     AND summarized_hash IS DISTINCT FROM content_hash",
+            },
+            Step::Index {
+                name: "pages_to_summarize_source",
+                unique: false,
+                on: "pages (source_id, id) WHERE status = 1 AND version > 0 \
                      AND summarized_hash IS DISTINCT FROM content_hash",
             },
         ],
