@@ -263,6 +263,9 @@ pub(crate) fn again(
         before = ",";
     }
     query.push(")");
+    if let Some(before) = wanted.again_before {
+        query.bind(" AND s.created_at <", before.0);
+    }
     query.push(&order.replace("p.id", "s.page_id"));
     (query.sql, query.parameters)
 }
