@@ -222,7 +222,8 @@ impl<'a> Outline<'a> {
             central.iter_mut().for_each(|c| *c /= most);
         }
         let count = self.sentences.len() as f32;
-        let central_weight = weights.central + weights.central_long * count / (count + weights.adapt);
+        let central_weight =
+            weights.central + weights.central_long * count / (count + weights.adapt);
         let mut place = 0.0;
         let mut scores = Vec::with_capacity(self.sentences.len());
         for (i, sentence) in self.sentences.iter().enumerate() {

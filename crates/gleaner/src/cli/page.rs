@@ -11,7 +11,9 @@ use super::output::{Exit, Paint, json_line, line, rfc3339, shorten, write_bytes}
 use crate::app::App;
 use crate::diff;
 use crate::searching::open_searcher;
-use crate::view::{Fields, PageFullView, PageView, RecordView, SimilarView, SummaryView, VersionView};
+use crate::view::{
+    Fields, PageFullView, PageView, RecordView, SimilarView, SummaryView, VersionView,
+};
 
 /// Rows read at a time; the list itself has no limit unless asked for.
 const ROWS_PER_READ: usize = 500;

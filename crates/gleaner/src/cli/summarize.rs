@@ -162,7 +162,10 @@ fn work(app: &App, args: &SummarizeArgs, here: &Here, plan: &Plan) -> Result<Sum
         };
         let ending = here.run(store, task, Some(foreground.clone()), &busy)?;
         let summary = &foreground.summary;
-        let part = summary.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let part = summary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(part) = part else {
             bail!(ending.error.unwrap_or_else(|| "it was stopped".to_owned()));
         };
@@ -222,12 +225,7 @@ fn page_line(done: &PageDone) -> String {
 }
 
 /// The summaries of pages that were named, known ones included.
-fn named(
-    here: &Here,
-    app: &App,
-    plan: &Plan,
-    args: &SummarizeArgs,
-) -> Result<Vec<SummaryView>> {
+fn named(here: &Here, app: &App, plan: &Plan, args: &SummarizeArgs) -> Result<Vec<SummaryView>> {
     let store = &here.services.store;
     let mut pages: Vec<PageId> = args.page.iter().copied().map(PageId).collect();
     for url in &args.url {
@@ -254,7 +252,10 @@ pub fn show(summary: &SummaryView) -> Result<()> {
         paragraph("  - ", point)?;
     }
     if !summary.entities.is_empty() {
-        let names = summary.entities.iter().map(|e| format!("{} ({})", e.name, e.kind));
+        let names = summary
+            .entities
+            .iter()
+            .map(|e| format!("{} ({})", e.name, e.kind));
         paragraph("  ", &paint.dim(&names.collect::<Vec<_>>().join(", ")))?;
     }
     let by = match (summary.status, summary.model.as_str()) {
@@ -285,7 +286,10 @@ fn preview(app: &App, plan: &Plan, estimate: &Estimate) -> Result<Exit> {
             "Would summarise {pages} pages by their own sentences: no language model is asked, it costs nothing."
         ))?;
     } else {
-        line(format!("Would summarise {pages} pages by {}:", estimate.model))?;
+        line(format!(
+            "Would summarise {pages} pages by {}:",
+            estimate.model
+        ))?;
         line(format!(
             "  about {} calls, {} tokens in, {} tokens out",
             thousands(estimate.calls),
@@ -316,7 +320,9 @@ fn minutes(seconds: u64) -> String {
 fn report(app: &App, plan: &Plan, outcome: &SummarizeOutcome, stopped: bool) -> Result<()> {
     let paint = Paint::stdout();
     if plan.pages == 0 {
-        return line("Nothing to do: every page that was chosen has a summary of its present text.");
+        return line(
+            "Nothing to do: every page that was chosen has a summary of its present text.",
+        );
     }
     let headline = if stopped || outcome.ended == "stopped" {
         paint.yellow("Stopped; everything so far is kept.")
@@ -365,10 +371,15 @@ fn report(app: &App, plan: &Plan, outcome: &SummarizeOutcome, stopped: bool) -> 
     } else if outcome.fallback > 0 && !outcome.model.is_empty() {
         line(format!(
             "  Again: {}",
-            paint.cyan(&format!("gleaner summarize{} --again fallback", data_dir_flag(app)))
+            paint.cyan(&format!(
+                "gleaner summarize{} --again fallback",
+                data_dir_flag(app)
+            ))
         ))?;
     } else if outcome.model.is_empty() && outcome.llm.calls() == 0 {
-        note("note: no language model is configured ([llm] in gleaner.toml); sentences of the pages stand in");
+        note(
+            "note: no language model is configured ([llm] in gleaner.toml); sentences of the pages stand in",
+        );
     }
     Ok(())
 }

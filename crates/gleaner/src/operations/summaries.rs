@@ -161,7 +161,9 @@ fn named(
         let canonical = parse_seed(url)?;
         let page = store.page_by_url(tenant, canonical.as_str())?;
         let page = page.ok_or_else(|| {
-            UsageError(format!("no page is stored of {url}; crawl or scrape it first"))
+            UsageError(format!(
+                "no page is stored of {url}; crawl or scrape it first"
+            ))
         })?;
         pages.push(page.id);
     }
@@ -201,7 +203,11 @@ pub fn task(tenant: TenantId, payload: &SummarizePayload) -> Result<store::NewTa
     let mut task = tasks::task(tenant, tasks::SUMMARIZE, payload)?;
     if payload.pages.is_none() && payload.again.is_empty() {
         let source = payload.source.unwrap_or(0);
-        let by = if payload.extractive { "sentences" } else { "model" };
+        let by = if payload.extractive {
+            "sentences"
+        } else {
+            "model"
+        };
         task.dedupe = Some(format!("summarize {source} {by}"));
     }
     Ok(task)

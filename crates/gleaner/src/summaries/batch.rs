@@ -1,7 +1,7 @@
 //! Many pages, several calls at a time, committed as they become ready.
 //!
-//! What a crash takes is what was not committed yet: the summaries of about a
-//! second, whose pages are then asked about again. A page that has a summary
+//! What a crash takes is what was not committed yet: the summaries of a moment,
+//! whose pages are then asked about again. A page that has a summary
 //! of its present text is in no selection, so nothing is done twice.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,16 @@ use store::{
 use tokio::sync::watch;
 use types::TenantId;
 
+use super::PROMPT_VERSION;
 use super::figures::Figures;
 use super::page::{self, Halt, Made, PageText};
-use super::PROMPT_VERSION;
 use crate::prompting::{CallRequest, LanguageModel, Purpose};
 use crate::services::Services;
 
 /// Pages read ahead, and summaries committed in one transaction at most.
 const PAGES_PER_STEP: usize = 100;
 /// What is ready is committed at least so often.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
 /// Tries to commit what was paid for, and the pause between two.
 const COMMIT_TRIES: u32 = 5;
 const COMMIT_PAUSE: Duration = Duration::from_secs(2);
@@ -77,7 +77,10 @@ pub enum Ended {
     Done,
     Stopped,
     /// The tenant's tokens of the day are used up; the rest waits.
-    OutOfBudget { used: u64, max: u64 },
+    OutOfBudget {
+        used: u64,
+        max: u64,
+    },
 }
 
 impl Report {
@@ -188,11 +191,16 @@ impl Batch<'_> {
         let mut committed = Instant::now();
         loop {
             let is_last = match ready.recv_timeout(LOOK_EVERY) {
-                Ok(Ready { work, made: Ok(made) }) => {
+                Ok(Ready {
+                    work,
+                    made: Ok(made),
+                }) => {
                     held.push((work, made));
                     false
                 }
-                Ok(Ready { made: Err(halt), .. }) => {
+                Ok(Ready {
+                    made: Err(halt), ..
+                }) => {
                     is_over.store(true, Ordering::SeqCst);
                     match halt {
                         Halt::Stopped => report.ended = Ended::Stopped,

@@ -122,8 +122,7 @@ fn count(text: &str, room: usize, estimate: &mut Estimate) {
     let asked = parts.min(NOTES_MAX) as u64;
     let notes = asked * NOTES_TOKENS;
     estimate.calls += asked + 1;
-    estimate.tokens_in += tokens.min((NOTES_MAX * room) as u64)
-        + notes
-        + (asked + 1) * PROMPT_TOKENS;
+    estimate.tokens_in +=
+        tokens.min((NOTES_MAX * room) as u64) + notes + (asked + 1) * PROMPT_TOKENS;
     estimate.tokens_out += notes + ANSWER_TOKENS.min(u64::from(prompt::ANSWER_TOKENS));
 }

@@ -159,6 +159,9 @@ mod tests {
     fn nothing_has_not_failed() {
         let shown = LlmFigures::from(Figures::default());
         assert_eq!(shown.success_rate_percent, 100.0);
-        assert_eq!((shown.average_tokens, shown.average_time_seconds), (0.0, 0.0));
+        assert_eq!(
+            (shown.average_tokens, shown.average_time_seconds),
+            (0.0, 0.0)
+        );
     }
 }

@@ -54,7 +54,10 @@ pub struct Made {
 #[derive(Debug)]
 pub enum Halt {
     /// The tenant's tokens of the day are used up.
-    Budget { used: u64, max: u64 },
+    Budget {
+        used: u64,
+        max: u64,
+    },
     Stopped,
     Store(StoreError),
 }
@@ -200,11 +203,7 @@ impl Writing<'_, '_> {
     }
 
     /// Notes of all parts, one after the other.
-    fn notes(
-        &mut self,
-        text: &str,
-        parts: &[Range<usize>],
-    ) -> Result<String, Problem> {
+    fn notes(&mut self, text: &str, parts: &[Range<usize>]) -> Result<String, Problem> {
         let short = (parts.len() > NOTES_MAX).then(|| self.shorten(text, parts));
         let (text, parts) = match &short {
             Some((short, parts)) => (short.as_str(), parts.as_slice()),
@@ -222,11 +221,7 @@ impl Writing<'_, '_> {
     }
 
     /// As many parts as may be asked about, made of the sentences that say most.
-    fn shorten(
-        &self,
-        text: &str,
-        parts: &[Range<usize>],
-    ) -> (String, Vec<Range<usize>>) {
+    fn shorten(&self, text: &str, parts: &[Range<usize>]) -> (String, Vec<Range<usize>>) {
         let share = NOTES_MAX as f64 / parts.len() as f64;
         let mut short = String::new();
         for part in parts {
@@ -254,7 +249,9 @@ impl Writing<'_, '_> {
             }
             Err(CallError::Stopped) => return Err(Given::Halt(Halt::Stopped).into()),
             Err(CallError::Store(error)) => return Err(Given::Halt(Halt::Store(error)).into()),
-            Err(CallError::LeftAlone(refused)) => return Err(Given::Page(refused.to_string()).into()),
+            Err(CallError::LeftAlone(refused)) => {
+                return Err(Given::Page(refused.to_string()).into());
+            }
             Err(CallError::Failed(error)) => {
                 self.figures.calls_failed += 1;
                 return Err(failed(&error));
@@ -289,7 +286,6 @@ impl Writing<'_, '_> {
             _ => Ok(written),
         }
     }
-
 }
 
 fn failed(error: &LlmError) -> Problem {

@@ -192,10 +192,17 @@ mod tests {
         let prompt = summary(subject, text, false, false);
         assert!(prompt.system.contains("Write in Persian."), "{prompt:?}");
         let mark = prompt.user.split_whitespace().nth(1).expect("a mark");
-        let ends: Vec<_> = prompt.user.match_indices(&format!("page {mark}>>>")).collect();
+        let ends: Vec<_> = prompt
+            .user
+            .match_indices(&format!("page {mark}>>>"))
+            .collect();
         assert_eq!(ends.len(), 1, "{}", prompt.user);
         assert!(prompt.user.ends_with(&format!("page {mark}>>>")));
-        assert!(prompt.user.contains("Title: A page>>>\n"), "{}", prompt.user);
+        assert!(
+            prompt.user.contains("Title: A page>>>\n"),
+            "{}",
+            prompt.user
+        );
     }
 
     #[test]

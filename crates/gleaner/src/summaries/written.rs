@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn fences_and_talk_are_passed_over() {
-        let answer = "Sure! Here it is:\n```json\n{\"summary\": \"خلاصهٔ کوتاه.\"}\n```\nAnything else?";
+        let answer =
+            "Sure! Here it is:\n```json\n{\"summary\": \"خلاصهٔ کوتاه.\"}\n```\nAnything else?";
         let written = read(answer).expect("a summary");
         assert_eq!(written.summary, "خلاصهٔ کوتاه.");
         assert_eq!(written.category, None);

@@ -39,6 +39,7 @@ mod search_tables;
 mod serve;
 mod shards;
 mod stream;
+mod summaries;
 mod support;
 mod tasks;
 mod tenants;

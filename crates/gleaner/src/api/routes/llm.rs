@@ -102,7 +102,9 @@ pub async fn metrics(
         for row in store.llm_use(Some(caller.tenant), from, today)? {
             let figures = figures(&row);
             total.add(&figures);
-            by.entry((row.model, row.purpose)).or_default().add(&figures);
+            by.entry((row.model, row.purpose))
+                .or_default()
+                .add(&figures);
         }
         let budget = store.llm_budget(caller.tenant)?;
         let last = store.tasks(
