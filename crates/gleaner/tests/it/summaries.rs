@@ -485,7 +485,7 @@ fn tenants_see_their_own_summaries_and_figures_alone() {
     let key = |tenant: &str| {
         let args = ["key", "create", "--tenant", tenant, "--name", "k", "--json"];
         let made = run(dir.path(), &[], &args).ok().json();
-        made["key"].as_str().expect("a key").to_owned()
+        made["api_key"].as_str().expect("a key").to_owned()
     };
     let (ours, theirs) = (key("default"), key("other"));
     let running = Running::serve(dir.path());
