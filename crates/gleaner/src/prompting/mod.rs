@@ -118,6 +118,7 @@ pub struct LanguageModel {
     governed: Arc<Governed>,
     context_tokens: usize,
     output_tokens_max: u32,
+    temperature: f32,
     costs: Costs,
     handle: Handle,
     /// Its own: connections belong to the runtime that opened them, and calls
@@ -174,6 +175,7 @@ impl LanguageModel {
         Ok(Some(LanguageModel {
             context_tokens: settings.context_tokens as usize,
             output_tokens_max: settings.output_tokens_max,
+            temperature: settings.temperature,
             costs: Costs {
                 input: settings.cost_input,
                 output: settings.cost_output,
@@ -206,6 +208,11 @@ impl LanguageModel {
     /// Tokens that one answer may have.
     pub fn output_tokens_max(&self) -> u32 {
         self.output_tokens_max
+    }
+
+    /// As configured; below 0: the server's own.
+    pub fn temperature(&self) -> f32 {
+        self.temperature
     }
 
     pub fn breaker(&self) -> BreakerSnapshot {

@@ -19,6 +19,7 @@ use types::TenantId;
 use super::PROMPT_VERSION;
 use super::figures::Figures;
 use super::page::{self, Halt, Made, PageText};
+use super::prompt::Manner;
 use crate::prompting::{CallRequest, LanguageModel, Purpose};
 use crate::services::Services;
 
@@ -170,7 +171,7 @@ impl Batch<'_> {
         };
         let Some(model) = self.model else {
             let _permit = self.services.permits.take();
-            return page::summarize(page, 0, None);
+            return page::summarize(page, None);
         };
         let mut ask = |prompt: &llm::Prompt| {
             model.call_blocking(CallRequest {
@@ -181,7 +182,7 @@ impl Batch<'_> {
                 stop: Some(self.stop.clone()),
             })
         };
-        page::summarize(page, model.context_tokens(), Some(&mut ask))
+        page::summarize(page, Some((Manner::of(model), &mut ask)))
     }
 
     /// Commits what is ready, until nothing comes any more.

@@ -6,7 +6,8 @@ use store::{Store, SummaryWanted};
 use utoipa::ToSchema;
 
 use super::page::{self, NOTES_MAX};
-use super::{pieces, prompt};
+use super::pieces;
+use super::prompt::Manner;
 use crate::config::LlmSettings;
 use crate::prompting::LanguageModel;
 
@@ -91,7 +92,7 @@ fn read(
     model: &LanguageModel,
     estimate: &mut Estimate,
 ) -> Result<()> {
-    let room = page::room(model.context_tokens());
+    let room = page::room(Manner::of(model));
     let mut after = None;
     while estimate.pages_read < PAGES_READ_MAX {
         let pages = store.pages_to_summarize(wanted, after, PAGES_PER_STEP)?;
@@ -124,5 +125,5 @@ fn count(text: &str, room: usize, estimate: &mut Estimate) {
     estimate.calls += asked + 1;
     estimate.tokens_in +=
         tokens.min((NOTES_MAX * room) as u64) + notes + (asked + 1) * PROMPT_TOKENS;
-    estimate.tokens_out += notes + ANSWER_TOKENS.min(u64::from(prompt::ANSWER_TOKENS));
+    estimate.tokens_out += notes + ANSWER_TOKENS;
 }

@@ -7,7 +7,7 @@ use store::{StoreError, SummaryState};
 
 use super::figures::Figures;
 use super::pieces;
-use super::prompt::{self, Subject};
+use super::prompt::{self, Manner, Subject};
 use super::written::{self, Written};
 use super::{EXTRACTIVE, SENTENCES_MAX, WORDS_MAX};
 use crate::prompting::{CallError, Called};
@@ -66,18 +66,15 @@ pub enum Halt {
 pub type Ask<'a> = dyn FnMut(&Prompt) -> Result<Called, CallError> + 'a;
 
 /// The room for a page's text in one prompt, in our own estimate of tokens.
-pub fn room(context_tokens: usize) -> usize {
-    let room = context_tokens.saturating_sub(PROMPT_TOKENS + prompt::ANSWER_TOKENS as usize);
+pub fn room(manner: Manner) -> usize {
+    let taken = PROMPT_TOKENS + manner.output_tokens_max as usize;
+    let room = manner.context_tokens.saturating_sub(taken);
     ((room as f64 * ESTIMATE_SHARE) as usize).max(PIECE_TOKENS_MIN)
 }
 
 /// Summarises by the model, or where it cannot be asked by the sentences that
-/// say most. `ask` is `None` where none is configured or wanted.
-pub fn summarize(
-    page: PageText<'_>,
-    context_tokens: usize,
-    ask: Option<&mut Ask<'_>>,
-) -> Result<Made, Halt> {
+/// say most. `asked` is `None` where none is configured or wanted.
+pub fn summarize(page: PageText<'_>, asked: Option<(Manner, &mut Ask<'_>)>) -> Result<Made, Halt> {
     let mut made = Made {
         state: SummaryState::Fallback,
         written: Written::default(),
@@ -90,7 +87,7 @@ pub fn summarize(
         made.error = Some("the page has no text".to_owned());
         return Ok(made);
     }
-    let Some(ask) = ask else {
+    let Some((manner, ask)) = asked else {
         made.written = extract(page);
         return Ok(made);
     };
@@ -100,7 +97,8 @@ pub fn summarize(
             title: page.title,
             language: page.language,
         },
-        room: room(context_tokens),
+        manner,
+        room: room(manner),
         ask,
         figures: &mut made.figures,
         model: String::new(),
@@ -158,6 +156,7 @@ impl From<Given> for Problem {
 struct Writing<'a, 'b> {
     page: PageText<'a>,
     subject: Subject<'a>,
+    manner: Manner,
     room: usize,
     ask: &'a mut Ask<'b>,
     figures: &'a mut Figures,
@@ -192,7 +191,7 @@ impl Writing<'_, '_> {
         }
         let mut problem = String::new();
         for insist in [false, true] {
-            let prompt = prompt::summary(self.subject, &text, is_notes, insist);
+            let prompt = prompt::summary(self.manner, self.subject, &text, is_notes, insist);
             let called = self.call(&prompt)?;
             match self.read(&called) {
                 Ok(written) => return Ok(written),
@@ -212,7 +211,7 @@ impl Writing<'_, '_> {
         let mut notes = String::new();
         for (number, part) in parts.iter().enumerate() {
             let part = &text[part.clone()];
-            let prompt = prompt::notes(self.subject, part, number + 1, parts.len());
+            let prompt = prompt::notes(self.manner, self.subject, part, number + 1, parts.len());
             let called = self.call(&prompt)?;
             notes.push_str(called.text.trim());
             notes.push('\n');
@@ -293,5 +292,154 @@ fn failed(error: &LlmError) -> Problem {
         Problem::TooLong
     } else {
         Given::Page(crate::causes::chain(error)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use llm::Usage;
+
+    use super::*;
+
+    const MANNER: Manner = Manner {
+        context_tokens: 2_000,
+        output_tokens_max: 500,
+        temperature: 0.2,
+    };
+    const GOOD: &str = r#"{"title": "Rain", "summary": "The rain was measured all year."}"#;
+
+    fn page(text: &str) -> PageText<'_> {
+        PageText {
+            title: "The rain of the year",
+            language: Some("en"),
+            text,
+        }
+    }
+
+    fn called(text: &str, finish: Finish) -> Result<Called, CallError> {
+        Ok(Called {
+            text: text.to_owned(),
+            usage: Usage {
+                input: 100,
+                output: 20,
+            },
+            finish,
+            model: "m".to_owned(),
+            took: Duration::from_millis(5),
+            attempts: 2,
+        })
+    }
+
+    fn failed(kind: LlmErrorKind) -> Result<Called, CallError> {
+        Err(CallError::Failed(LlmError::new(kind, "it said no")))
+    }
+
+    const TEXT: &str = "The rain of the whole year was measured by the keepers of the station. \
+                        They wrote it down each morning, and the council printed it in June.";
+
+    /// State, reason and number of calls of a page whose calls end like this;
+    /// the last ending stands for all that follow.
+    fn check(answers: &[fn() -> Result<Called, CallError>], expected: (SummaryState, &str, u64)) {
+        let mut asked = 0;
+        let mut ask = |_: &Prompt| {
+            asked += 1;
+            let at = (asked as usize).min(answers.len()) - 1;
+            answers[at]()
+        };
+        let made = summarize(page(TEXT), Some((MANNER, &mut ask))).expect("no halt");
+        let error = made.error.unwrap_or_default();
+        assert!(error.contains(expected.1), "{error}");
+        assert_eq!((made.state, asked), (expected.0, expected.2), "{error}");
+        assert!(!made.written.summary.is_empty());
+        let is_done = made.state == SummaryState::Done;
+        assert_eq!(made.model, if is_done { "m" } else { EXTRACTIVE });
+        assert_eq!(made.figures.fallbacks, u64::from(!is_done));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_asked_for_once_more() {
+        use SummaryState::{Done, Fallback};
+        check(&[|| called(GOOD, Finish::Stop)], (Done, "", 1));
+        check(
+            &[
+                || called("Sorry.", Finish::Stop),
+                || called(GOOD, Finish::Stop),
+            ],
+            (Done, "", 2),
+        );
+        check(
+            &[|| called("Sorry.", Finish::Stop)],
+            (Fallback, "no JSON object", 2),
+        );
+        check(
+            &[|| called(GOOD, Finish::Length)],
+            (Fallback, "cut at its length", 2),
+        );
+        check(
+            &[|| called("", Finish::Filtered)],
+            (Fallback, "refused to answer", 2),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_asked_falls_back() {
+        use SummaryState::Fallback;
+        check(
+            &[|| failed(LlmErrorKind::Unavailable)],
+            (Fallback, "it said no", 1),
+        );
+        check(
+            &[|| {
+                Err(CallError::LeftAlone(guard::Refused {
+                    service: "language model".into(),
+                    retry_at: None,
+                }))
+            }],
+            (Fallback, "left alone", 1),
+        );
+        // Three sizes of parts are tried.
+        check(
+            &[|| failed(LlmErrorKind::TooLong)],
+            (Fallback, "llm.context_tokens", 3),
+        );
+    }
+
+    #[test]
+    fn a_budget_leaves_the_page_as_it_is() {
+        let mut ask = |_: &Prompt| Err(CallError::Budget { used: 9, max: 10 });
+        let halted = summarize(page(TEXT), Some((MANNER, &mut ask)));
+        assert!(
+            matches!(halted, Err(Halt::Budget { used: 9, max: 10 })),
+            "{halted:?}"
+        );
+    }
+
+    #[test]
+    fn a_page_without_text_has_no_summary() {
+        let mut ask = |_: &Prompt| -> Result<Called, CallError> { panic!("nobody is asked") };
+        let made = summarize(page(" \n"), Some((MANNER, &mut ask))).expect("no halt");
+        assert_eq!(made.state, SummaryState::Failed);
+        assert_eq!(made.error.as_deref(), Some("the page has no text"));
+    }
+
+    #[test]
+    fn a_very_long_page_is_shortened_first() {
+        let line = "The keepers wrote down the level of the water on this day, as on all others. ";
+        let text: String = (0..3_000).map(|n| format!("{line}Day {n}.\n")).collect();
+        let mut notes = 0;
+        let mut ask = |prompt: &Prompt| {
+            if prompt.json.is_some() {
+                return called(GOOD, Finish::Stop);
+            }
+            notes += 1;
+            called("- the level was written down", Finish::Stop)
+        };
+        let made = summarize(page(&text), Some((MANNER, &mut ask))).expect("no halt");
+        assert_eq!(made.state, SummaryState::Done);
+        assert!((2..=NOTES_MAX).contains(&notes), "{notes}");
+        assert_eq!(made.figures.calls(), notes as u64 + 1);
+        assert_eq!(made.figures.tokens_in, 100 * (notes as u64 + 1));
     }
 }
