@@ -4,21 +4,14 @@ import { get, send } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { count, counted, direction, when } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { action, badge, loading, problem, tell, toast } from "../lib/ui.js";
+import { action, badge, toast } from "../lib/ui.js";
 
 const STATES = { done: "succeeded", fallback: "paused", failed: "failed" };
 
 /** The card on a page's own page. */
-export function summaryCard(id, signal) {
-  const body = h("div", { role: "status" }, loading());
-  const look = async () => {
-    try {
-      put(body, written(await get(`/api/v2/pages/${id}/summary`, { signal })));
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      put(body, error.status === 404 ? none() : problem(error, look));
-    }
-  };
+export function summaryCard(id, summary, signal) {
+  const body = h("div", { "aria-live": "polite" });
+  const look = async () => put(body, written(await get(`/api/v2/pages/${id}/summary`, { signal })));
 
   const none = () =>
     h("div", { class: "summary-foot" }, h("p", { class: "muted" }, "Not summarised yet."), make("Summarise", {}));
@@ -48,7 +41,7 @@ export function summaryCard(id, signal) {
     }, { class: "small" });
   }
 
-  look().catch(tell);
+  put(body, summary ? written(summary) : none());
   return h("section", { class: "card summary-card", "aria-label": "Summary" }, h("h2", null, "In short"), body);
 }
 

@@ -33,7 +33,7 @@ export async function show({ root, id, query, signal, setTitle, setQuery }) {
     h("p", { class: "page-url", dir: "ltr" }, outside(page.url)),
     h("section", { class: "card", "aria-label": "About this page" }, about(full)),
     full.record && h("section", { class: "card", "aria-label": "Record" }, h("h2", null, "What it is about"), facts(allFacts(full.record)), skills(full.record.skills ?? [])),
-    summaryCard(id, signal),
+    summaryCard(id, full.summary, signal),
     notesCard(id, title, full.notes, signal),
     tabList(tabs, query.get("show"), (name) => setQuery({ show: name === "content" ? "" : name })),
   );
