@@ -8,7 +8,8 @@
 //! rules and lose only stop words and abbreviations.
 //!
 //! Start at [`chunk`]; [`sentences`], [`words`], [`estimate_tokens`] and
-//! [`summarize`] are the parts it is made of.
+//! [`summarize`] are the parts it is made of. [`extract_summary`] and
+//! [`extract_for_query`] stand in for a language model where there is none.
 
 mod abbreviations;
 mod assemble;
@@ -30,11 +31,7 @@ mod tokens;
 pub use assemble::chunk;
 pub use config::ChunkConfig;
 pub use extractive::{ExtractiveSummary, Ranked, SummaryOptions, extract_summary, rank_sentences};
-#[doc(hidden)]
-pub use extractive::{WEIGHTS, Weights, extract_with};
 pub use query::extract_for_query;
-#[doc(hidden)]
-pub use query::{QUERY_WEIGHTS, QueryWeights, answer_with};
 pub use scan::words;
 pub use sentences::sentences;
 pub use summary::summarize;

@@ -1,54 +1,42 @@
 //! The sentences of a text that answer a question, without a model.
+//!
+//! A sentence counts for the words of the question that it has, each by its
+//! rarity among the sentences (as BM25 counts rarity among documents), and a
+//! little for standing early, for words close together and, where the question
+//! asks for a number, for having one. What the sentence before has counts, too:
+//! an answer often says "it". Measured by answers that people marked, on texts of
+//! five paragraphs, held-out halves: the first sentence holds the answer for
+//! @XQ1@ % of 548 English questions (XQuAD) and @PQ1@ % of 2,616 Persian ones
+//! (PQuAD), one of the first three for @XQ3@ % and @PQ3@ %. Words alone, without
+//! what stands before and other forms of a word, come to @XQ0@ % and @PQ0@ %.
+
+use std::ops::Range;
 
 use crate::extractive::{CHOSEN_MAX, Ranked, order};
 use crate::scan::Script;
 use crate::sentences::each_sentence;
-use crate::terms::{Terms, stop_languages};
+use crate::stopwords::Languages;
+use crate::terms::{Occurrence, Terms, stop_languages};
 
 /// More words of a question than this are not looked for.
 const QUERY_TERMS_MAX: usize = 32;
 
-/// Sentences of `text` that share words with `query`, best first, at most
-/// `sentences_max` (over 200 counts as 200) and none twice. A sentence counts
-/// for the question's words it has, each by its rarity in the text; for words
-/// that the sentence before has (an answer often says "it"); and for words close
-/// together. Empty when the text has no word of the question.
-///
-/// Words match by their folded form, and at a discount when one continues the
-/// other ("mirror", "mirrors"). `language` picks the stop words as elsewhere.
-#[must_use]
-pub fn extract_for_query(
-    text: &str,
-    query: &str,
-    language: Option<&str>,
-    sentences_max: usize,
-) -> Vec<Ranked> {
-    answer_with(text, query, language, sentences_max, &QUERY_WEIGHTS)
-}
+/// What another form of a word counts for ("mirrors" for "mirror").
+const OTHER_FORM: f32 = 0.5;
+/// What a word counts for that only the sentence before has.
+const BEFORE: f32 = 0.3;
+/// The same where the sentence before asks: its answer follows.
+const AFTER_QUESTION: f32 = 0.9;
+/// What a sentence that asks is worth.
+const QUESTION: f32 = 0.4;
+/// For two of the words side by side.
+const CLOSE: f32 = 0.1;
+const NUMBER: f32 = 0.05;
+/// For the first sentence; half of it for the second, and so on.
+const EARLY: f32 = 0.02;
 
-#[derive(Clone, Debug)]
-pub struct QueryWeights {
-    pub near_form: f32,
-    pub before: f32,
-    pub after_question: f32,
-    pub close: f32,
-    pub number: f32,
-    pub question: f32,
-    pub early: f32,
-}
-
-pub const QUERY_WEIGHTS: QueryWeights = QueryWeights {
-    near_form: 0.5,
-    before: 0.3,
-    after_question: 0.9,
-    close: 0.1,
-    number: 0.05,
-    question: 0.4,
-    early: 0.02,
-};
-
-/// Words that ask for a number or a date.
-const ASKS_NUMBER: [&str; 12] = [
+/// Words that ask for a number or a date, as terms.
+const ASK_NUMBER: [&str; 12] = [
     "when",
     "many",
     "much",
@@ -63,160 +51,204 @@ const ASKS_NUMBER: [&str; 12] = [
     "چقدر",
 ];
 
-struct Sentence {
-    range: std::ops::Range<usize>,
-    words: std::ops::Range<usize>,
-}
-
-#[doc(hidden)]
-pub fn answer_with(
+/// Sentences of `text` that share words with `query`, best first, at most
+/// `sentences_max` (over 200 counts as 200), none in the same words as another.
+/// Empty when the text has no word of the question.
+///
+/// Words match by their folded form, and at a discount when one continues the
+/// other. `language` (BCP 47 primary subtag) picks the stop words; `None` uses
+/// all lists.
+#[must_use]
+pub fn extract_for_query(
     text: &str,
     query: &str,
     language: Option<&str>,
     sentences_max: usize,
-    weights: &QueryWeights,
 ) -> Vec<Ranked> {
     let mut terms = Terms::of(text);
-    let languages = stop_languages(language);
     let of_text = terms.terms.len();
     let asked = terms.also(query);
-    let wants_number = asked
-        .iter()
-        .any(|term| ASKS_NUMBER.contains(&terms.text(*term)));
-    let mut wanted: Vec<u32> = Vec::new();
-    for term in &asked {
-        let known = terms.is_content(*term, languages) || terms.is_number(*term);
-        if known && !wanted.contains(term) && wanted.len() < QUERY_TERMS_MAX {
-            wanted.push(*term);
-        }
-    }
-    if wanted.is_empty() {
-        // "Who are you?" has nothing but stop words; they must do.
-        wanted = asked;
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.truncate(QUERY_TERMS_MAX);
-    }
-
-    // Which of the wanted terms a term of the text stands for, and how well.
-    let mut stands_for: Vec<Option<(u8, f32)>> = vec![None; terms.terms.len()];
-    for (at, term) in wanted.iter().enumerate() {
-        let form = terms.text(*term);
-        for (other, stands) in stands_for.iter_mut().enumerate().take(of_text).skip(1) {
-            if stands.is_none() && is_near_form(form, terms.text(other as u32)) {
-                *stands = Some((at as u8, weights.near_form));
-            }
-        }
-    }
-    for (at, term) in wanted.iter().enumerate() {
-        stands_for[*term as usize] = Some((at as u8, 1.0));
-    }
-
-    let mut sentences: Vec<Sentence> = Vec::new();
-    let mut rows = vec![0u32; wanted.len()];
-    let mut first_word = 0;
-    each_sentence(text, |range| {
-        let after = terms.words[first_word..].partition_point(|w| (w.start as usize) < range.end);
-        let words = first_word..first_word + after;
-        first_word = words.end;
-        let mut seen = [false; QUERY_TERMS_MAX];
-        for word in &terms.words[words.clone()] {
-            if let Some((at, _)) = stands_for[word.term as usize] {
-                seen[usize::from(at)] = true;
-            }
-        }
-        for (row, seen) in rows.iter_mut().zip(seen) {
-            *row += u32::from(seen);
-        }
-        sentences.push(Sentence { range, words });
-    });
-    let count = sentences.len() as f32;
-    // As BM25 counts rarity, with sentences for documents.
-    let rarity: Vec<f32> = rows
-        .iter()
-        .map(|rows| (1.0 + (count - *rows as f32 + 0.5) / (*rows as f32 + 0.5)).ln())
-        .collect();
-    let all: f32 = rarity.iter().sum();
-
-    let mut before = [0.0f32; QUERY_TERMS_MAX];
-    let mut after_question = false;
-    let mut scores = Vec::with_capacity(sentences.len());
-    for (i, sentence) in sentences.iter().enumerate() {
-        let words = &terms.words[sentence.words.clone()];
-        let mut found = [0.0f32; QUERY_TERMS_MAX];
-        let mut has_number = false;
-        let mut last: Option<(usize, u8)> = None;
-        let mut close = 0.0;
-        for (place, word) in words.iter().enumerate() {
-            has_number |= word.script == Script::Number;
-            let Some((at, weight)) = stands_for[word.term as usize] else {
-                continue;
-            };
-            found[usize::from(at)] = found[usize::from(at)].max(weight);
-            if let Some((last_place, last_at)) = last
-                && last_at != at
-            {
-                let pair = rarity[usize::from(at)].min(rarity[usize::from(last_at)]);
-                close = f32::max(close, pair / (place - last_place) as f32);
-            }
-            last = Some((place, at));
-        }
-        let inherited = if after_question {
-            weights.after_question
-        } else {
-            weights.before
-        };
-        let mut score = 0.0;
-        for (at, rarity) in rarity.iter().enumerate() {
-            score += rarity * found[at].max(inherited * before[at]);
-        }
-        let is_question = text[sentence.range.clone()].ends_with(['?', '؟']);
-        if score > 0.0 {
-            score += weights.close * close;
-            score /= all;
-            if wants_number && has_number {
-                score += weights.number;
-            }
-            score += weights.early / (1.0 + i as f32);
-            if is_question {
-                score *= weights.question;
-            }
-        }
-        scores.push(score);
-        before = found;
-        after_question = is_question;
-    }
+    let question = Question::of(&terms, of_text, asked, stop_languages(language));
+    let sentences = sentences(text, &terms);
+    let scores = question.scores(text, &terms, &sentences);
 
     let mut chosen: Vec<Ranked> = Vec::new();
-    let mut chosen_terms: Vec<Vec<u32>> = Vec::new();
+    let mut said: Vec<Vec<u32>> = Vec::new();
     for i in order(&scores) {
         if chosen.len() >= sentences_max.min(CHOSEN_MAX) || scores[i] <= 0.0 {
             break;
         }
-        let words = &terms.words[sentences[i].words.clone()];
-        let mut row: Vec<u32> = words.iter().map(|word| word.term).collect();
-        row.sort_unstable();
-        row.dedup();
-        if chosen_terms.iter().any(|other| row == *other) {
-            continue;
+        let sentence = &sentences[i];
+        let words: Vec<u32> = sentence.words(&terms).iter().map(|w| w.term).collect();
+        if !said.contains(&words) {
+            said.push(words);
+            chosen.push(Ranked {
+                range: sentence.range.clone(),
+                score: scores[i],
+            });
         }
-        chosen_terms.push(row);
-        chosen.push(Ranked {
-            range: sentences[i].range.clone(),
-            score: scores[i],
-        });
     }
     chosen
 }
 
-/// One word continues the other by an ending: at most three letters after at
-/// least four (three in scripts whose words are shorter).
-fn is_near_form(a: &str, b: &str) -> bool {
-    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    let Some(ending) = long.strip_prefix(short) else {
+struct Sentence {
+    range: Range<usize>,
+    /// Of the words of the text.
+    words: Range<usize>,
+}
+
+impl Sentence {
+    fn words<'a>(&self, terms: &'a Terms) -> &'a [Occurrence] {
+        &terms.words[self.words.clone()]
+    }
+}
+
+fn sentences(text: &str, terms: &Terms) -> Vec<Sentence> {
+    let mut sentences: Vec<Sentence> = Vec::new();
+    let mut first = 0;
+    each_sentence(text, |range| {
+        let count = terms.words[first..].partition_point(|w| (w.start as usize) < range.end);
+        let words = first..first + count;
+        first = words.end;
+        sentences.push(Sentence { range, words });
+    });
+    sentences
+}
+
+/// A word of the question, by its place among them, and how well it is met.
+#[derive(Clone, Copy)]
+struct Match {
+    wanted: usize,
+    weight: f32,
+}
+
+struct Question {
+    wanted: Vec<u32>,
+    /// By term of the text and the question.
+    matches: Vec<Option<Match>>,
+    asks_number: bool,
+}
+
+impl Question {
+    fn of(terms: &Terms, of_text: usize, asked: Vec<u32>, languages: Languages) -> Question {
+        let asks_number = asked.iter().any(|t| ASK_NUMBER.contains(&terms.text(*t)));
+        let mut wanted: Vec<u32> = asked
+            .iter()
+            .copied()
+            .filter(|t| terms.is_content(*t, languages) || terms.is_number(*t))
+            .collect();
+        if wanted.is_empty() {
+            // "Who are you?" has nothing but stop words; they must do.
+            wanted = asked;
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.truncate(QUERY_TERMS_MAX);
+
+        let mut matches = vec![None; terms.terms.len()];
+        for (at, term) in wanted.iter().enumerate() {
+            let form = terms.text(*term);
+            // Term 0 stands for words that found no slot.
+            for (other, known) in matches.iter_mut().enumerate().take(of_text).skip(1) {
+                if known.is_none() && is_other_form(form, terms.text(other as u32)) {
+                    *known = Some(Match {
+                        wanted: at,
+                        weight: OTHER_FORM,
+                    });
+                }
+            }
+        }
+        for (at, term) in wanted.iter().enumerate() {
+            matches[*term as usize] = Some(Match {
+                wanted: at,
+                weight: 1.0,
+            });
+        }
+        Question {
+            wanted,
+            matches,
+            asks_number,
+        }
+    }
+
+    /// Rarity of each wanted word among the sentences.
+    fn rarity(&self, terms: &Terms, sentences: &[Sentence]) -> Vec<f32> {
+        let mut with = vec![0.0f32; self.wanted.len()];
+        for sentence in sentences {
+            let mut seen = [false; QUERY_TERMS_MAX];
+            for word in sentence.words(terms) {
+                if let Some(found) = self.matches[word.term as usize] {
+                    seen[found.wanted] = true;
+                }
+            }
+            for (with, seen) in with.iter_mut().zip(seen) {
+                *with += f32::from(u8::from(seen));
+            }
+        }
+        let all = sentences.len() as f32;
+        let of = |with: f32| (1.0 + (all - with + 0.5) / (with + 0.5)).ln();
+        with.into_iter().map(of).collect()
+    }
+
+    fn scores(&self, text: &str, terms: &Terms, sentences: &[Sentence]) -> Vec<f32> {
+        let rarity = self.rarity(terms, sentences);
+        let total: f32 = rarity.iter().sum();
+        let mut before = [0.0f32; QUERY_TERMS_MAX];
+        let mut after_question = false;
+        let mut scores = Vec::with_capacity(sentences.len());
+        for (i, sentence) in sentences.iter().enumerate() {
+            let words = sentence.words(terms);
+            let mut found = [0.0f32; QUERY_TERMS_MAX];
+            let mut close = 0.0f32;
+            let mut last: Option<(usize, usize)> = None;
+            for (place, word) in words.iter().enumerate() {
+                let Some(this) = self.matches[word.term as usize] else {
+                    continue;
+                };
+                found[this.wanted] = found[this.wanted].max(this.weight);
+                if let Some((last_place, last)) = last
+                    && last != this.wanted
+                {
+                    let pair = rarity[this.wanted].min(rarity[last]);
+                    close = close.max(pair / (place - last_place) as f32);
+                }
+                last = Some((place, this.wanted));
+            }
+            let inherited = if after_question {
+                AFTER_QUESTION
+            } else {
+                BEFORE
+            };
+            let mut score = CLOSE * close;
+            for (at, rarity) in rarity.iter().enumerate() {
+                score += rarity * found[at].max(inherited * before[at]);
+            }
+            let asks = text[sentence.range.clone()].ends_with(['?', '؟']);
+            if score > 0.0 {
+                score = score / total + EARLY / (1.0 + i as f32);
+                if self.asks_number && words.iter().any(|w| w.script == Script::Number) {
+                    score += NUMBER;
+                }
+                if asks {
+                    score *= QUESTION;
+                }
+            }
+            scores.push(score);
+            before = found;
+            after_question = asks;
+        }
+        scores
+    }
+}
+
+/// One word continues the other by one to three letters, after at least four
+/// (three in scripts that leave vowels out).
+fn is_other_form(a: &str, b: &str) -> bool {
+    let (stem, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    let Some(ending) = long.strip_prefix(stem) else {
         return false;
     };
-    let stem_min = if short.is_ascii() { 4 } else { 3 };
-    let stem = short.chars().take(stem_min).count();
-    stem == stem_min && (1..=3).contains(&ending.chars().take(4).count())
+    let stem_min = if stem.is_ascii() { 4 } else { 3 };
+    let letters_max = |text: &str, max: usize| text.chars().take(max).count();
+    letters_max(stem, stem_min) == stem_min && (1..=3).contains(&letters_max(ending, 4))
 }

@@ -252,4 +252,61 @@ fn view(file: &Path, scores: &[Scores; 4]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEXT: &str = "Alpha beta gamma. Delta epsilon zeta eta. Theta iota.";
+
+    fn limits(sentences: usize, words: usize) -> Limits {
+        Limits { sentences, words }
+    }
+
+    #[test]
+    fn the_lead_keeps_the_limits() {
+        let check = |sentences, words, expected: &str| {
+            assert_eq!(lead(TEXT, limits(sentences, words)), expected);
+        };
+        check(1, 100, "Alpha beta gamma.");
+        check(2, 100, "Alpha beta gamma. Delta epsilon zeta eta.");
+        check(9, 6, "Alpha beta gamma.");
+        check(9, 7, "Alpha beta gamma. Delta epsilon zeta eta.");
+        check(9, 2, "Alpha beta");
+    }
+
+    #[test]
+    fn differences_are_paired() {
+        let scores = |recalls: &[f64]| Scores {
+            rouge: recalls
+                .iter()
+                .map(|recall| {
+                    let mut rouge = Rouge::default();
+                    rouge.one.recall = *recall;
+                    rouge
+                })
+                .collect(),
+            ..Scores::default()
+        };
+        let recall = |r: &Rouge| r.one.recall;
+        let (difference, error) =
+            paired(&scores(&[0.5, 0.9, 0.4]), &scores(&[0.4, 0.7, 0.1]), recall);
+        assert!((difference - 0.2).abs() < 1e-9);
+        // Standard deviation 0.1 over the root of 3.
+        assert!((error - 0.1 / 3f64.sqrt()).abs() < 1e-9);
+        assert_eq!(paired(&scores(&[0.5]), &scores(&[0.5]), recall), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_text_is_scored_by_every_system_at_its_length() {
+        let item = TextLine {
+            id: "a".to_owned(),
+            text: TEXT.to_owned(),
+            summary: "delta epsilon zeta".to_owned(),
+            title: Some("Zeta eta".to_owned()),
+            language: Some("en".to_owned()),
+        };
+        let mut all: [Scores; 4] = Default::default();
+        score(&item, limits(1, 100), false, &mut all);
+        let words: Vec<f64> = all.iter().map(|s| s.words[0]).collect();
+        assert_eq!(words[0], words[2]);
+        assert_eq!(words[1], 3.0);
+        assert!(all[0].rouge[0].one.recall > all[1].rouge[0].one.recall);
+    }
 }
