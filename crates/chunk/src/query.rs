@@ -4,11 +4,14 @@
 //! rarity among the sentences (as BM25 counts rarity among documents), and a
 //! little for standing early, for words close together and, where the question
 //! asks for a number, for having one. What the sentence before has counts, too:
-//! an answer often says "it". Measured by answers that people marked, on texts of
-//! five paragraphs, held-out halves: the first sentence holds the answer for
-//! @XQ1@ % of 548 English questions (XQuAD) and @PQ1@ % of 2,616 Persian ones
-//! (PQuAD), one of the first three for @XQ3@ % and @PQ3@ %. Words alone, without
-//! what stands before and other forms of a word, come to @XQ0@ % and @PQ0@ %.
+//! an answer often says "it".
+//!
+//! Measured by answers that people marked in texts of five paragraphs, halves held
+//! out: the first sentence holds the answer to 84 % of 548 English questions
+//! (XQuAD) and to 85 % of 2,616 Persian ones (PQuAD), one of the first three to
+//! 95 % and 94 %. On the halves the weights were chosen by, the mean reciprocal
+//! rank is 0.873; 0.865 without other forms of a word, 0.866 without what stands
+//! before.
 
 use std::ops::Range;
 

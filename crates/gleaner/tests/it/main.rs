@@ -14,6 +14,7 @@ mod demo;
 mod deploy;
 mod deployed_metrics;
 mod embedding;
+mod eval_summaries;
 mod event_schema;
 mod events;
 mod fields;
