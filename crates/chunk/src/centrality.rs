@@ -60,7 +60,7 @@ impl Matrix {
 
     /// A term weighs its count times its rarity among the rows; each row gets
     /// length 1, so that products of rows are cosines.
-    pub(crate) fn to_unit_rows(&mut self) {
+    pub(crate) fn weigh(&mut self) {
         let mut rarity = vec![0.0f32; self.terms];
         for (term, _) in &self.entries {
             rarity[*term as usize] += 1.0;
@@ -122,7 +122,7 @@ mod tests {
         for row in rows {
             matrix.push(row.iter().copied());
         }
-        matrix.to_unit_rows();
+        matrix.weigh();
         let degrees = matrix.degrees();
         for (degree, expected) in degrees.iter().zip(by_graph(&matrix)) {
             assert!((degree - expected).abs() < 1e-5, "{degrees:?}");
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_text_without_sentences_has_no_degrees() {
         let mut matrix = Matrix::new(1);
-        matrix.to_unit_rows();
+        matrix.weigh();
         assert_eq!(matrix.degrees(), Vec::<f32>::new());
     }
 }

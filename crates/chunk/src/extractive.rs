@@ -181,7 +181,7 @@ impl<'a> Outline<'a> {
                 range,
             });
         });
-        matrix.to_unit_rows();
+        matrix.weigh();
         Outline {
             text,
             sentences,
