@@ -29,6 +29,7 @@ pub struct Config {
     pub archive: ArchiveSettings,
     pub index: IndexConfig,
     pub search: SearchConfig,
+    pub answers: AnswersConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
     pub webhooks: WebhookConfig,
@@ -232,6 +233,13 @@ pub struct SearchConfig {
     pub keyword: KeywordSearch,
     pub vectors: SearchEngine,
     pub opensearch: OpensearchSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswersConfig {
+    pub passages: usize,
+    pub passage_tokens: u32,
 }
 
 /// What finds words.

@@ -1,11 +1,13 @@
 //! Scores against labelled sets: how much of the main content extraction
-//! finds ([`extraction`]) and how well searches rank ([`retrieval`]).
+//! finds ([`extraction`]), how well searches rank ([`retrieval`]) and whether it is known
+//! when there is no answer ([`answers`]).
 //!
 //! Both go through the code that crawls and searches use, not through a copy
 //! of it, so a score here is a score of the product. The definitions of the
 //! metrics stand in [`overlap`] (texts) and [`metrics`] (rankings); they follow
 //! public scorers so that figures can be compared.
 
+mod answers;
 mod extraction;
 mod retrieval;
 
@@ -32,6 +34,7 @@ pub use load::usable_embedder;
 pub fn run(app: &App, command: &EvalCommand) -> Result<Exit> {
     match command {
         EvalCommand::Extraction { dir, pred } => extraction::run(app, dir, pred.as_deref()),
+        EvalCommand::Answers { dir, others, run } => answers::run(app, dir, others, run.as_deref()),
         EvalCommand::Retrieval(args) => retrieval::run(app, args),
     }
 }

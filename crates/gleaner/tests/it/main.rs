@@ -3,6 +3,7 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod ask;
 mod bad_input;
 mod balancer;
 mod bench;
@@ -20,6 +21,7 @@ mod fields;
 mod http;
 mod memory;
 mod migrate;
+mod mock_model;
 mod opensearch;
 mod postgres;
 mod proxy;
