@@ -12,10 +12,13 @@
 
 mod abbreviations;
 mod assemble;
+mod centrality;
 mod config;
+mod extractive;
 mod keywords;
 mod language;
 mod pack;
+mod query;
 mod scan;
 mod sections;
 mod sentences;
@@ -26,6 +29,12 @@ mod tokens;
 
 pub use assemble::chunk;
 pub use config::ChunkConfig;
+pub use extractive::{ExtractiveSummary, Ranked, SummaryOptions, extract_summary, rank_sentences};
+#[doc(hidden)]
+pub use extractive::{WEIGHTS, Weights, extract_with};
+pub use query::extract_for_query;
+#[doc(hidden)]
+pub use query::{QUERY_WEIGHTS, QueryWeights, answer_with};
 pub use scan::words;
 pub use sentences::sentences;
 pub use summary::summarize;

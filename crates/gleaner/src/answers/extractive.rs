@@ -1,97 +1,90 @@
-//! An answer without a model: the sentences of the passages that say most of
-//! the question, as they stand there, each with its source.
+//! An answer without a model: the sentences of the passages that answer best, as
+//! they stand there, each with its source.
 
 use std::ops::Range;
 
-use chunk::sentences;
-use search::Analyzer;
+use chunk::extract_for_query;
 
 use super::citations::without_notes;
 use super::evidence::Evidence;
 use super::passages::Passage;
-use super::strength::{Word, coverage};
 
 /// Sentences of an answer.
 const SENTENCES_MAX: usize = 3;
-/// A sentence is said only if it says so much of the best one's share.
+/// Sentences that are compared.
+const CANDIDATES_MAX: usize = 30;
+/// A sentence is said only if it scores so much of the best one's score.
 const SHARE_MIN: f32 = 0.6;
-/// How much the passage's place counts beside what the sentence says.
-const PASSAGE_WEIGHT: f32 = 0.35;
-/// Words of a sentence below which it is a heading or a label, and above which
-/// it is a list or a table that nobody cut.
-const WORDS_MIN: usize = 4;
-const WORDS_MAX: usize = 80;
+/// How much the passage that a sentence is of counts beside the sentence itself.
+const PASSAGE_WEIGHT: f32 = 0.3;
+/// Characters of a sentence; a longer one is a table or a list that nobody cut.
+const SENTENCE_CHARS_MAX: usize = 600;
+/// Between passages, so that no sentence reaches from one into the next.
+const BREAK: &str = "\n\n";
 
 struct Found<'a> {
     passage: &'a Passage,
-    range: Range<usize>,
+    text: String,
+    start: usize,
     score: f32,
 }
 
 /// `None` when no sentence says anything of the question.
-pub fn answer(evidence: &Evidence) -> Option<String> {
-    let mut found = rank(evidence);
+pub fn answer(question: &str, evidence: &Evidence) -> Option<String> {
+    let found = rank(question, evidence);
     let best = found.first()?.score;
-    found.retain(|sentence| sentence.score >= SHARE_MIN * best);
     let mut said: Vec<&Found<'_>> = Vec::new();
     for sentence in &found {
-        let text = &sentence.passage.text[sentence.range.clone()];
-        let is_said = said
-            .iter()
-            .any(|other| other.passage.text[other.range.clone()].trim() == text.trim());
-        if said.len() < SENTENCES_MAX && !is_said {
+        let is_good = sentence.score >= SHARE_MIN * best;
+        let is_said = said.iter().any(|other| other.text == sentence.text);
+        if is_good && !is_said && said.len() < SENTENCES_MAX {
             said.push(sentence);
         }
     }
     // As they follow each other in their sources, the best source first.
-    said.sort_by_key(|sentence| (sentence.passage.number, sentence.range.start));
-    let lines: Vec<String> = said
+    said.sort_by_key(|sentence| (sentence.passage.number, sentence.start));
+    let lines = said
         .iter()
-        .map(|sentence| {
-            let text = &sentence.passage.text[sentence.range.clone()];
-            let text = without_notes(text);
-            let words: Vec<&str> = text.split_whitespace().collect();
-            format!("{} [{}]", words.join(" "), sentence.passage.number)
+        .map(|sentence| format!("{} [{}]", sentence.text, sentence.passage.number));
+    Some(lines.collect::<Vec<String>>().join("\n"))
+}
+
+/// The passages are read as one text, so that scores of all sentences compare.
+fn rank<'a>(question: &str, evidence: &'a Evidence) -> Vec<Found<'a>> {
+    let mut text = String::new();
+    let mut places: Vec<(Range<usize>, &Passage)> = Vec::new();
+    for passage in &evidence.passages {
+        let start = text.len();
+        text.push_str(&passage.text);
+        places.push((start..text.len(), passage));
+        text.push_str(BREAK);
+    }
+    let Some(first) = evidence.passages.first() else {
+        return Vec::new();
+    };
+    let best = first.score.max(f32::EPSILON);
+    let ranked = extract_for_query(&text, question, first.language.as_deref(), CANDIDATES_MAX);
+    let highest = ranked
+        .first()
+        .map_or(1.0, |first| first.score.max(f32::EPSILON));
+    let mut found: Vec<Found<'a>> = ranked
+        .into_iter()
+        .filter_map(|ranked| {
+            let at = ranked.range.start;
+            let (place, passage) = places.iter().find(|(place, _)| place.contains(&at))?;
+            let sentence = without_notes(&text[ranked.range.clone()]);
+            let words: Vec<&str> = sentence.split_whitespace().collect();
+            let sentence = words.join(" ");
+            let score = (1.0 - PASSAGE_WEIGHT) * ranked.score / highest
+                + PASSAGE_WEIGHT * passage.score / best;
+            (sentence.chars().count() <= SENTENCE_CHARS_MAX).then(|| Found {
+                passage: *passage,
+                text: sentence,
+                start: at - place.start,
+                score,
+            })
         })
         .collect();
-    Some(lines.join("\n"))
-}
-
-fn rank(evidence: &Evidence) -> Vec<Found<'_>> {
-    let mut analyzer = Analyzer::new();
-    let mut found = Vec::new();
-    let best = evidence
-        .passages
-        .first()
-        .map_or(1.0, |p| p.score)
-        .max(f32::EPSILON);
-    for passage in &evidence.passages {
-        for range in sentences(&passage.text) {
-            let says = share(&evidence.words, passage, &range, &mut analyzer);
-            if says <= 0.0 {
-                continue;
-            }
-            let score = (1.0 - PASSAGE_WEIGHT) * says + PASSAGE_WEIGHT * passage.score / best;
-            found.push(Found {
-                passage,
-                range,
-                score,
-            });
-        }
-    }
-    found.sort_by(|a, b| {
-        let by_score = b.score.total_cmp(&a.score);
-        by_score
-            .then_with(|| (a.passage.number, a.range.start).cmp(&(b.passage.number, b.range.start)))
-    });
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
     found
-}
-
-fn share(words: &[Word], passage: &Passage, range: &Range<usize>, analyzer: &mut Analyzer) -> f32 {
-    let text = &passage.text[range.clone()];
-    let count = chunk::words(text).count();
-    if !(WORDS_MIN..=WORDS_MAX).contains(&count) {
-        return 0.0;
-    }
-    coverage(words, [text], passage.language.as_deref(), analyzer)
 }

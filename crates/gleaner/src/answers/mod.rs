@@ -82,7 +82,7 @@ pub fn extract(question: &str, evidence: Evidence, reason: Option<String>) -> An
         None => AnswerMode::Extractive,
         Some(_) => AnswerMode::Fallback,
     };
-    let said = extractive::answer(&evidence).filter(|_| !evidence.strength.is_thin());
+    let said = extractive::answer(question, &evidence).filter(|_| !evidence.strength.is_thin());
     let Some(said) = said else {
         return not_found(question, evidence, mode, reason);
     };

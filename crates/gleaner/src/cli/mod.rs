@@ -46,7 +46,7 @@ pub use args::GlobalArgs;
 use args::{Cli, Command};
 pub use measure_args::{
     BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, BenchTenantsArgs, EvalCommand,
-    EvalRetrievalArgs,
+    EvalRetrievalArgs, EvalSummariesArgs,
 };
 use output::{Exit, note};
 
