@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod ask;
+mod ask_view;
 mod bad_input;
 mod balancer;
 mod bench;
