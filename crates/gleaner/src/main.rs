@@ -20,6 +20,7 @@ mod metrics;
 mod operations;
 mod pipeline;
 mod process;
+mod prompting;
 mod publishing;
 mod random;
 mod raw;

@@ -4,6 +4,8 @@
 //! default; [`load()`] lays the user's file, the environment and the command
 //! line over it and remembers where each value came from.
 
+mod environment;
+mod llm;
 mod load;
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use archive::ArchiveConfig;
 
 use serde::Deserialize;
 
+pub use llm::{LlmProvider, LlmSettings};
 pub use load::{Loaded, Override, load};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +28,7 @@ pub struct Config {
     pub extract: ExtractConfig,
     pub chunk: ChunkSettings,
     pub embed: EmbedSettings,
+    pub llm: LlmSettings,
     pub store: StoreConfig,
     pub archive: ArchiveSettings,
     pub index: IndexConfig,
