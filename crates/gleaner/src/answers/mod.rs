@@ -9,6 +9,7 @@
 pub mod citations;
 pub mod evidence;
 pub mod extractive;
+pub mod model;
 pub mod passages;
 pub mod prompt;
 pub mod strength;
@@ -23,6 +24,9 @@ pub use passages::Passage;
 pub use prompt::PROMPT_VERSION;
 
 use citations::Checker;
+use tokio::sync::watch;
+
+use crate::services::Services;
 
 /// Where the words of an answer come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,12 +142,20 @@ fn checker(passages: &[Passage]) -> Checker {
 }
 
 /// Answers from what was found. Pieces of an answer that is being written go to
-/// `on_text`; the whole of it may be another, when its writing failed.
+/// `on_text`; the whole of it may be another, when its writing failed. Ends with
+/// an error once `stop` says true.
 pub async fn answer(
+    services: &Services,
     question: &Question,
     evidence: Evidence,
     on_text: Option<&mut (dyn FnMut(&str) + Send)>,
+    stop: Option<watch::Receiver<bool>>,
 ) -> Result<Answer> {
-    let _ = on_text;
-    Ok(extract(&question.text, evidence, None))
+    match services.language_model().filter(|_| question.asks_model) {
+        // What holds no answer is not worth a model's time.
+        Some(model) if !evidence.strength.is_thin() && !evidence.passages.is_empty() => {
+            model::write(services, model, question, evidence, on_text, stop).await
+        }
+        _ => Ok(extract(&question.text, evidence, None)),
+    }
 }

@@ -1,42 +1,85 @@
 //! `gleaner ask`
 
-use anyhow::Result;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
 use store::Access;
 
 use super::args::AskArgs;
-use super::output::{Exit, Paint, json_line, line, paragraph, shorten};
+use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, write_bytes};
 use super::search::{milliseconds, open};
+use super::stop::on_ctrl_c_quietly;
 use crate::answers::{self, Answer, Evidence, Passage, Question, evidence};
 use crate::app::App;
+use crate::config::LlmProvider;
 use crate::operations::ask::{Asked, read};
+use crate::services::Services;
 use crate::view::AnswerView;
 
 pub fn run(app: &App, args: &AskArgs) -> Result<Exit> {
-    let question = read(
-        app,
-        app.tenant,
-        Asked {
-            question: &args.question.join(" "),
-            limit: args.limit,
-            filters: &args.filter,
-            model: !args.no_model,
-        },
-    )?;
-    let found = gather(app, &question)?;
-    let answer = answers::extract(&question.text, found, None);
+    // What a model uses is written down; without one, reading is enough.
+    let has_model = app.config.llm.provider != LlmProvider::Off && !args.no_model;
+    let access = if has_model {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let store = app.open_store(access)?;
+    let services = Services::without_index(app, store.clone(), Arc::default())?;
+    let asked = Asked {
+        question: &args.question.join(" "),
+        limit: args.limit,
+        filters: &args.filter,
+        model: !args.no_model,
+    };
+    let question = read(app, services.language_model(), app.tenant, asked)?;
+    let (searcher, vector) = open(app, store.clone(), &question.query(), question.mode)?;
+    let found = evidence::gather(&searcher, vector.as_deref(), &store, &question)?;
+    let answer = answer(app, &services, &question, found)?;
     if app.json {
         json_line(&AnswerView::new(&answer))?;
     } else {
-        line(&answer.text)?;
         print(app, args, &answer)?;
     }
+    drop(searcher);
+    services.close()?;
     Ok(if answer.found { Exit::Ok } else { Exit::Failed })
 }
 
-fn gather(app: &App, question: &Question) -> Result<Evidence> {
-    let store = app.open_store(Access::Read)?;
-    let (searcher, vector) = open(app, store.clone(), &question.query(), question.mode)?;
-    evidence::gather(&searcher, vector.as_deref(), &store, question)
+/// Shows the answer while it is written, unless it is wanted as JSON.
+fn answer(app: &App, services: &Services, question: &Question, found: Evidence) -> Result<Answer> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let stop = on_ctrl_c_quietly()?;
+    if app.json {
+        let answering = answers::answer(services, question, found, None, Some(stop));
+        return runtime.block_on(answering);
+    }
+    let mut shown = String::new();
+    let mut failed = None;
+    let mut on_text = |text: &str| {
+        shown.push_str(text);
+        // Whoever does not read on does not end the call, which is paid for.
+        if let Err(error) = write_bytes(text.as_bytes()) {
+            failed.get_or_insert(error);
+        }
+    };
+    let answering = answers::answer(services, question, found, Some(&mut on_text), Some(stop));
+    let answer = runtime.block_on(answering)?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    match answer.text.strip_prefix(&shown) {
+        Some(rest) => line(rest)?,
+        None => {
+            line("")?;
+            note("what stands above was not finished, or cited nothing; instead:");
+            line(&answer.text)?;
+        }
+    }
+    Ok(answer)
 }
 
 /// What stands below the answer.

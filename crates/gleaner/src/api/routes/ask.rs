@@ -89,7 +89,9 @@ pub async fn ask(
         filters: &input.filters,
         model: input.model,
     };
-    let question = read(&api.services.app, caller.tenant, asked)?;
+    let services = &api.services;
+    let model = services.language_model();
+    let question = read(&services.app, model, caller.tenant, asked)?;
     let Ok(place) = api.asking.clone().try_acquire_owned() else {
         let message = "as many questions are being answered as the server takes";
         return Err(ApiError::new(Code::Overloaded, message).after(5));
@@ -108,7 +110,7 @@ pub async fn ask(
         return Ok(streamed(&api, question, evidence, place));
     }
     // No turn is held while a model is waited for.
-    let answer = answers::answer(&question, evidence, None).await?;
+    let answer = answers::answer(&api.services, &question, evidence, None, None).await?;
     Ok(Json(AnswerView::new(&answer)).into_response())
 }
 
@@ -156,13 +158,13 @@ fn streamed(
 ) -> Response {
     let sources = evidence.passages.iter().map(AnswerSourceView::new);
     let told: Arc<Told> = Arc::default();
-    let writing = told.clone();
+    let (services, writing) = (api.services.clone(), told.clone());
     let sources = AskSources {
         sources: sources.collect(),
     };
     let work = async move {
         let mut on_text = |text: &str| writing.add(text);
-        answers::answer(&question, evidence, Some(&mut on_text)).await
+        answers::answer(&services, &question, evidence, Some(&mut on_text), None).await
     };
     let start = Writing {
         sources: Some(sources),
