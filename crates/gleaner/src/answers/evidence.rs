@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use search::{Analyzer, Filters, Hit, Mode, SearchRequest, SearchResponse, Searcher};
 use store::{ChunkRow, Store};
-use types::{ChunkId, TenantId};
+use types::{Block, BlockKind, ChunkId, TenantId};
 
 use super::passages::{Passage, choose, join};
 use super::strength::{self, Strength, Word};
@@ -39,7 +39,6 @@ pub struct Question {
 pub struct Evidence {
     /// The best first.
     pub passages: Vec<Passage>,
-    pub words: Vec<Word>,
     pub strength: Strength,
     /// Searching and reading.
     pub took: Duration,
@@ -75,17 +74,28 @@ pub fn gather(
     let started = Instant::now();
     let response = searcher.search(&question.request(), vector)?;
     let words = words(searcher, store, question)?;
-    let mut evidence = read(store, question, &response, words)?;
+    let mut evidence = read(store, question, &response, &words)?;
     evidence.took = started.elapsed();
     Ok(evidence)
 }
 
+/// What a question says, and among how much.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    words: Vec<Word>,
+    /// Of the tenant.
+    passages: u64,
+}
+
 /// The question's words and how rare each is among the tenant's pages.
-pub fn words(searcher: &Searcher, store: &Store, question: &Question) -> Result<Vec<Word>> {
+pub fn words(searcher: &Searcher, store: &Store, question: &Question) -> Result<Words> {
     let telling = plain(&strength::telling(&question.text));
     let spread = searcher.spread(question.tenant, &telling, strength::WORDS_MAX)?;
-    let pages = store.tenant_stats(question.tenant)?.pages_live;
-    Ok(strength::weigh(spread, pages))
+    let stats = store.tenant_stats(question.tenant)?;
+    Ok(Words {
+        words: strength::weigh(spread, stats.pages_live),
+        passages: stats.chunks,
+    })
 }
 
 /// Reads what a search found.
@@ -93,7 +103,7 @@ pub fn read(
     store: &Store,
     question: &Question,
     response: &SearchResponse,
-    words: Vec<Word>,
+    words: &Words,
 ) -> Result<Evidence> {
     let chunk_ids: Vec<ChunkId> = response.hits.iter().flat_map(chunks_of).collect();
     let chunks: HashMap<ChunkId, ChunkRow> = store
@@ -119,7 +129,7 @@ pub fn read(
             let heading = heading(row);
             let texts = [text, hit.title.as_str(), heading.as_str()];
             let language = hit.language.as_deref();
-            let coverage = strength::coverage(&words, texts, language, &mut analyzer);
+            let coverage = strength::coverage(&words.words, texts, language, &mut analyzer);
             best = best.max(coverage);
             parts.push(Part {
                 range: row.chunk.range.clone(),
@@ -141,6 +151,7 @@ pub fn read(
                 published_at: hit.published_at,
                 language: hit.language.clone(),
                 text: text.to_owned(),
+                apart: apart(&content.blocks, &range),
                 range,
                 score,
             });
@@ -151,11 +162,7 @@ pub fn read(
     let average = response.similarity_average;
     Ok(Evidence {
         passages: choose(passages, question.passages, question.tokens),
-        words,
-        strength: Strength {
-            coverage: best,
-            nearness: average.map(|average| (nearest - average).max(0.0)),
-        },
+        strength: Strength::new(best, nearest, average, words.passages),
         took: response.took,
     })
 }
@@ -173,6 +180,18 @@ fn chunks_of(hit: &Hit) -> Vec<ChunkId> {
     let mut seen = HashSet::new();
     all.filter(|id| seen.insert(*id))
         .take(CHUNKS_PER_PAGE)
+        .collect()
+}
+
+/// Where headings and code stand in a part of a page.
+fn apart(blocks: &[Block], part: &Range<usize>) -> Vec<Range<usize>> {
+    let is_apart = |block: &&Block| {
+        let is_inside = part.contains(&block.range.start) && block.range.end <= part.end;
+        is_inside && matches!(block.kind, BlockKind::Heading(_) | BlockKind::Code)
+    };
+    let found = blocks.iter().filter(is_apart);
+    found
+        .map(|block| block.range.start - part.start..block.range.end - part.start)
         .collect()
 }
 

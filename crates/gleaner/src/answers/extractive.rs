@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use chunk::extract_for_query;
+use chunk::{extract_for_query, sentences};
 
 use super::citations::without_notes;
 use super::evidence::Evidence;
@@ -17,6 +17,8 @@ const CANDIDATES_MAX: usize = 30;
 const SHARE_MIN: f32 = 0.6;
 /// How much the passage that a sentence is of counts beside the sentence itself.
 const PASSAGE_WEIGHT: f32 = 0.3;
+/// What follows a heading that was found has so much of the heading's score.
+const HEADING_SHARE: f32 = 0.8;
 /// Characters of a sentence; a longer one is a table or a list that nobody cut.
 const SENTENCE_CHARS_MAX: usize = 600;
 /// Between passages, so that no sentence reaches from one into the next.
@@ -25,7 +27,7 @@ const BREAK: &str = "\n\n";
 struct Found<'a> {
     passage: &'a Passage,
     text: String,
-    start: usize,
+    range: Range<usize>,
     score: f32,
 }
 
@@ -36,13 +38,18 @@ pub fn answer(question: &str, evidence: &Evidence) -> Option<String> {
     let mut said: Vec<&Found<'_>> = Vec::new();
     for sentence in &found {
         let is_good = sentence.score >= SHARE_MIN * best;
-        let is_said = said.iter().any(|other| other.text == sentence.text);
+        let is_said = said.iter().any(|other| {
+            let overlaps = other.range.start < sentence.range.end
+                && sentence.range.start < other.range.end
+                && other.passage.number == sentence.passage.number;
+            overlaps || other.text == sentence.text
+        });
         if is_good && !is_said && said.len() < SENTENCES_MAX {
             said.push(sentence);
         }
     }
     // As they follow each other in their sources, the best source first.
-    said.sort_by_key(|sentence| (sentence.passage.number, sentence.start));
+    said.sort_by_key(|sentence| (sentence.passage.number, sentence.range.start));
     let lines = said
         .iter()
         .map(|sentence| format!("{} [{}]", sentence.text, sentence.passage.number));
@@ -64,27 +71,59 @@ fn rank<'a>(question: &str, evidence: &'a Evidence) -> Vec<Found<'a>> {
     };
     let best = first.score.max(f32::EPSILON);
     let ranked = extract_for_query(&text, question, first.language.as_deref(), CANDIDATES_MAX);
-    let highest = ranked
-        .first()
-        .map_or(1.0, |first| first.score.max(f32::EPSILON));
-    let mut found: Vec<Found<'a>> = ranked
-        .into_iter()
-        .filter_map(|ranked| {
-            let at = ranked.range.start;
-            let (place, passage) = places.iter().find(|(place, _)| place.contains(&at))?;
-            let sentence = without_notes(&text[ranked.range.clone()]);
-            let words: Vec<&str> = sentence.split_whitespace().collect();
-            let sentence = words.join(" ");
-            let score = (1.0 - PASSAGE_WEIGHT) * ranked.score / highest
-                + PASSAGE_WEIGHT * passage.score / best;
-            (sentence.chars().count() <= SENTENCE_CHARS_MAX).then(|| Found {
+    let highest = ranked.first();
+    let highest = highest.map_or(1.0, |first| first.score.max(f32::EPSILON));
+    let mut found: Vec<Found<'a>> = Vec::new();
+    for ranked in &ranked {
+        let at = ranked.range.start;
+        let place = places.iter().find(|(place, _)| place.contains(&at));
+        let Some((place, passage)) = place else {
+            continue;
+        };
+        let range = at - place.start..(ranked.range.end - place.start).min(passage.text.len());
+        let Some((said, share)) = statement(passage, range) else {
+            continue;
+        };
+        let text = without_notes(&passage.text[said.clone()]);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let text = words.join(" ");
+        let score = (1.0 - PASSAGE_WEIGHT) * share * ranked.score / highest
+            + PASSAGE_WEIGHT * passage.score / best;
+        if text.chars().count() <= SENTENCE_CHARS_MAX {
+            found.push(Found {
                 passage: *passage,
-                text: sentence,
-                start: at - place.start,
+                text,
+                range: said,
                 score,
-            })
-        })
-        .collect();
+            });
+        }
+    }
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     found
+}
+
+/// What can be said of a sentence that was found, and how much of its score is
+/// that part's own. A question needs what follows it, a heading stands for it,
+/// the page's title says nothing.
+fn statement(passage: &Passage, sentence: Range<usize>) -> Option<(Range<usize>, f32)> {
+    let is_apart = |at: usize| passage.apart.iter().any(|part| part.contains(&at));
+    let text = passage.text[sentence.clone()].trim();
+    let asks = text.ends_with(['?', '؟']);
+    if !asks && !is_apart(sentence.start) {
+        return Some((sentence, 1.0));
+    }
+    if text == passage.title.trim() {
+        return None;
+    }
+    let next = sentences(&passage.text[sentence.end..])
+        .into_iter()
+        .next()?;
+    let next = sentence.end + next.start..sentence.end + next.end;
+    if is_apart(next.start) || passage.text[next.clone()].trim_end().ends_with(['?', '؟']) {
+        return None;
+    }
+    match asks {
+        true => Some((sentence.start..next.end, 1.0)),
+        false => Some((next, HEADING_SHARE)),
+    }
 }

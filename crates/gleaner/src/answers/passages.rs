@@ -31,6 +31,8 @@ pub struct Passage {
     /// Bytes of the page's text.
     pub range: Range<usize>,
     pub text: String,
+    /// Bytes of `text` that are headings or code: no sentences.
+    pub apart: Vec<Range<usize>>,
     /// How well it fits the question, to order by.
     pub score: f32,
 }
@@ -139,6 +141,7 @@ mod tests {
             language: None,
             range: start..start + text.len(),
             text: text.to_owned(),
+            apart: Vec::new(),
             score,
         }
     }

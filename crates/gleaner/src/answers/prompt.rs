@@ -140,6 +140,7 @@ mod tests {
             language: None,
             range: 0..text.len(),
             text: text.to_owned(),
+            apart: Vec::new(),
             score: 1.0,
         }
     }

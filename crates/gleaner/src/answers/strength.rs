@@ -60,7 +60,8 @@ pub struct Word {
 pub struct Strength {
     /// Share of the question's words, by weight, in the passage that has most: 0 to 1.
     pub coverage: f32,
-    /// Cosine of the nearest passage less that of an average one; `None` without vectors.
+    /// How far the nearest passage is on the way from an average one to the question
+    /// itself, by cosine: 0 to 1. `None` without vectors, or without enough of them.
     pub nearness: Option<f32>,
 }
 
@@ -71,7 +72,19 @@ const NEARNESS: f32 = 20.0;
 /// Without vectors the words alone decide.
 const COVERAGE_MIN: f32 = 0.5;
 
+/// With fewer passages the average says nothing: all may be about one thing.
+const PASSAGES_MIN: u64 = 100;
+
 impl Strength {
+    /// `nearest` and `average` are cosines, among so many passages.
+    pub fn new(coverage: f32, nearest: f32, average: Option<f32>, passages: u64) -> Strength {
+        let average = average.filter(|average| passages >= PASSAGES_MIN && *average < 1.0);
+        Strength {
+            coverage,
+            nearness: average.map(|average| ((nearest - average) / (1.0 - average)).max(0.0)),
+        }
+    }
+
     /// The sources hold no answer, as far as can be told without reading them.
     pub fn is_thin(self) -> bool {
         match self.nearness {

@@ -149,7 +149,7 @@ impl Asking<'_> {
             response.hits.retain(|hit| keeps(query, hit));
             response.hits.truncate(question.passages);
             let words = evidence::words(&self.searcher, &self.store, &question)?;
-            let found = evidence::read(&self.store, &question, &response, words)?;
+            let found = evidence::read(&self.store, &question, &response, &words)?;
             let first = found.passages.first();
             let hit = first.and_then(|first| response.hits.iter().find(|h| h.page == first.page));
             let is_right =
