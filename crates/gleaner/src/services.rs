@@ -222,6 +222,7 @@ impl Services {
     pub fn close(self) -> Result<()> {
         drop(self.relay);
         drop(self.indexer);
+        drop(self.language_model);
         let embedder = self
             .embedder
             .into_inner()

@@ -284,9 +284,11 @@ fn urls(config: &LlmConfig) -> Result<(Url, Url), LlmError> {
         let base = base.strip_suffix(version).unwrap_or(base);
         base.trim_end_matches('/')
     };
+    let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let has_host = Url::parse(base).is_ok_and(|url| is_http(&url));
     let parse = |path: String| {
         let url = Url::parse(&format!("{base}/{path}")).ok();
-        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url = url.filter(|url| has_host && is_http(url));
         // It may hold a password: not repeated.
         let problem = "the base URL of the language model is not an http(s) URL";
         let url = url.ok_or_else(|| LlmError::config(problem))?;

@@ -54,6 +54,8 @@ pub enum LlmJson {
 /// Waits between attempts, at most; and the longest of them.
 const RETRIES_MAX: usize = 10;
 const RETRY_MS_MAX: u64 = 600_000;
+/// As the store's accounts take them.
+const MODEL_BYTES_MAX: usize = 200;
 
 impl fmt::Debug for LlmSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,6 +87,9 @@ impl LlmSettings {
         };
         if self.model.trim().is_empty() {
             bail!("llm.provider = \"{name}\" needs llm.model, the name of a model");
+        }
+        if self.model.len() > MODEL_BYTES_MAX {
+            bail!("llm.model is longer than {MODEL_BYTES_MAX} bytes");
         }
         if self.base_url.trim().is_empty() && self.api_key.is_empty() {
             bail!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{Store, StoreError};
+use store::{LlmReservationId, LlmReserve, LlmUse, Store, StoreError};
 use types::TenantId;
 
 use super::{CallError, Purpose};
@@ -11,9 +11,6 @@ pub(super) struct Accounts {
     store: Store,
     model: String,
 }
-
-/// Tokens that were set aside.
-pub(super) struct Reservation(());
 
 /// What came of a call.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,20 +37,31 @@ impl Accounts {
         tenant: TenantId,
         tokens: u64,
         live_for: Duration,
-    ) -> Result<Reservation, CallError> {
-        // The store's reservations come with its migration 11.
-        let _ = (&self.store, &self.model, tenant, tokens, live_for);
-        Ok(Reservation(()))
+    ) -> Result<LlmReservationId, CallError> {
+        match self.store.reserve_llm(tenant, tokens, live_for) {
+            Ok(LlmReserve::Granted(reservation)) => Ok(reservation),
+            Ok(LlmReserve::Refused { used, max }) => Err(CallError::Budget { used, max }),
+            Err(error) => Err(CallError::Store(error)),
+        }
     }
 
     /// Puts what was used in place of what was set aside. Holds the thread.
     pub(super) fn settle(
         &self,
-        reservation: Reservation,
+        reservation: LlmReservationId,
         purpose: Purpose,
         spent: &Spent,
     ) -> Result<(), StoreError> {
-        let _ = (reservation.0, purpose, spent);
-        Ok(())
+        let used = LlmUse {
+            model: self.model.clone(),
+            purpose: purpose.code().to_owned(),
+            requests: u64::from(spent.attempts),
+            succeeded: u64::from(spent.succeeded),
+            failed: u64::from(spent.failed),
+            tokens_in: spent.tokens_in,
+            tokens_out: spent.tokens_out,
+            took_ms: u64::try_from(spent.took.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.store.settle_llm(reservation, used)
     }
 }

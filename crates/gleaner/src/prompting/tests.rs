@@ -1,25 +1,27 @@
 //! Calls against a scripted server.
 
+mod peer;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guard::BreakerState;
 use llm::{LlmErrorKind, Prompt, Usage};
 use serde_json::{Value, json};
-use store::Store;
-use testkit::{FakeWeb, Gate, Reply};
+use store::{Day, LlmUseRow, Quota, Store};
+use testkit::{FakeWeb, Gate, Reply, RequestInfo};
 use tokio::sync::watch;
-use types::{ManualClock, TenantId, Timestamp};
+use types::{Clock as _, ManualClock, TenantId, Timestamp};
 
 use super::{CallError, CallRequest, Called, Purpose};
 use crate::app::App;
-use crate::config::{LlmProvider, LlmSettings};
+use crate::config::{Config, LlmSettings};
 use crate::services::Services;
 
 struct Scene {
-    web: FakeWeb,
     clock: Arc<ManualClock>,
     services: Services,
+    web: Option<FakeWeb>,
 }
 
 impl Scene {
@@ -34,11 +36,16 @@ impl Scene {
     ) -> Scene {
         let web = FakeWeb::start_blocking();
         web.handler(move |request| reply(request.order));
-        let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults");
-        let mut config = loaded.config;
-        config.llm.provider = LlmProvider::Openai;
-        config.llm.base_url = web.url("");
-        config.llm.model = "m".to_owned();
+        let scene = Scene::at(&web.url(""), configure);
+        Scene {
+            web: Some(web),
+            ..scene
+        }
+    }
+
+    /// With a model that is there already.
+    fn at(base_url: &str, configure: impl FnOnce(&mut LlmSettings)) -> Scene {
+        let mut config = config(base_url);
         config.llm.retry_ms = vec![1, 1, 1];
         // By a clock that stands still nothing would ever be refilled.
         config.llm.requests_per_minute = 0;
@@ -49,10 +56,28 @@ impl Scene {
         let store = Store::open_memory(clock.clone()).expect("store");
         let services = Services::without_index(&app, store, Arc::default()).expect("services");
         Scene {
-            web,
             clock,
             services,
+            web: None,
         }
+    }
+
+    /// Calls while time passes, so that what is waited for comes.
+    fn while_time_passes(&self, calls: impl FnOnce()) {
+        let clock = self.clock.clone();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut last = Instant::now();
+                while is_done.recv_timeout(Duration::from_millis(5)).is_err() {
+                    let ms = last.elapsed().as_millis() as u64;
+                    last += Duration::from_millis(ms);
+                    clock.advance(Duration::from_millis(ms));
+                }
+            });
+            calls();
+            done.send(()).expect("it listens");
+        });
     }
 
     fn call(&self) -> Result<Called, CallError> {
@@ -83,7 +108,11 @@ impl Scene {
     }
 
     fn asked(&self) -> usize {
-        self.web.log().len()
+        self.log().len()
+    }
+
+    fn log(&self) -> Vec<RequestInfo> {
+        self.web.as_ref().expect("a scripted server").log()
     }
 
     fn breaker(&self) -> BreakerState {
@@ -92,10 +121,36 @@ impl Scene {
         of_model.expect("shown").state
     }
 
+    /// What the default tenant is said to have used today, for one purpose.
+    fn used(&self, purpose: Purpose) -> Option<LlmUseRow> {
+        let today = Day::of(self.clock.now());
+        let tenant = Some(TenantId::DEFAULT);
+        let rows = self.services.store.llm_use(tenant, today, today);
+        let mut rows = rows.expect("read").into_iter();
+        rows.find(|row| row.purpose == purpose.code())
+    }
+
+    fn reserved(&self) -> u64 {
+        let budget = self.services.store.llm_budget(TenantId::DEFAULT);
+        budget.expect("read").reserved
+    }
+
     fn metric(&self, line: &str) -> bool {
         let text = self.services.metrics.text().expect("text");
         text.lines().any(|found| found == line)
     }
+}
+
+/// Defaults, with a model at this address.
+fn config(base_url: &str) -> Config {
+    let variables = [
+        ("GLEANER__LLM__PROVIDER", "openai"),
+        ("GLEANER__LLM__BASE_URL", base_url),
+        ("GLEANER__LLM__MODEL", "m"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let loaded = crate::config::load(None, variables.into_iter(), &[]);
+    loaded.expect("a configuration").config
 }
 
 fn prompt() -> Prompt {
@@ -142,6 +197,10 @@ fn a_call_is_answered_and_counted() {
     ] {
         assert!(scene.metric(line), "{line}");
     }
+    let used = scene.used(Purpose::Summary).expect("noted");
+    assert_eq!((used.tokens_in, used.tokens_out), (20, 3));
+    assert_eq!((used.requests, used.succeeded, used.failed), (1, 1, 0));
+    assert_eq!((used.model.as_str(), scene.reserved()), ("m", 0));
 }
 
 #[test]
@@ -174,6 +233,9 @@ fn what_may_pass_is_tried_again() {
         assert!(scene.metric(line), "{line}");
     }
     assert_eq!(scene.breaker(), BreakerState::Closed);
+    let used = scene.used(Purpose::Summary).expect("noted");
+    assert_eq!((used.requests, used.succeeded, used.retries), (4, 1, 3));
+    assert_eq!(used.tokens_in, 20);
 }
 
 #[test]
@@ -182,6 +244,9 @@ fn retries_end() {
         let scene = Scene::new(move |_| reply());
         assert_eq!(scene.failure(), kind);
         assert_eq!(scene.asked(), requests, "{kind:?}");
+        let used = scene.used(Purpose::Summary).expect("noted");
+        assert_eq!((used.requests, used.failed), (requests as u64, 1));
+        assert_eq!((used.tokens_in, scene.reserved()), (0, 0));
     };
     check(|| fail(503), 4, LlmErrorKind::Unavailable);
     check(|| fail(429), 4, LlmErrorKind::Throttled);
@@ -320,27 +385,46 @@ fn a_call_that_nobody_waits_for_ends_and_is_counted() {
     let line = text.lines().find_map(|line| line.strip_prefix(out));
     let tokens: u64 = line.expect("counted").parse().expect("a number");
     assert!((1..5).contains(&tokens), "{tokens}");
+    let used = scene.used(Purpose::Answer).expect("noted");
+    assert_eq!((used.requests, used.tokens_out), (1, tokens));
+    assert_eq!((used.succeeded, used.failed, scene.reserved()), (0, 0, 0));
+}
+
+#[test]
+fn a_day_s_tokens_are_a_hard_stop() {
+    let scene = Scene::new(|_| good());
+    let quota = Quota {
+        tokens_per_day: Some(200),
+        ..Quota::default()
+    };
+    let store = &scene.services.store;
+    store.set_quota(TenantId::DEFAULT, quota).expect("set");
+    // Each is given 100 tokens to answer, and uses 23 in all.
+    for _ in 0..3 {
+        scene.call().expect("an answer");
+    }
+    match scene.call() {
+        Err(CallError::Budget { used: 69, max: 200 }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((scene.asked(), scene.reserved()), (3, 0));
+    assert_eq!(scene.breaker(), BreakerState::Closed);
+    let refused = r#"llm_calls_total{outcome="over_budget",purpose="summary"} 1"#;
+    assert!(scene.metric(refused));
+    scene.clock.advance(Duration::from_secs(24 * 3600));
+    scene.call().expect("another day");
 }
 
 #[test]
 fn requests_keep_to_the_limit() {
     // 12 at once, then one each 0.56 s.
     let scene = Scene::with(|_| good(), |llm| llm.requests_per_minute = 120);
-    let clock = scene.clock.clone();
-    let (done, is_done) = std::sync::mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let step = Duration::from_millis(10);
-            while is_done.recv_timeout(step).is_err() {
-                clock.advance(step);
-            }
-        });
+    scene.while_time_passes(|| {
         for _ in 0..14 {
             scene.call().expect("an answer");
         }
-        done.send(()).expect("it listens");
     });
-    let log = scene.web.log();
+    let log = scene.log();
     let took = log[13].received_at.duration_since(log[0].received_at);
     assert!(took >= Duration::from_millis(1000), "{took:?}");
 }
@@ -362,11 +446,7 @@ fn costs_are_by_the_million() {
 #[test]
 fn what_cannot_work_is_said_at_the_start() {
     let check = |configure: fn(&mut LlmSettings), problem: &str| {
-        let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults");
-        let mut config = loaded.config;
-        config.llm.provider = LlmProvider::Openai;
-        config.llm.base_url = "http://127.0.0.1:1".to_owned();
-        config.llm.model = "m".to_owned();
+        let mut config = config("http://127.0.0.1:1");
         configure(&mut config.llm);
         let app = App::new(config, false, false);
         let store = Store::open_memory(app.clock.clone()).expect("store");
@@ -393,9 +473,9 @@ fn what_cannot_work_is_said_at_the_start() {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "never {what}");
+        assert!(Instant::now() < deadline, "never {what}");
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }

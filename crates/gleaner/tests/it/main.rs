@@ -20,6 +20,7 @@ mod event_schema;
 mod events;
 mod fields;
 mod http;
+mod llm;
 mod memory;
 mod migrate;
 mod mock_model;

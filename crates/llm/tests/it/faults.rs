@@ -90,7 +90,7 @@ async fn what_is_no_answer_is_told() {
         for reply in [
             Reply::html("<html>welcome</html>"),
             Reply::body("application/json", "{}"),
-            Reply::body("application/json", &whole.as_bytes()[..60]),
+            Reply::body("application/json", whole.as_bytes()[..60].to_vec()),
             json_reply(&answer(protocol, "whole")).cut_after(60),
             Reply::body("application/json", b"\xff\xfe".to_vec()),
         ] {

@@ -1,7 +1,8 @@
-//! The crate through its public surface, against a scripted server.
+//! The crate through its public surface, against a scripted server and a peer.
 
 mod answers;
 mod faults;
+mod peer;
 mod streams;
 
 use std::time::Duration;

@@ -105,11 +105,13 @@ async fn text_is_heard_before_the_answer_ends() {
     gate.open(1);
     // The rest is let through only once the first part has been heard.
     let mut heard = String::new();
-    let reply = client.stream(&prompt(), &mut |text: &str| {
+    let question = prompt();
+    let mut on_text = |text: &str| {
         heard.push_str(text);
         gate.open_all();
-    });
-    assert_eq!(reply.await.expect("a reply").text, heard);
+    };
+    let reply = client.stream(&question, &mut on_text).await;
+    assert_eq!(reply.expect("a reply").text, heard);
 }
 
 #[tokio::test]
