@@ -2,7 +2,7 @@
 
 import { ask as askFor } from "../lib/ask.js";
 import { h, newId, outside, put, say } from "../lib/dom.js";
-import { count, counted, day, host, milliseconds, path } from "../lib/format.js";
+import { count, counted, day, directionOf, host, milliseconds, path } from "../lib/format.js";
 import { allSources } from "../lib/live-list.js";
 import { blocks } from "../lib/markdown.js";
 import { empty, heading, problem, tell } from "../lib/ui.js";
@@ -105,13 +105,13 @@ export async function show({ root, query, signal, setTitle, setQuery }) {
     if (!done.found) {
       say(status, how(done));
       put(answer, notFound(done, known));
-      put(sources, listed("Looked at", done.sources, []));
+      put(sources, folded("What was looked at", done.sources));
       return;
     }
     put(answer, written(done.answer, done.sources, done.mode === "model"), caution(done));
     const cited = done.sources.filter((source) => done.citations.includes(source.number));
     const rest = done.sources.filter((source) => !done.citations.includes(source.number));
-    put(sources, listed("Sources", cited), rest.length > 0 && h("details", null, h("summary", null, `Also looked at (${count(rest.length)})`), listed(null, rest)));
+    put(sources, listed("Sources", cited), folded("Also looked at", rest));
     say(status, how(done));
   }
 }
@@ -158,18 +158,22 @@ function citation(source) {
 }
 
 function listed(title, sources) {
+  return [h("h2", null, title), h("ol", { class: "source-list" }, sources.map(entry))];
+}
+
+function folded(title, sources) {
   if (sources.length === 0) return null;
-  return [title && h("h2", null, title), h("ol", { class: "source-list" }, sources.map(entry))];
+  return h("details", null, h("summary", null, `${title} (${count(sources.length)})`), h("ol", { class: "source-list" }, sources.map(entry)));
 }
 
 function entry(source) {
   const where = [
-    outside(source.url, h("bdi", { dir: "ltr", class: "clip" }, host(source.url), h("span", { class: "muted" }, path(source.url)))),
+    outside(source.url, h("bdi", { dir: "ltr" }, host(source.url), h("span", { class: "muted" }, path(source.url))), { class: "clip" }),
     source.published_at && [" · ", h("time", { datetime: source.published_at, "data-day": "yes" }, day(source.published_at))],
   ];
   return h(
     "li",
-    { id: `source-${source.number}`, tabindex: "-1" },
+    { id: `source-${source.number}`, tabindex: "-1", dir: directionOf(source.title || source.text) },
     h("span", { class: "cite", "aria-hidden": "true" }, String(source.number)),
     h(
       "div",
@@ -204,7 +208,8 @@ function caution(done) {
 }
 
 function how(done) {
-  const by = done.mode === "model" ? `Written by ${done.model}` : done.found ? "Quoted from the sources" : "";
+  const who = done.mode === "model" ? `${done.found ? "Written by" : "Asked:"} ${done.model}` : "";
+  const by = who || (done.found ? "Quoted from the sources" : "");
   const took = milliseconds(done.retrieval_ms + (done.model_ms ?? 0));
   const tokens = done.model ? ` · ${count(done.tokens_in)} tokens read, ${count(done.tokens_out)} written` : "";
   return `${by}${by ? " · " : ""}${counted(done.sources.length, "passage")} looked at in ${took}${tokens}`;

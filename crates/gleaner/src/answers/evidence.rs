@@ -147,7 +147,7 @@ pub fn read(
                 page: hit.page,
                 url: hit.url.clone(),
                 title: hit.title.clone(),
-                heading: best_heading(&parts, &range),
+                heading: first_heading(&parts, &range),
                 published_at: hit.published_at,
                 language: hit.language.clone(),
                 text: text.to_owned(),
@@ -195,13 +195,13 @@ fn apart(blocks: &[Block], part: &Range<usize>) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// That of the best part.
-fn best_heading(parts: &[Part], range: &Range<usize>) -> String {
+/// Where the passage begins.
+fn first_heading(parts: &[Part], range: &Range<usize>) -> String {
     let inside = parts
         .iter()
         .filter(|part| range.contains(&part.range.start));
-    let best = inside.max_by(|a, b| a.score.total_cmp(&b.score));
-    best.map(|part| part.heading.clone()).unwrap_or_default()
+    let first = inside.min_by_key(|part| part.range.start);
+    first.map(|part| part.heading.clone()).unwrap_or_default()
 }
 
 fn heading(row: &ChunkRow) -> String {

@@ -127,3 +127,66 @@ fn statement(passage: &Passage, sentence: Range<usize>) -> Option<(Range<usize>,
         false => Some((next, HEADING_SHARE)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::PageId;
+
+    const FAQ: &str = "Frequent questions\nAre dogs allowed?\nOn a lead, on the terrace, not in the dome.\n\
+        Is it cold?\nAlways. Even in July the ridge falls to eight degrees.\nHow to get here\n\
+        Take the bus to Sefidab and walk the marked path for fifty minutes.[3]";
+
+    fn evidence() -> Evidence {
+        let heading = |text: &str| {
+            let start = FAQ.find(text).expect("a heading");
+            start..start + text.len()
+        };
+        let passage = Passage {
+            number: 1,
+            page: PageId(1),
+            url: "https://example.org/faq".to_owned(),
+            title: "Frequent questions".to_owned(),
+            heading: String::new(),
+            published_at: None,
+            language: Some("en".to_owned()),
+            range: 0..FAQ.len(),
+            text: FAQ.to_owned(),
+            apart: [
+                "Frequent questions",
+                "Are dogs allowed?",
+                "Is it cold?",
+                "How to get here",
+            ]
+            .map(heading)
+            .to_vec(),
+            score: 1.0,
+        };
+        Evidence {
+            passages: vec![passage],
+            ..Evidence::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(question: &str, expected: &str) {
+        let said = answer(question, &evidence()).expect("an answer");
+        let first = said.lines().next().unwrap_or_default();
+        assert_eq!(first, expected, "{said}");
+    }
+
+    #[test]
+    fn a_question_comes_with_its_answer_and_a_heading_stands_aside() {
+        check(
+            "Are dogs allowed?",
+            "Are dogs allowed? On a lead, on the terrace, not in the dome. [1]",
+        );
+        check("Is it cold in there?", "Is it cold? Always. [1]");
+        check(
+            "How do I get to Sefidab by bus?",
+            "Take the bus to Sefidab and walk the marked path for fifty minutes. [1]",
+        );
+        assert_eq!(answer("Frequent questions?", &evidence()), None);
+        assert_eq!(answer("zebra crossing", &evidence()), None);
+    }
+}

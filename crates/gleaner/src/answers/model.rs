@@ -13,8 +13,6 @@ use super::{Answer, AnswerMode, ModelUse, checker, extract, not_found};
 use crate::prompting::{CallError, CallRequest, Called, LanguageModel, Purpose};
 use crate::services::Services;
 
-/// Tokens of an answer at most: some paragraphs.
-const OUTPUT_TOKENS_MAX: u32 = 800;
 /// Answers are read off, not made up: this much chance at most.
 const TEMPERATURE_MAX: f32 = 0.2;
 /// Tokens are estimated for the vocabulary of the bundled embedding model. One
@@ -23,7 +21,7 @@ const VOCABULARY_MARGIN: f32 = 1.6;
 
 /// Estimated tokens that `passages` passages may have beside the question.
 pub fn room(model: &LanguageModel, question: &str, passages: usize) -> u32 {
-    let written = output_tokens(model) as usize;
+    let written = model.output_tokens_max() as usize;
     let context = model.context_tokens().saturating_sub(written);
     let passages = u32::try_from(passages).unwrap_or(u32::MAX);
     let told = prompt::SOURCE_TOKENS
@@ -31,10 +29,6 @@ pub fn room(model: &LanguageModel, question: &str, passages: usize) -> u32 {
         .saturating_add(prompt::RULES_TOKENS)
         .saturating_add(estimate_tokens(question));
     ((context as f32 / VOCABULARY_MARGIN) as u32).saturating_sub(told)
-}
-
-fn output_tokens(model: &LanguageModel) -> u32 {
-    model.output_tokens_max().min(OUTPUT_TOKENS_MAX)
 }
 
 /// Asks the model, and falls back on the sources' own sentences where it does
@@ -52,7 +46,8 @@ pub async fn write(
     let prompt = Prompt {
         system: told.system,
         user: told.user,
-        output_tokens_max: output_tokens(model),
+        // Some paragraphs would do, but models that think first count that in.
+        output_tokens_max: model.output_tokens_max(),
         temperature: services.app.config.llm.temperature.min(TEMPERATURE_MAX),
         json: None,
     };
@@ -193,4 +188,35 @@ fn reason(error: CallError) -> Result<String> {
         CallError::Stopped | CallError::Store(_) => return Err(error.into()),
     };
     Ok(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_shown(pieces: &[&str], expected: &str) {
+        let mut shown = String::new();
+        let mut on_text = |text: &str| shown.push_str(text);
+        let mut showing = Showing {
+            on_text: &mut on_text,
+            opening: Some(String::new()),
+            checker: Checker::new(["https://example.org/"]),
+        };
+        for piece in pieces {
+            showing.hear(piece);
+        }
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn that_nothing_is_found_is_not_shown_as_an_answer() {
+        check_shown(&["NOT_FOUND_IN_SOURCES"], "");
+        check_shown(
+            &[" **NOT_", "FOUND_IN", "_SOURCES** but ", "I think so."],
+            "",
+        );
+        check_shown(&["NOT", " so: it is [1] "], "NOT so: it is [1]");
+        check_shown(&["", "Nine ", "[1][2] ", "then"], "Nine [1]");
+    }
 }
