@@ -173,21 +173,24 @@ fn judge(model: &LanguageModel, question: &Question, evidence: Evidence, called:
 /// Why the sources' own sentences stand in. What is the caller's or this
 /// process's doing is an error instead.
 fn reason(error: CallError) -> Result<String> {
-    let reason = match &error {
-        CallError::Budget { used, max } => format!(
+    match error {
+        CallError::Budget { used, max } => Ok(format!(
             "the language model tokens of today do not suffice ({used} of {max} are used or set aside)"
-        ),
+        )),
         CallError::LeftAlone(_) => {
-            "the language model kept failing and is left alone for a while".to_owned()
+            Ok("the language model kept failing and is left alone for a while".to_owned())
         }
         CallError::Failed(error) => {
-            // Addresses and the server's own words are the operator's.
-            tracing::warn!(error = %crate::causes::chain(error), "the language model failed");
-            format!("the language model failed ({})", error.kind().code())
+            // The server's own words are the operator's.
+            tracing::warn!(error = %crate::causes::chain(&error), "the language model failed");
+            Ok(format!(
+                "the language model failed ({})",
+                error.kind().code()
+            ))
         }
-        CallError::Stopped | CallError::Store(_) => return Err(error.into()),
-    };
-    Ok(reason)
+        CallError::Store(error) => Err(error.into()),
+        error @ CallError::Stopped => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Questions to what was crawled: answered with citations, or not answered.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testkit::FakeWeb;
+use testkit::{FakeWeb, Gate};
 
-use crate::http::{Event, Running};
+use crate::http::{Event, Running, leave_after};
 use crate::mock_model::{MockModel, Said};
 use crate::support::{Ran, command, crawl, gleaner, page, paragraphs, ran};
 
@@ -260,6 +261,34 @@ fn a_model_that_fails_cites_nothing_or_stops_early_is_stood_in_for() {
     check(Said::text(""), "fallback", "");
     let cut = check(Said::text("Windmills [1]").cut_off(), "model", "");
     assert_eq!(cut["cut_off"], true);
+}
+
+/// Whoever leaves ends the call: nobody pays for what nobody reads.
+#[test]
+fn leaving_the_stream_ends_the_call_of_the_model() {
+    let web = FakeWeb::start_blocking();
+    web.route(
+        "/",
+        page("Windmills", &paragraphs("windmills by the canal")),
+    );
+    let dir = tempfile::tempdir().expect("temp dir");
+    crawl(dir.path(), &web.url("/"), &[]).ok();
+    let gate = Gate::new();
+    let said = Said::text(&"Windmills turn by the canal [1]. ".repeat(50)).gated(&gate);
+    let model = MockModel::start(move |_| said.clone());
+    let server = Running::serve_with(dir.path(), &model.env());
+    let question = json!({"question": "What turns? windmills by the canal"});
+    gate.open(1);
+    leave_after(&server, "/api/v2/ask", &question, "text");
+    let stopped = "llm_calls_total{outcome=\"stopped\",purpose=\"answer\"} 1";
+    let is_stopped = || server.get("/metrics").is(200).body.contains(stopped);
+    let patience = Instant::now() + Duration::from_secs(120);
+    while !is_stopped() {
+        assert!(Instant::now() < patience, "the call goes on");
+    }
+    assert_eq!(model.prompts().len(), 1);
+    gate.open_all();
+    server.stop();
 }
 
 #[test]

@@ -254,6 +254,27 @@ fn send(
     BufReader::new(stream)
 }
 
+/// Begins to read a stream of events, and leaves it after one of this name.
+pub fn leave_after(server: &Running, path: &str, body: &Value, name: &str) {
+    let headers = [("Accept", "text/event-stream")];
+    let body = body.to_string();
+    let mut reader = send(
+        &server.address,
+        "POST",
+        path,
+        &headers,
+        "application/json",
+        body.as_bytes(),
+    );
+    let wanted = format!("event: {name}");
+    let mut line = String::new();
+    while line.trim_end() != wanted {
+        line.clear();
+        let read = reader.read_line(&mut line).expect("a line");
+        assert!(read > 0, "the stream ended before `{name}`");
+    }
+}
+
 /// A stream of events to its end.
 fn read_events(mut reader: BufReader<TcpStream>) -> (u16, Vec<Event>) {
     let (status, headers) = read_head(&mut reader);

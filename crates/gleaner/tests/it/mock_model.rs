@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use testkit::{FakeWeb, Reply};
+use testkit::{FakeWeb, Gate, Reply};
+
+/// Of a stream that is gated: some words of the answer.
+const PIECE_BYTES: usize = 4096;
 
 /// What a model was told.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct Said {
     status: u16,
     text: String,
     finish: &'static str,
+    /// What comes after its first words waits for it.
+    gate: Option<Gate>,
 }
 
 impl Said {
@@ -45,6 +50,7 @@ impl Said {
             status: 200,
             text: text.to_owned(),
             finish: "stop",
+            gate: None,
         }
     }
 
@@ -57,6 +63,12 @@ impl Said {
 
     pub fn cut_off(mut self) -> Said {
         self.finish = "length";
+        self
+    }
+
+    /// Streams no faster than the gate lets a few words through.
+    pub fn gated(mut self, gate: &Gate) -> Said {
+        self.gate = Some(gate.clone());
         self
     }
 
@@ -86,7 +98,11 @@ impl Said {
         let mut body: String = pieces.collect();
         body.push_str(&chunk(json!({}), json!(self.finish), usage));
         body.push_str("data: [DONE]\n\n");
-        Reply::body("text/event-stream", body)
+        let reply = Reply::body("text/event-stream", body);
+        match &self.gate {
+            None => reply,
+            Some(gate) => reply.gated(PIECE_BYTES, gate),
+        }
     }
 }
 
@@ -135,7 +151,7 @@ impl MockModel {
             ("GLEANER__LLM__PROVIDER", "openai"),
             ("GLEANER__LLM__BASE_URL", &self.url),
             ("GLEANER__LLM__MODEL", "mock"),
-            ("GLEANER__LLM__RETRY_MS", "0"),
+            ("GLEANER__LLM__RETRY_MS", "1,1"),
         ]
     }
 
