@@ -65,13 +65,11 @@ pub struct Strength {
     pub nearness: Option<f32>,
 }
 
-/// Above this an answer is looked for.
-const BIAS: f32 = -4.0;
-const COVERAGE: f32 = 5.0;
-const NEARNESS: f32 = 20.0;
-/// Without vectors the words alone decide.
-const COVERAGE_MIN: f32 = 0.5;
-
+/// What coverage and nearness reach together where an answer is looked for.
+const ENOUGH: f32 = 0.75;
+const NEARNESS_WEIGHT: f32 = 0.8;
+/// What coverage alone reaches where there are no vectors.
+const COVERAGE_ENOUGH: f32 = 0.45;
 /// With fewer passages the average says nothing: all may be about one thing.
 const PASSAGES_MIN: u64 = 100;
 
@@ -88,8 +86,8 @@ impl Strength {
     /// The sources hold no answer, as far as can be told without reading them.
     pub fn is_thin(self) -> bool {
         match self.nearness {
-            Some(nearness) => BIAS + COVERAGE * self.coverage + NEARNESS * nearness < 0.0,
-            None => self.coverage < COVERAGE_MIN,
+            Some(nearness) => self.coverage + NEARNESS_WEIGHT * nearness < ENOUGH,
+            None => self.coverage < COVERAGE_ENOUGH,
         }
     }
 }

@@ -15,7 +15,7 @@ use archive::ArchiveConfig;
 
 use serde::Deserialize;
 
-pub use llm::LlmSettings;
+pub use llm::{LlmProvider, LlmSettings};
 pub use load::{Loaded, Override, load};
 
 #[derive(Clone, Debug, Deserialize)]
