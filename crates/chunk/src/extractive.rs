@@ -143,24 +143,27 @@ pub struct Weights {
     pub fragment: f32,
     pub quote: f32,
     pub question: f32,
-    /// Exponent of the number of words, for sentences between short and long.
-    pub frequency: f32,
+    /// Added to `central` as a text grows long.
+    pub central_long: f32,
+    /// Sentences at which half of that is added.
+    pub adapt: f32,
 }
 
 pub const WEIGHTS: Weights = Weights {
-    central: 1.0,
+    central: 0.25,
     position: 1.0,
-    half_at: 3.0,
+    half_at: 1.5,
     title: 0.7,
     opens_paragraph: 0.0,
-    rarity: 0.5,
+    rarity: 1.0,
     redundancy: 0.5,
-    short: 10.0,
-    long: 45.0,
-    fragment: 0.6,
-    quote: 0.8,
-    question: 0.6,
-    frequency: 0.0,
+    short: 5.0,
+    long: 35.0,
+    fragment: 0.9,
+    quote: 0.7,
+    question: 0.8,
+    central_long: 1.0,
+    adapt: 50.0,
 };
 
 struct Sentence {
@@ -218,6 +221,8 @@ impl<'a> Outline<'a> {
         if most > 0.0 {
             central.iter_mut().for_each(|c| *c /= most);
         }
+        let count = self.sentences.len() as f32;
+        let central_weight = weights.central + weights.central_long * count / (count + weights.adapt);
         let mut place = 0.0;
         let mut scores = Vec::with_capacity(self.sentences.len());
         for (i, sentence) in self.sentences.iter().enumerate() {
@@ -231,7 +236,7 @@ impl<'a> Outline<'a> {
             let title = in_title as f32 / self.title.len().max(1) as f32;
             let position = weights.half_at / (weights.half_at + place);
             let words = sentence.words as f32;
-            let mut score = weights.central * central[i]
+            let mut score = central_weight * central[i]
                 + weights.position * position
                 + weights.title * title
                 + weights.opens_paragraph * f32::from(u8::from(sentence.opens_paragraph));

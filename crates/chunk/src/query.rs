@@ -30,20 +30,20 @@ pub fn extract_for_query(
 pub struct QueryWeights {
     pub near_form: f32,
     pub before: f32,
+    pub after_question: f32,
     pub close: f32,
     pub number: f32,
     pub question: f32,
-    pub length: f32,
     pub early: f32,
 }
 
 pub const QUERY_WEIGHTS: QueryWeights = QueryWeights {
-    near_form: 0.7,
+    near_form: 0.5,
     before: 0.3,
-    close: 0.2,
-    number: 0.15,
+    after_question: 0.9,
+    close: 0.1,
+    number: 0.05,
     question: 0.4,
-    length: 100.0,
     early: 0.02,
 };
 
@@ -139,6 +139,7 @@ pub fn answer_with(
     let all: f32 = rarity.iter().sum();
 
     let mut before = [0.0f32; QUERY_TERMS_MAX];
+    let mut after_question = false;
     let mut scores = Vec::with_capacity(sentences.len());
     for (i, sentence) in sentences.iter().enumerate() {
         let words = &terms.words[sentence.words.clone()];
@@ -160,20 +161,22 @@ pub fn answer_with(
             }
             last = Some((place, at));
         }
+        let inherited = if after_question {
+            weights.after_question
+        } else {
+            weights.before
+        };
         let mut score = 0.0;
-        let mut own = 0.0;
         for (at, rarity) in rarity.iter().enumerate() {
-            own += rarity * found[at];
-            score += rarity * found[at].max(weights.before * before[at]);
+            score += rarity * found[at].max(inherited * before[at]);
         }
         let is_question = text[sentence.range.clone()].ends_with(['?', '؟']);
-        if own > 0.0 || score > 0.0 {
+        if score > 0.0 {
             score += weights.close * close;
             score /= all;
             if wants_number && has_number {
                 score += weights.number;
             }
-            score *= weights.length / (weights.length + words.len() as f32);
             score += weights.early / (1.0 + i as f32);
             if is_question {
                 score *= weights.question;
@@ -181,6 +184,7 @@ pub fn answer_with(
         }
         scores.push(score);
         before = found;
+        after_question = is_question;
     }
 
     let mut chosen: Vec<Ranked> = Vec::new();

@@ -105,7 +105,7 @@ fn a_title_draws_what_it_names() {
 fn a_text_that_fits_is_its_own_summary() {
     let summary = extract_summary("Two  words.\nMore here.", &options("en", 10, 3));
     assert_eq!(summary.text, "Two words. More here.");
-    assert_eq!(summary.sentences, [0..10, 11..21]);
+    assert_eq!(summary.sentences, [0..11, 12..22]);
     for nothing in ["", " \n\t ", "\u{200c}"] {
         let summary = extract_summary(nothing, &options("fa", 10, 3));
         assert!(summary.text.trim().is_empty() || nothing.contains('\u{200c}'));
