@@ -160,9 +160,11 @@ pub fn read(
     let nearest = response.hits.iter().filter_map(|hit| hit.scores.vector);
     let nearest = nearest.fold(f32::NEG_INFINITY, f32::max);
     let average = response.similarity_average;
+    let strength = Strength::new(best, nearest, average, words.passages);
+    tracing::debug!(?strength, words = ?words.words, "looked for passages");
     Ok(Evidence {
         passages: choose(passages, question.passages, question.tokens),
-        strength: Strength::new(best, nearest, average, words.passages),
+        strength,
         took: response.took,
     })
 }

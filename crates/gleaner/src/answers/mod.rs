@@ -152,8 +152,7 @@ pub async fn answer(
     stop: Option<watch::Receiver<bool>>,
 ) -> Result<Answer> {
     match services.language_model().filter(|_| question.asks_model) {
-        // What holds no answer is not worth a model's time.
-        Some(model) if !evidence.strength.is_thin() && !evidence.passages.is_empty() => {
+        Some(model) if !evidence.strength.is_hopeless() && !evidence.passages.is_empty() => {
             model::write(services, model, question, evidence, on_text, stop).await
         }
         _ => Ok(extract(&question.text, evidence, None)),

@@ -65,11 +65,14 @@ pub struct Strength {
     pub nearness: Option<f32>,
 }
 
-/// What coverage and nearness reach together where an answer is looked for.
-const ENOUGH: f32 = 0.75;
+/// What coverage and weighted nearness reach where an answer is looked for: by a
+/// model, which reads the passages and can still say no, or in their sentences.
+const ENOUGH_TO_READ: f32 = 0.6;
+const ENOUGH_TO_QUOTE: f32 = 0.75;
 const NEARNESS_WEIGHT: f32 = 0.8;
-/// What coverage alone reaches where there are no vectors.
-const COVERAGE_ENOUGH: f32 = 0.45;
+/// The same where there are no vectors, of coverage alone.
+const COVERED_TO_READ: f32 = 0.25;
+const COVERED_TO_QUOTE: f32 = 0.45;
 /// With fewer passages the average says nothing: all may be about one thing.
 const PASSAGES_MIN: u64 = 100;
 
@@ -83,11 +86,20 @@ impl Strength {
         }
     }
 
-    /// The sources hold no answer, as far as can be told without reading them.
+    /// Too little to take sentences for an answer.
     pub fn is_thin(self) -> bool {
+        self.is_below(ENOUGH_TO_QUOTE, COVERED_TO_QUOTE)
+    }
+
+    /// Too little to have a model read it.
+    pub fn is_hopeless(self) -> bool {
+        self.is_below(ENOUGH_TO_READ, COVERED_TO_READ)
+    }
+
+    fn is_below(self, enough: f32, covered: f32) -> bool {
         match self.nearness {
-            Some(nearness) => self.coverage + NEARNESS_WEIGHT * nearness < ENOUGH,
-            None => self.coverage < COVERAGE_ENOUGH,
+            Some(nearness) => self.coverage + NEARNESS_WEIGHT * nearness < enough,
+            None => self.coverage < covered,
         }
     }
 }

@@ -28,8 +28,9 @@ use crate::cli::output::{Exit, json_line};
 struct Judged {
     set: String,
     questions: usize,
-    /// Told not to be answered.
+    /// Too thin to be answered by sentences, and too thin to be read by a model.
     thin: usize,
+    hopeless: usize,
     /// First passages that are of a page judged to answer.
     first: usize,
     #[serde(skip)]
@@ -98,7 +99,8 @@ pub fn run(app: &App, dir: &Path, others: &[PathBuf], run: Option<&Path>) -> Res
     let mut table = Table::new(&[
         "questions of",
         "",
-        "refused",
+        "not quoted",
+        "not read",
         "first passage right",
         "coverage",
         "nearness",
@@ -109,6 +111,7 @@ pub fn run(app: &App, dir: &Path, others: &[PathBuf], run: Option<&Path>) -> Res
             kind.set.clone(),
             kind.questions.to_string(),
             of(kind.thin),
+            of(kind.hopeless),
             of(kind.first),
             format!("{:.3}", kind.coverage / kind.questions as f64),
             format!("{:.4}", kind.nearness / kind.questions as f64),
@@ -157,6 +160,7 @@ impl Asking<'_> {
             let strength = found.strength;
             judged.questions += 1;
             judged.thin += usize::from(strength.is_thin());
+            judged.hopeless += usize::from(strength.is_hopeless());
             judged.first += usize::from(is_right);
             judged.coverage += f64::from(strength.coverage);
             judged.nearness += f64::from(strength.nearness.unwrap_or(0.0));
