@@ -10,6 +10,8 @@ use types::Clock;
 use crate::config::LlmSettings;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Requests on their way may come closer to each other by so much.
+const SLACK: Duration = Duration::from_secs(1);
 /// A request that cannot be sent for so long is given up.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
 /// Of the bucket of tokens, and of the bucket of requests.
@@ -107,17 +109,10 @@ impl Limits {
 /// behind a slow line is not woken by all of them in one moment.
 fn requests_quota(limit: u32) -> Quota {
     let burst = (limit / 10).max(1);
-    if limit == 1 {
-        return Quota {
-            requests: 1,
-            // One within the minute is enough; the next is beyond it.
-            per: MINUTE + Duration::from_secs(1),
-            burst,
-        };
-    }
     Quota {
-        requests: limit - burst,
-        per: MINUTE,
+        // The last of these comes when the minute is over.
+        requests: limit - burst + 1,
+        per: MINUTE + SLACK,
         burst,
     }
 }
@@ -129,7 +124,7 @@ fn tokens_quota(limit: u32, context_tokens: u32) -> Quota {
     let burst = burst.min(limit - limit / 10).max(1);
     Quota {
         requests: (limit - burst).max(1),
-        per: MINUTE,
+        per: MINUTE + SLACK,
         burst,
     }
 }

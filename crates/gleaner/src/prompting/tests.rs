@@ -95,7 +95,8 @@ impl Scene {
             tenant: TenantId::DEFAULT,
             purpose: Purpose::Summary,
             prompt: &prompt,
-            on_text,
+            // As something that lives no longer than the prompt.
+            on_text: on_text.map(|on_text| on_text as &mut (dyn FnMut(&str) + Send)),
             stop,
         })
     }
@@ -394,7 +395,7 @@ fn a_call_that_nobody_waits_for_ends_and_is_counted() {
 fn a_day_s_tokens_are_a_hard_stop() {
     let scene = Scene::new(|_| good());
     let quota = Quota {
-        tokens_per_day: Some(200),
+        tokens_per_day: Some(180),
         ..Quota::default()
     };
     let store = &scene.services.store;
@@ -404,7 +405,7 @@ fn a_day_s_tokens_are_a_hard_stop() {
         scene.call().expect("an answer");
     }
     match scene.call() {
-        Err(CallError::Budget { used: 69, max: 200 }) => {}
+        Err(CallError::Budget { used: 69, max: 180 }) => {}
         other => panic!("{other:?}"),
     }
     assert_eq!((scene.asked(), scene.reserved()), (3, 0));
