@@ -68,7 +68,11 @@ pub async fn write(
             };
             let mut hear = |piece: &str| showing.hear(piece);
             request.on_text = Some(&mut hear);
-            model.call(request).await
+            let called = model.call(request).await;
+            if called.is_ok() {
+                showing.end();
+            }
+            called
         }
     };
     let answer = match called {
@@ -121,6 +125,14 @@ impl Showing<'_> {
         };
         if !text.is_empty() {
             (self.on_text)(&text);
+        }
+    }
+
+    /// What was held back until it was known to be no citation or link.
+    fn end(self) {
+        let (rest, _) = self.checker.finish();
+        if self.opening.is_none() && !rest.is_empty() {
+            (self.on_text)(&rest);
         }
     }
 }
@@ -209,6 +221,7 @@ mod tests {
         for piece in pieces {
             showing.hear(piece);
         }
+        showing.end();
         assert_eq!(shown, expected);
     }
 
@@ -220,6 +233,6 @@ mod tests {
             "",
         );
         check_shown(&["NOT", " so: it is [1] "], "NOT so: it is [1]");
-        check_shown(&["", "Nine ", "[1][2] ", "then"], "Nine [1]");
+        check_shown(&["", "Nine ", "[1][2] ", "then"], "Nine [1] then");
     }
 }

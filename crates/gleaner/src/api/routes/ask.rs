@@ -125,6 +125,7 @@ struct Writing {
     told: Arc<Told>,
     /// Dropped with the stream, and the model's call with it.
     work: Option<Work>,
+    ended: Option<anyhow::Result<Answer>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -170,6 +171,7 @@ fn streamed(
         sources: Some(sources),
         told,
         work: Some(Box::pin(work)),
+        ended: None,
         _place: place,
     };
     respond(stream::unfold(start, |mut writing| async move {
@@ -183,24 +185,25 @@ impl Writing {
         if let Some(sources) = self.sources.take() {
             return event("sources", &sources);
         }
-        let work = self.work.as_mut()?;
-        let ended = tokio::select! {
-            biased;
-            () = self.told.more.notified() => None,
-            ended = work => Some(ended),
-        };
-        match ended {
-            None => {
-                let text = self.told.take();
-                event("text", &AskText { text })
-            }
-            Some(ended) => {
+        if let Some(work) = self.work.as_mut() {
+            let ended = tokio::select! {
+                biased;
+                () = self.told.more.notified() => None,
+                ended = work => Some(ended),
+            };
+            if ended.is_some() {
                 self.work = None;
-                match ended {
-                    Ok(answer) => event("done", &AnswerView::new(&answer)),
-                    Err(error) => event("error", &ApiError::of(&error).body()),
-                }
+                self.ended = ended;
             }
+            // The last words come together with the end.
+            let text = self.told.take();
+            if !text.is_empty() || self.work.is_some() {
+                return event("text", &AskText { text });
+            }
+        }
+        match self.ended.take()? {
+            Ok(answer) => event("done", &AnswerView::new(&answer)),
+            Err(error) => event("error", &ApiError::of(&error).body()),
         }
     }
 }
