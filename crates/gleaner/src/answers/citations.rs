@@ -101,13 +101,12 @@ impl Checker {
                 Step::Wait => break,
                 Step::Space(len) => {
                     let space = &held[at..at + len];
-                    // Of two gaps around what was left out one stays.
-                    if !self.left_out || space.contains('\n') {
-                        if self.left_out {
-                            self.space.clear();
-                        }
-                        self.space.push_str(space);
-                    } else if self.space.is_empty() {
+                    // Of two gaps around what was left out one stays, that with a line's end.
+                    let breaks = space.contains('\n');
+                    if self.left_out && breaks && !self.space.contains('\n') {
+                        self.space.clear();
+                    }
+                    if !self.left_out || breaks || self.space.is_empty() {
                         self.space.push_str(space);
                     }
                     at += len;
