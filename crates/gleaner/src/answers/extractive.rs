@@ -108,9 +108,13 @@ fn rank<'a>(question: &str, evidence: &'a Evidence) -> Vec<Found<'a>> {
 fn statement(passage: &Passage, sentence: Range<usize>) -> Option<(Range<usize>, f32)> {
     let is_apart = |at: usize| passage.apart.iter().any(|part| part.contains(&at));
     let text = passage.text[sentence.clone()].trim();
-    let asks = text.ends_with(['?', '؟']);
+    let asks = is_question(text);
     if !asks && !is_apart(sentence.start) {
-        return Some((sentence, 1.0));
+        // "On a lead" says little without what was asked.
+        let before = sentences(&passage.text[..sentence.start]).pop();
+        let before = before.filter(|before| is_question(&passage.text[before.clone()]));
+        let start = before.map_or(sentence.start, |before| before.start);
+        return Some((start..sentence.end, 1.0));
     }
     if text == passage.title.trim() {
         return None;
@@ -119,13 +123,17 @@ fn statement(passage: &Passage, sentence: Range<usize>) -> Option<(Range<usize>,
         .into_iter()
         .next()?;
     let next = sentence.end + next.start..sentence.end + next.end;
-    if is_apart(next.start) || passage.text[next.clone()].trim_end().ends_with(['?', '؟']) {
+    if is_apart(next.start) || is_question(&passage.text[next.clone()]) {
         return None;
     }
     match asks {
         true => Some((sentence.start..next.end, 1.0)),
         false => Some((next, HEADING_SHARE)),
     }
+}
+
+fn is_question(sentence: &str) -> bool {
+    sentence.trim_end().ends_with(['?', '؟'])
 }
 
 #[cfg(test)]
