@@ -5,6 +5,7 @@
     reason = "a binary has no outside: pub says what other modules use"
 )]
 
+mod answers;
 mod api;
 mod app;
 mod bench;

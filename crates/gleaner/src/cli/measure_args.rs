@@ -19,6 +19,22 @@ pub enum EvalCommand {
         after_help = "Example: gleaner eval retrieval data/cranfield --mode hybrid --run out.jsonl"
     )]
     Retrieval(EvalRetrievalArgs),
+    /// Score whether questions without an answer are told from those with one
+    #[command(
+        after_help = "Example: gleaner eval answers data/pquad-val --others data/hamshahri
+
+Asks the set's questions, then the same without the pages that answer them, then those of --others; no model is asked."
+    )]
+    Answers {
+        /// As for retrieval
+        dir: PathBuf,
+        /// Sets whose questions this one does not answer (repeatable)
+        #[arg(long, value_name = "DIR")]
+        others: Vec<PathBuf>,
+        /// Write {set,qid,coverage,nearness,thin,first} lines here
+        #[arg(long, value_name = "FILE")]
+        run: Option<PathBuf>,
+    },
     /// Score extractive summaries by ROUGE, beside the first sentences of each text
     #[command(after_help = "Examples:
   gleaner eval summaries news.jsonl

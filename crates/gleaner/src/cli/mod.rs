@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. One file per command.
 
 mod args;
+mod ask;
 mod completions;
 mod config;
 pub mod crawl;
@@ -129,6 +130,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
     match &cli.command {
         Command::Crawl(args) => crawl::run(&app, args),
         Command::Search(args) => search::run(&app, args),
+        Command::Ask(args) => ask::run(&app, args),
         Command::Extract(args) => extract::run(&app, args),
         Command::Embed => crawl::embed(&app),
         Command::Summarize(args) => summarize::run(&app, args),

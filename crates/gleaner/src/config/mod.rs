@@ -15,7 +15,7 @@ use archive::ArchiveConfig;
 
 use serde::Deserialize;
 
-pub use llm::LlmSettings;
+pub use llm::{LlmProvider, LlmSettings};
 pub use load::{Loaded, Override, load};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +33,7 @@ pub struct Config {
     pub archive: ArchiveSettings,
     pub index: IndexConfig,
     pub search: SearchConfig,
+    pub answers: AnswersConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
     pub webhooks: WebhookConfig,
@@ -236,6 +237,13 @@ pub struct SearchConfig {
     pub keyword: KeywordSearch,
     pub vectors: SearchEngine,
     pub opensearch: OpensearchSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswersConfig {
+    pub passages: usize,
+    pub passage_tokens: u32,
 }
 
 /// What finds words.

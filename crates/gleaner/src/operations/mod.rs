@@ -1,6 +1,7 @@
 //! What a person can ask for, by whatever way: the command line and the HTTP
 //! API call the same functions, so that both check and mean the same.
 
+pub mod ask;
 pub mod crawls;
 pub mod export;
 pub mod import;

@@ -1,6 +1,7 @@
 //! Rows as people and programs see them: the JSON of the HTTP API and of
 //! `--json`, which are the same.
 
+mod answer;
 mod crawl;
 mod facet;
 mod fields;
@@ -15,6 +16,7 @@ mod task;
 mod tenant;
 mod webhook;
 
+pub use answer::{AnswerSourceView, AnswerView};
 pub use crawl::{CrawlView, ReasonView};
 pub use facet::FacetView;
 pub use fields::{FieldName, Fields, Selected};

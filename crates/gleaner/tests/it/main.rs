@@ -3,6 +3,8 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod ask;
+mod ask_view;
 mod bad_input;
 mod balancer;
 mod bench;
@@ -22,6 +24,7 @@ mod http;
 mod llm;
 mod memory;
 mod migrate;
+mod mock_model;
 mod opensearch;
 mod postgres;
 mod proxy;

@@ -1,6 +1,7 @@
 //! The routes, a file for each thing they are about.
 
 pub mod admin;
+pub mod ask;
 pub mod bulk;
 pub mod cache;
 pub mod compat;
