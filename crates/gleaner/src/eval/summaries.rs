@@ -149,8 +149,10 @@ fn first_words(text: &str, words_max: usize) -> String {
     words.join(" ")
 }
 
+type Measure = fn(&Rouge) -> f64;
+
 /// Columns of the report.
-const MEASURES: [(&str, fn(&Rouge) -> f64); 6] = [
+const MEASURES: [(&str, Measure); 6] = [
     ("rouge1_f1", |r| r.one.f1),
     ("rouge2_f1", |r| r.two.f1),
     ("rougel_f1", |r| r.longest.f1),
@@ -165,7 +167,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 }
 
 /// Mean of the differences text by text, and its standard error.
-fn paired(ours: &Scores, theirs: &Scores, measure: fn(&Rouge) -> f64) -> (f64, f64) {
+fn paired(ours: &Scores, theirs: &Scores, measure: Measure) -> (f64, f64) {
     let differences: Vec<f64> = ours
         .rouge
         .iter()
