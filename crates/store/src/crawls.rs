@@ -31,9 +31,11 @@ impl Store {
             })
     }
 
-    /// The crawl that a task is to run: its own unfinished one; or, unless only
-    /// `listed` URLs are crawled, the unfinished one of the source; or a new
-    /// one. One task at a time runs a crawl of a whole source.
+    /// The crawl that a task is to run: its own, also when that has ended with
+    /// pages; or, unless only `listed` URLs are crawled, the unfinished one of
+    /// the source; or a new one. One task at a time runs a crawl of a whole
+    /// source. A crawl that ended without any page is not the end of its task,
+    /// which tries again with a new one.
     pub fn take_up_crawl(
         &self,
         task: TaskId,
@@ -47,6 +49,9 @@ impl Store {
         let seeds: Vec<PreparedUrl> = seeds.into_iter().map(PreparedUrl::new).collect();
         self.holder(source)?
             .write("take the crawl up", move |connection| {
+                if let Some(row) = first(connection, ENDED_OF_TASK, [task.0], crawl_row)? {
+                    return Ok(TakenUp::Ended(row.id));
+                }
                 let unfinished = if listed {
                     first(connection, UNFINISHED_OF_TASK, [task.0], crawl_row)?
                 } else {
@@ -360,6 +365,11 @@ fn cancel_step(
 
 const UNFINISHED_OF_TASK: &str = select_crawls!(
     "WHERE task_id = ?1 AND status IN ('queued', 'running', 'paused') ORDER BY id DESC LIMIT 1"
+);
+
+const ENDED_OF_TASK: &str = select_crawls!(
+    "WHERE task_id = ?1 AND status = 'completed' AND added + updated + unchanged > 0
+     ORDER BY id DESC LIMIT 1"
 );
 
 /// Another task that runs (state 2) the crawl.

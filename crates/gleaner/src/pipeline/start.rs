@@ -15,7 +15,7 @@ use types::{CanonicalUrl, CrawlId, TenantId, Timestamp};
 
 use super::crawl::{self, CrawlReport};
 use super::fetching::Fetching;
-use super::links::Links;
+use super::links::{LeftOut, Links};
 use super::pdf::PdfLimits;
 use super::plan::{CrawlPlan, CrawlStages};
 use super::progress::Progress;
@@ -86,22 +86,39 @@ pub fn run(
         store.complete_crawl(order.crawl, active_ms)?
     };
     progress.set_counts(&row.counts);
-    let raw_missed = match &stages.raw {
-        None => None,
-        Some(_) => {
-            let reasons = store.crawl_reasons(order.crawl)?;
-            let missed = reasons.iter().filter(|reason| reason.class == "raw");
-            Some(missed.map(|reason| reason.count).sum())
-        }
-    };
+    let keeps_raw = stages.raw.is_some();
     Ok(CrawlReport {
-        raw_missed,
+        raw_missed: raw_missed(store, order.crawl, keeps_raw)?,
         interrupted: ran.interrupted,
         control: row.control,
         left_out: stages.links.left_out(),
         seed_endings: ran.seed_endings,
         row,
     })
+}
+
+/// The report of a crawl that has reached its end already, perhaps in another
+/// process. What was left out on the way is known to nobody any more.
+pub fn report_of_ended(services: &Services, store: &Store, crawl: CrawlId) -> Result<CrawlReport> {
+    services.flush_index()?;
+    let row = store.crawl(crawl)?;
+    Ok(CrawlReport {
+        raw_missed: raw_missed(store, crawl, services.raw.is_some())?,
+        interrupted: false,
+        control: row.control,
+        left_out: LeftOut::default(),
+        seed_endings: Vec::new(),
+        row,
+    })
+}
+
+fn raw_missed(store: &Store, crawl: CrawlId, keeps_raw: bool) -> Result<Option<u64>> {
+    if !keeps_raw {
+        return Ok(None);
+    }
+    let reasons = store.crawl_reasons(crawl)?;
+    let missed = reasons.iter().filter(|reason| reason.class == "raw");
+    Ok(Some(missed.map(|reason| reason.count).sum()))
 }
 
 fn plan(

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use extract::RecordRules;
 use serde::{Deserialize, Serialize};
-use store::{CrawlControl, NewSource, NewTask, TakenUp};
-use types::{CanonicalUrl, FailReason, SourceId};
+use store::{CrawlControl, NewSource, NewTask, Store, TakenUp};
+use types::{CanonicalUrl, CrawlId, FailReason, SourceId};
 
 use super::kind::{Outcome, RetryDelay, StopReason, TaskContext, TaskFailure, TaskKind};
 use super::new::{self, CRAWL, SCRAPE, SCRAPE_BATCH};
@@ -200,6 +200,7 @@ impl Order {
         let (crawl, resumed) = match taken_up {
             TakenUp::Started(crawl) => (crawl, false),
             TakenUp::Resumed(crawl) => (crawl, true),
+            TakenUp::Ended(crawl) => return self.told_again(context, &store, crawl),
             TakenUp::RunBy(other) => {
                 return Ok(Ended::Early(Outcome::Later {
                     after: BUSY_FOR,
@@ -276,6 +277,20 @@ impl Order {
                 why: "paused".to_owned(),
             }
         }))
+    }
+
+    /// The end of a crawl whose task did not get to tell of it: nothing is
+    /// asked for a second time.
+    fn told_again(
+        &self,
+        context: &TaskContext,
+        store: &Store,
+        crawl: CrawlId,
+    ) -> Result<Ended, TaskFailure> {
+        let report = start::report_of_ended(&context.services, store, crawl)?;
+        tracing::info!(crawl = crawl.0, source = self.source.0, "had been crawled");
+        let outcome = CrawlOutcome::new(&report, self.source, true);
+        Ok(Ended::Finished(Box::new((report, outcome))))
     }
 }
 

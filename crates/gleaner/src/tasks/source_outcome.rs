@@ -11,14 +11,17 @@ use super::outcome::CrawlOutcome;
 use crate::pipeline::crawl::CrawlReport;
 use crate::services::Services;
 
-/// Notes the outcome with the source. A crawl that stored nothing failed.
+/// Notes the outcome with the source, once. A crawl that stored nothing failed.
 pub fn record(
     services: &Services,
     source: &SourceRow,
     report: &CrawlReport,
     outcome: &CrawlOutcome,
 ) -> Result<()> {
-    if report.row.status == CrawlStatus::Cancelled {
+    // By an earlier run of the same task, which did not get any further.
+    let ended = report.row.finished_at;
+    let was_recorded = ended.is_some_and(|ended| source.last_crawled_at > Some(ended));
+    if report.row.status == CrawlStatus::Cancelled || was_recorded {
         return Ok(());
     }
     let now = services.app.clock.now();

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use store::{NewTask, Store, TaskRow};
+use store::{EnqueueRunning, NewSource, NewTask, Store, TaskRow};
+use testkit::{FakeWeb, Reply};
+use types::{
+    CanonicalUrl, Clock, ManualClock, Priority, SystemClock, TaskId, TaskState, TenantId, Timestamp,
+};
 
-use types::{Clock, ManualClock, Priority, SystemClock, TaskId, TaskState, TenantId, Timestamp};
-
+use super::crawl::{CrawlPayload, crawl_task};
 use super::kind::{Outcome, RetryDelay, TaskContext, TaskFailure, TaskKind};
-use super::shared::{WorkerOptions, lock};
+use super::shared::{LEASE_FOR, WorkerOptions, lock};
 use super::slots::SlotPolicy;
 use super::worker::Worker;
 use crate::app::App;
@@ -91,11 +94,17 @@ fn services() -> Arc<Services> {
 }
 
 fn services_at(clock: Arc<dyn Clock>) -> Arc<Services> {
+    services_for(clock, Vec::new())
+}
+
+/// `seeds` may be asked for although they are on this machine.
+fn services_for(clock: Arc<dyn Clock>, seeds: Vec<CanonicalUrl>) -> Arc<Services> {
     let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults");
     let mut app = App::new(loaded.config, false, false);
     app.clock = clock.clone();
     let store = Store::open_memory(clock).expect("store");
-    Arc::new(Services::without_index(&app, store, Arc::default()).expect("services"))
+    let services = Services::without_index(&app, store, Arc::default()).expect("services");
+    Arc::new(services.with_typed_seeds(seeds))
 }
 
 fn options(kinds: Vec<Arc<dyn TaskKind>>, slots: usize) -> WorkerOptions {
@@ -296,4 +305,48 @@ fn a_light_task_does_not_wait_for_a_slot() {
         row(&services, waits).state == TaskState::Succeeded
     });
     worker.join().expect("ends");
+}
+
+#[test]
+fn q1_a_crawl_that_ended_before_its_task_was_told_is_not_run_again() {
+    let web = FakeWeb::start_blocking();
+    let words = "Rain fell on the hills all night, and by the morning the river had risen. ";
+    let text = format!("<title>Rain</title><h1>Rain</h1><p>{}</p>", words.repeat(5));
+    web.route("/", Reply::html(&text));
+    let start = CanonicalUrl::parse(&web.url("/")).expect("a URL");
+    let services = services_for(Arc::new(SystemClock), vec![start.clone()]);
+    let source = services.store.ensure_source(NewSource {
+        tenant: TenantId::DEFAULT,
+        name: "rain".to_owned(),
+        seeds: vec![start.to_string()],
+        policy: "{}".to_owned(),
+    });
+    let source = source.expect("a source");
+    let payload = CrawlPayload {
+        source: source.0,
+        embed: false,
+        urls: Vec::new(),
+    };
+    let task = crawl_task(TenantId::DEFAULT, &payload).expect("a task");
+    let store = &services.store;
+    let until = services.app.clock.now().plus(LEASE_FOR);
+    let claimed = store.enqueue_running(task, store.instance(), until);
+    let EnqueueRunning::Claimed(claimed) = claimed.expect("enqueued") else {
+        panic!("nobody else has it");
+    };
+    let context = TaskContext::new(*claimed, services.clone(), None);
+    let run = || match super::crawl::CrawlSource.run(&context) {
+        Ok(Outcome::Done { result, .. }) => result.expect("a result"),
+        other => panic!("{other:?}"),
+    };
+    let first = run();
+    let requests = web.log().len();
+    // Its worker dies here: the store hears nothing of the end, and the task is
+    // run by another one.
+    let second = run();
+    assert_eq!(web.log().len(), requests, "nothing is asked for again");
+    assert_eq!(second["crawl_id"], first["crawl_id"]);
+    assert_eq!(second["pages"], first["pages"]);
+    assert_eq!(second["pages"]["added"], 1, "{second}");
+    assert_eq!(store.crawls(source, 10).expect("crawls").len(), 1);
 }

@@ -274,7 +274,9 @@ fn q1_q2_p1_p2_hold_whatever_is_killed() {
     let unfinished = "SELECT count(*) FROM crawls WHERE status <> 'completed'";
     let all = "SELECT count(*) FROM crawls";
     until("done", || {
-        deployment.number(all) == scale.sources && deployment.number(unfinished) == 0
+        let crawls = deployment.number(all);
+        assert!(crawls <= scale.sources, "Q1: a source was crawled twice");
+        crawls == scale.sources && deployment.number(unfinished) == 0
     });
     let took = began.elapsed();
     check_store(&deployment, scale);

@@ -290,6 +290,9 @@ pub struct BatchReport {
 pub enum TakenUp {
     Started(CrawlId),
     Resumed(CrawlId),
+    /// The task has run it to its end before, and stored pages by it: its worker
+    /// was lost, or it failed, before that was told.
+    Ended(CrawlId),
     /// Another task runs it.
     RunBy(TaskId),
 }
