@@ -91,6 +91,8 @@ const NEARNESS_WEIGHT: f32 = 1.25;
 /// The same where there are no vectors, of coverage alone.
 const COVERED_TO_READ: f32 = 0.3;
 const COVERED_TO_QUOTE: f32 = 0.44;
+/// Among fewer pages rarity says little: a word that one lacks would be worth all others.
+const PAGES_MIN: u64 = 50;
 /// With fewer passages the average says nothing: all may be about one thing.
 const PASSAGES_MIN: u64 = 100;
 
@@ -135,7 +137,7 @@ pub fn telling(question: &str) -> String {
 
 /// What each word counts among `pages` pages: the rarer the more, as in BM25.
 pub fn weigh(words: Vec<WordSpread>, pages: u64) -> Vec<Word> {
-    let pages = pages as f32;
+    let pages = pages.max(PAGES_MIN) as f32;
     let weight = |having: usize| {
         let having = (having as f32).min(pages);
         (1.0 + (pages - having + 0.5) / (having + 0.5)).ln()
