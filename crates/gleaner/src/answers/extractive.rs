@@ -91,7 +91,7 @@ fn rank<'a>(question: &str, evidence: &'a Evidence) -> Vec<Found<'a>> {
             + PASSAGE_WEIGHT * passage.score / best;
         if text.chars().count() <= SENTENCE_CHARS_MAX {
             found.push(Found {
-                passage: *passage,
+                passage,
                 text,
                 range: said,
                 score,
