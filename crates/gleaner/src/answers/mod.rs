@@ -9,6 +9,7 @@
 pub mod citations;
 pub mod evidence;
 pub mod extractive;
+mod links;
 pub mod model;
 pub mod passages;
 pub mod prompt;

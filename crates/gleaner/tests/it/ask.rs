@@ -277,7 +277,7 @@ fn leaving_the_stream_ends_the_call_of_the_model() {
     let said = Said::text(&"Windmills turn by the canal [1]. ".repeat(50)).gated(&gate);
     let model = MockModel::start(move |_| said.clone());
     let server = Running::serve_with(dir.path(), &model.env());
-    let question = json!({"question": "What turns? windmills by the canal"});
+    let question = json!({"question": "What is this page about windmills by the canal?"});
     gate.open(1);
     leave_after(&server, "/api/v2/ask", &question, "text");
     let stopped = "llm_calls_total{outcome=\"stopped\",purpose=\"answer\"} 1";
