@@ -7,6 +7,7 @@
 mod accounts;
 mod call;
 mod limits;
+pub mod quoting;
 #[cfg(test)]
 mod tests;
 

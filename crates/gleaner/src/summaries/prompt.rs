@@ -1,13 +1,13 @@
 //! What a model is asked for a page.
 //!
-//! A page's text comes from the web and may try to give orders. It stands
-//! between two marks that hold a number made of the text itself, so the text
-//! cannot end its own quotation without knowing its own hash.
+//! A page's text comes from the web and may try to give orders: it is quoted
+//! ([`crate::prompting::quoting`]), and said to be data.
 
 use llm::{JsonSchema, Prompt};
 
 use super::WORDS_MAX;
 use crate::prompting::LanguageModel;
+use crate::prompting::quoting::{mark_for, visible};
 
 /// Kinds of pages to choose from.
 pub const CATEGORIES: [&str; 10] = [
@@ -127,8 +127,9 @@ pub fn notes(
 }
 
 fn quoted(title: &str, text: &str) -> String {
-    let mark = &blake3::hash(text.as_bytes()).to_hex()[..12];
+    let (title, text) = (visible(title), visible(text));
     let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mark = mark_for(&[&title, &text]);
     format!("<<<page {mark}\nTitle: {title}\n\n{text}\npage {mark}>>>")
 }
 
