@@ -4,6 +4,7 @@ import { network } from "./lib/api.js";
 import { put, say } from "./lib/dom.js";
 import { ago } from "./lib/format.js";
 import { empty, problem } from "./lib/ui.js";
+import { show as ask } from "./views/ask.js";
 import { show as crawl } from "./views/crawl.js";
 import { show as crawls } from "./views/crawls.js";
 import { show as overview } from "./views/overview.js";
@@ -27,6 +28,7 @@ import { show as tasks } from "./views/tasks.js";
 const ROUTES = [
   [/^\/$/, overview, "overview"],
   [/^\/search$/, search, "search"],
+  [/^\/ask$/, ask, "ask"],
   [/^\/sources$/, sources, "sources"],
   [/^\/sources\/new$/, sourceNew, "sources"],
   [/^\/sources\/(\d+)$/, source, "sources"],

@@ -1,15 +1,10 @@
-//! The HTTP client of S3: the same TLS as for the web, with Mozilla's roots
-//! compiled in, so a machine without certificate files works.
+//! The HTTP client of S3: the same TLS as for the web.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::ArchiveError;
 
@@ -43,32 +38,7 @@ impl HttpConnector for Connector {
     }
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, ArchiveError> {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    if let Some(file) = ca_file {
-        let failed = |problem: &str| {
-            let file = file.display();
-            ArchiveError::config(format!("archive.ca_file {file}: {problem}"))
-        };
-        let before = roots.len();
-        let certificates = CertificateDer::pem_file_iter(file)
-            .map_err(|error| failed("cannot be read").with_source(error))?;
-        for certificate in certificates {
-            let certificate =
-                certificate.map_err(|error| failed("is not valid PEM").with_source(error))?;
-            roots
-                .add(certificate)
-                .map_err(|error| failed("holds an unusable certificate").with_source(error))?;
-        }
-        if roots.len() == before {
-            return Err(failed("holds no certificate"));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ArchiveError::config("no usable TLS version").with_source(error))?;
-    Ok(tls.with_root_certificates(roots).with_no_client_auth())
+fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, ArchiveError> {
+    ::tls::client_config(ca_file)
+        .map_err(|error| ArchiveError::config("archive.ca_file").with_source(error))
 }

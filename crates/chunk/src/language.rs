@@ -40,6 +40,14 @@ pub(crate) fn language(
     }
 }
 
+/// BCP 47 primary subtag of a text, of which `hint` says what it probably is;
+/// `None` when the text is in another script and too little speaks for any.
+#[must_use]
+pub fn language_of(text: &str, hint: Option<&str>) -> Option<String> {
+    let terms = Terms::of(text);
+    language(text, &terms, &terms.words, hint)
+}
+
 /// The script of at least six in ten words that have letters.
 fn main_script(words: &[Occurrence]) -> Option<Script> {
     const SCRIPTS: [Script; 11] = [

@@ -8,14 +8,18 @@
 //! rules and lose only stop words and abbreviations.
 //!
 //! Start at [`chunk`]; [`sentences`], [`words`], [`estimate_tokens`] and
-//! [`summarize`] are the parts it is made of.
+//! [`summarize`] are the parts it is made of. [`extract_summary`] and
+//! [`extract_for_query`] stand in for a language model where there is none.
 
 mod abbreviations;
 mod assemble;
+mod centrality;
 mod config;
+mod extractive;
 mod keywords;
 mod language;
 mod pack;
+mod query;
 mod scan;
 mod sections;
 mod sentences;
@@ -26,6 +30,9 @@ mod tokens;
 
 pub use assemble::chunk;
 pub use config::ChunkConfig;
+pub use extractive::{ExtractiveSummary, Ranked, SummaryOptions, extract_summary, rank_sentences};
+pub use language::language_of;
+pub use query::extract_for_query;
 pub use scan::words;
 pub use sentences::sentences;
 pub use summary::summarize;

@@ -175,10 +175,19 @@ pub(crate) fn pick(
         });
     }
     chosen.sort_by_key(|s| s.index);
+    let ranges = chosen.iter().map(|s| &candidates[s.index].range);
+    join(text, ranges)
+}
+
+/// Sentences as one paragraph.
+pub(crate) fn join<'a>(
+    text: &str,
+    sentences: impl IntoIterator<Item = &'a Range<usize>>,
+) -> String {
     let mut summary = String::new();
-    for s in chosen {
+    for range in sentences {
         end_fragment(&mut summary);
-        push_folded(&text[candidates[s.index].range.clone()], &mut summary);
+        push_folded(&text[range.clone()], &mut summary);
     }
     summary
 }
@@ -226,7 +235,7 @@ fn marks_alone(gap: &str, at_start: bool, at_end: bool) -> usize {
 }
 
 /// Most of one sentence's terms occur in the other.
-fn is_repetition(a: &[u32], b: &[u32]) -> bool {
+pub(crate) fn is_repetition(a: &[u32], b: &[u32]) -> bool {
     let shared = a.iter().filter(|t| b.binary_search(t).is_ok()).count();
     !a.is_empty() && shared * 10 >= a.len() * 7
 }
@@ -251,6 +260,22 @@ fn weight(count: u32) -> f32 {
 }
 
 fn cut(sentence: &str, words_max: usize) -> String {
+    let (range, has_words) = cut_range(sentence, &(0..sentence.len()), words_max);
+    let mut summary = fold_space(&sentence[range]);
+    if has_words {
+        summary.push('…');
+    }
+    summary
+}
+
+/// As much of a sentence as `words_max` words take, and whether it has words at
+/// all; of one that has only marks, as many marks.
+pub(crate) fn cut_range(
+    text: &str,
+    range: &Range<usize>,
+    words_max: usize,
+) -> (Range<usize>, bool) {
+    let sentence = &text[range.clone()];
     let mut end = 0;
     let mut count = 0;
     for word in WordScanner::new(sentence) {
@@ -260,14 +285,11 @@ fn cut(sentence: &str, words_max: usize) -> String {
         }
         end = word.end;
     }
-    if end == 0 {
-        // No words at all, only marks: keep as many of them.
-        let tokens: Vec<&str> = sentence.split_whitespace().take(words_max).collect();
-        return tokens.join(" ");
+    let has_words = end > 0;
+    if !has_words && let Some(mark) = sentence.split_whitespace().take(words_max).last() {
+        end = mark.as_ptr().addr() - sentence.as_ptr().addr() + mark.len();
     }
-    let mut summary = fold_space(&sentence[..end]);
-    summary.push('…');
-    summary
+    (range.start..range.start + end, has_words)
 }
 
 fn fold_space(text: &str) -> String {

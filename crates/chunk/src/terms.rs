@@ -71,6 +71,15 @@ impl Terms {
         all
     }
 
+    /// Terms of the words of another text (a title, a question), which join
+    /// those known; in order, as often as they occur.
+    pub(crate) fn also(&mut self, text: &str) -> Vec<u32> {
+        let words = WordScanner::new(text);
+        words
+            .map(|word| self.intern(&text[word.start..word.end], &word))
+            .collect()
+    }
+
     pub(crate) fn text(&self, term: u32) -> &str {
         let term = &self.terms[term as usize];
         &self.folded[term.start as usize..term.end as usize]
@@ -140,6 +149,11 @@ impl Terms {
             slots[slot] = id as u32 + 1;
         }
         self.slots = slots;
+    }
+
+    /// Digits only: nothing by itself, but something to ask for ("1969").
+    pub(crate) fn is_number(&self, term: u32) -> bool {
+        self.text(term).starts_with(|c: char| c.is_ascii_digit())
     }
 
     /// Whether a term carries meaning in a text of these languages.

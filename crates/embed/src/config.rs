@@ -1,8 +1,9 @@
 //! What an embedder is made of, as the application's configuration says.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use types::Secret;
 
 /// How to embed.
 #[derive(Clone, Debug)]
@@ -98,27 +99,5 @@ impl HttpConfig {
             query_prefix: String::new(),
             passage_prefix: String::new(),
         }
-    }
-}
-
-/// A string that does not show in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    #[must_use]
-    pub fn new(secret: String) -> Secret {
-        Secret(secret)
-    }
-
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
     }
 }

@@ -26,7 +26,7 @@ mod tokenizer;
 
 pub use bench::{EmbedBench, KernelBench, bench};
 pub use bundled::bundled_model;
-pub use config::{EmbedConfig, HttpConfig, ProviderConfig, Secret};
+pub use config::{EmbedConfig, HttpConfig, ProviderConfig};
 pub use embedder::{EmbedStats, Embedder};
 pub use error::{EmbedError, EmbedErrorKind, ModelError, ModelErrorKind};
 pub use kernels::Kernel;
@@ -36,3 +36,4 @@ pub use model::{
 };
 pub use quantize::{dequantize, quantize};
 pub use tokenizer::Piece;
+pub use types::Secret;

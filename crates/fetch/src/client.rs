@@ -1,14 +1,11 @@
 //! Building the HTTP clients from the settings.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Proxy};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use url::Url;
 
 use crate::config::FetchConfig;
@@ -137,37 +134,9 @@ fn headers(config: &FetchConfig) -> Result<HeaderMap, FetchError> {
     Ok(headers)
 }
 
-/// Mozilla's roots are compiled in, so a machine without certificate files works.
 fn tls(config: &FetchConfig) -> Result<ClientConfig, FetchError> {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    if let Some(file) = &config.extra_ca_file {
-        let failed = |problem: &str| {
-            let file = file.display();
-            FetchError::config(format!("CA file {file}: {problem}"))
-        };
-        let certificates = CertificateDer::pem_file_iter(file)
-            .map_err(|error| failed("cannot be read").with_source(error))?;
-        let mut added = 0;
-        for certificate in certificates {
-            let certificate =
-                certificate.map_err(|error| failed("is not valid PEM").with_source(error))?;
-            roots
-                .add(certificate)
-                .map_err(|error| failed("holds an unusable certificate").with_source(error))?;
-            added += 1;
-        }
-        if added == 0 {
-            return Err(failed("holds no certificate"));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| FetchError::config("no usable TLS version").with_source(error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut tls = tls::client_config(config.extra_ca_file.as_deref())
+        .map_err(|error| FetchError::config(error.to_string()).with_source(error))?;
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     if config.http2 {
         tls.alpn_protocols.insert(0, b"h2".to_vec());

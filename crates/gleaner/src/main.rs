@@ -5,6 +5,7 @@
     reason = "a binary has no outside: pub says what other modules use"
 )]
 
+mod answers;
 mod api;
 mod app;
 mod bench;
@@ -19,6 +20,7 @@ mod metrics;
 mod operations;
 mod pipeline;
 mod process;
+mod prompting;
 mod publishing;
 mod random;
 mod raw;
@@ -27,6 +29,7 @@ mod scheduler;
 mod searching;
 mod services;
 mod site;
+mod summaries;
 mod tasks;
 mod view;
 mod webhooks;

@@ -54,14 +54,28 @@ impl Searching {
 
     /// Answers a request. With nothing crawled yet the answer is empty.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse> {
+        let searched = self.with(&request.query, request.mode, |searcher, vector| {
+            Ok(searcher.search(request, vector)?)
+        })?;
+        Ok(searched.unwrap_or_else(|| SearchResponse {
+            mode: Mode::Keyword,
+            ..SearchResponse::default()
+        }))
+    }
+
+    /// Gives `work` the searcher and the vector of `query`, where there is one;
+    /// `None` with nothing crawled yet.
+    pub fn with<T>(
+        &self,
+        query: &str,
+        mode: Mode,
+        work: impl FnOnce(&Searcher, Option<&[f32]>) -> Result<T>,
+    ) -> Result<Option<T>> {
         let Some(open) = self.searcher()? else {
-            return Ok(SearchResponse {
-                mode: Mode::Keyword,
-                ..SearchResponse::default()
-            });
+            return Ok(None);
         };
-        let vector = self.query_vector(request, &open)?;
-        Ok(open.searcher.search(request, vector.as_deref())?)
+        let vector = self.query_vector(query, mode, &open)?;
+        work(&open.searcher, vector.as_deref()).map(Some)
     }
 
     /// What answers depend on besides the request; `None` while there is no index.
@@ -93,15 +107,15 @@ impl Searching {
         Ok(())
     }
 
-    fn query_vector(&self, request: &SearchRequest, open: &Open) -> Result<Option<Vec<f32>>> {
-        let has_no_use = request.mode == Mode::Keyword || open.model.is_none();
-        if has_no_use || request.query.trim().is_empty() {
+    fn query_vector(&self, query: &str, mode: Mode, open: &Open) -> Result<Option<Vec<f32>>> {
+        let has_no_use = mode == Mode::Keyword || open.model.is_none();
+        if has_no_use || query.trim().is_empty() {
             return Ok(None);
         }
         let embedder = self.services.embedder()?;
         let usable = embedder.filter(|embedder| Some(embedder.model_id()) == open.model.as_deref());
         usable
-            .map(|embedder| self.services.embed_query(&embedder, &request.query))
+            .map(|embedder| self.services.embed_query(&embedder, query))
             .transpose()
             .context("embed the query")
     }

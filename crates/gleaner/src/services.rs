@@ -20,6 +20,7 @@ use crate::pipeline::index::Indexer;
 use crate::pipeline::permits::CpuPermits;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::window::Window;
+use crate::prompting::LanguageModel;
 use crate::raw::RawStore;
 use crate::relay::{Relay, RelayStats};
 use crate::tasks::ScalingMeter;
@@ -51,6 +52,7 @@ pub struct Services {
     indexer: Option<Indexer>,
     /// Of an embedding endpoint; the model in this process needs none.
     embedding_breaker: Option<CircuitBreaker>,
+    language_model: Option<LanguageModel>,
     /// Started when first asked for; `Some(None)`: embedding is off.
     embedder: Mutex<Option<Option<Embedder>>>,
     model_id: OnceLock<Option<String>>,
@@ -71,6 +73,8 @@ impl Services {
             Some(redis) => Relay::start(&store, redis)?,
             None => None,
         };
+        let metrics = Arc::new(Metrics::new()?);
+        let language_model = LanguageModel::open(app, &store, &metrics, redis.as_ref())?;
         Ok(Services {
             relay,
             app: app.clone(),
@@ -79,13 +83,14 @@ impl Services {
             permits: Arc::new(CpuPermits::new(threads(app.config.crawl.cpu_threads))),
             window: Arc::default(),
             progress,
-            metrics: Arc::new(Metrics::new()?),
+            metrics,
             typed_seeds: Vec::new(),
             scaling: ScalingMeter::default(),
             queues: OnceLock::new(),
             is_leaving: AtomicBool::new(false),
             indexer: None,
             embedding_breaker: embedding_breaker(app, redis.clone()),
+            language_model,
             redis,
             embedder: Mutex::new(None),
             model_id: OnceLock::new(),
@@ -152,6 +157,11 @@ impl Services {
         }
     }
 
+    /// What writes summaries and answers; `None`: both are extractive.
+    pub fn language_model(&self) -> Option<&LanguageModel> {
+        self.language_model.as_ref()
+    }
+
     /// Breakers of the services that this process depends on.
     pub fn breakers(&self) -> Vec<BreakerSnapshot> {
         let now = self.app.clock.now();
@@ -159,6 +169,7 @@ impl Services {
         let breakers = breakers.map(|breaker| breaker.snapshot(now));
         breakers
             .chain(self.raw.iter().map(|raw| raw.breaker()))
+            .chain(self.language_model().map(LanguageModel::breaker))
             .collect()
     }
 
@@ -211,6 +222,7 @@ impl Services {
     pub fn close(self) -> Result<()> {
         drop(self.relay);
         drop(self.indexer);
+        drop(self.language_model);
         let embedder = self
             .embedder
             .into_inner()

@@ -17,6 +17,7 @@ pub(crate) struct Found {
     pub(crate) chunks: HashMap<i64, Vec<(ChunkId, f32)>>,
     pub(crate) neighbours: BTreeMap<i64, Vec<Neighbour>>,
     pub(crate) floor: f32,
+    pub(crate) average: Option<f32>,
     pub(crate) weights: FusionWeights,
 }
 

@@ -39,7 +39,7 @@ pub use fusion::{Candidate, Fused, FusionWeights, fuse};
 pub use keyword::{IndexMode, KeywordIndex, LocalKeywords, Ranking, WRITER_HEAP_BYTES};
 pub use opensearch::{ClusterState, OpensearchConfig, OpensearchKeywords};
 pub use postgres::{PostgresKeywords, PostgresVectors, VectorFollower};
-pub use request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
+pub use request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse, WordSpread};
 pub use searcher::{FACET_VALUES_MAX, RESULTS_MAX, Searcher};
 pub use snippet::Snippet;
 pub use text::{Analyzer, Token, TokenRef};

@@ -73,6 +73,9 @@ pub struct SearchResponse {
     pub took: Duration,
     /// Share of the tenant's chunks that have vectors, 0 to 1.
     pub vector_coverage: f32,
+    /// Average similarity of the tenant's passages to the query: what one that has
+    /// nothing to do with it reaches. `None` when vectors were not asked.
+    pub similarity_average: Option<f32>,
     pub hits: Vec<Hit>,
     /// As asked, the most frequent values of each; of the pages that
     /// [`SearchResponse::total`] counts.
@@ -114,4 +117,12 @@ pub struct ChunkHit {
     pub heading: String,
     pub snippet: Snippet,
     pub scores: Scores,
+}
+
+/// A word, and how many pages have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordSpread {
+    /// As [`crate::Analyzer`] writes it, in each of the tenant's languages.
+    pub spellings: Vec<String>,
+    pub pages: usize,
 }

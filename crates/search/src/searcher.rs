@@ -14,11 +14,12 @@ use crate::engine::{
     PageMatch, VectorReader,
 };
 use crate::error::SearchError;
+use crate::filters::Filters;
 use crate::found::{Found, Ranks, ScoredChunk};
 use crate::fusion::{self, Candidate, Fused, FusionWeights};
 use crate::keyword::{LocalKeywords, Ranking};
 use crate::query::{self, Query};
-use crate::request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse};
+use crate::request::{ChunkHit, Hit, Mode, Scores, SearchRequest, SearchResponse, WordSpread};
 use crate::snippet::snippet;
 use crate::text::Analyzer;
 use crate::vector::{LocalVectors, Neighbour};
@@ -146,6 +147,7 @@ impl Searcher {
             total: found.total,
             took: started.elapsed(),
             vector_coverage: coverage,
+            similarity_average: found.average,
             hits,
             facets: found.facets,
         })
@@ -167,6 +169,7 @@ impl Searcher {
         })?;
         let mut neighbours: BTreeMap<i64, Vec<Neighbour>> = BTreeMap::new();
         let mut floor = f32::NEG_INFINITY;
+        let mut average = None;
         let vectors = vector.zip(self.vectors.as_deref());
         if let Some((vector, vectors)) = vectors {
             let tenant = request.tenant;
@@ -182,7 +185,8 @@ impl Searcher {
                     .push(neighbour);
             }
             // With few pages the last of the nearest may be a good one or the only one.
-            floor = floor.max(vectors.average(tenant, vector)?.unwrap_or(floor));
+            average = vectors.average(tenant, vector)?;
+            floor = floor.max(average.unwrap_or(floor));
         }
         let near: Vec<PageId> = neighbours.keys().map(|page| PageId(*page)).collect();
         let mut matches = KeywordFound::default();
@@ -248,6 +252,7 @@ impl Searcher {
             chunks,
             neighbours,
             floor,
+            average,
             weights,
         })
     }
@@ -323,6 +328,48 @@ impl Searcher {
             });
         }
         Ok(hits)
+    }
+
+    /// The words of `text` that say what it is about, at most `words_max`, with how
+    /// many pages of the tenant have each. Words of grammar are left out.
+    pub fn spread(
+        &self,
+        tenant: TenantId,
+        text: &str,
+        words_max: usize,
+    ) -> Result<Vec<WordSpread>, SearchError> {
+        let mut analyzer = self.analyzer();
+        let languages = self.keyword.languages(tenant)?;
+        let query = query::parse(text, &languages, &mut analyzer);
+        lock(&self.analyzers).push(analyzer);
+        let told = query.terms.into_iter();
+        let told = told.filter(|term| !term.stop && !term.optional && !term.prefix);
+        let mut spread = Vec::new();
+        for term in told.take(words_max) {
+            let one = Query {
+                terms: vec![term.clone()],
+                ..Query::default()
+            };
+            let filters = Filters::default();
+            let asked = self.keyword.begin(KeywordAsk {
+                tenant,
+                query: &one,
+                filters: &filters,
+                ranking: &self.ranking,
+            })?;
+            let found = asked.find(&Find {
+                by_words: true,
+                limit: 1,
+                near: &[],
+                facets: &[],
+                facet_values_max: 0,
+            })?;
+            spread.push(WordSpread {
+                spellings: term.spellings,
+                pages: found.total,
+            });
+        }
+        Ok(spread)
     }
 
     /// Pages of the tenant that are most like `page`, nearest first, with their

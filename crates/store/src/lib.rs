@@ -33,6 +33,7 @@ mod index;
 mod instances;
 mod keys;
 mod listing;
+mod llm;
 mod newest;
 mod notes;
 mod outbox;
@@ -49,6 +50,7 @@ mod schedule;
 mod schema;
 mod search_tables;
 mod sources;
+mod summaries;
 mod tasks;
 mod tenants;
 mod transfer;
@@ -79,19 +81,21 @@ pub use model::{
     ApiKeyRow, BatchReport, Cancelled, ChangeSeqs, ChunkRow, ChunkVectors, Claim, ClaimedTask,
     CrawlBatch, CrawlControl, CrawlCounts, CrawlRow, CrawlStatus, Day, DeliveryAttempt,
     DeliveryCounts, DeliveryFilter, DeliveryRow, DeliveryState, DeliveryVerdict, EmbedState,
-    EmbeddingModel, EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, EventType, EventTypes,
-    EverCount, Facet, FacetCounts, Finish, Finished, FrontierKind, FrontierRow, Gap, HostBreaker,
-    HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit, KindLoad, Lease, ModelChange,
-    NewApiKey, NewSource, NewSourceSpec, NewTask, NewUrl, NewVersion, NewWebhook, NotesPatch,
-    OutboxReport, OutgoingDelivery, OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail,
-    PageFilter, PageNotes, PageRow, PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue,
-    PendingChunk, Published, Publishing, PublishingCounts, QueueCount, QueueLoad, Quota,
-    RawWaiting, ReasonCount, RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow,
-    RecordSort, RescueReport, Retention, Scopes, Signal, SourceEdit, SourceOutcome, SourcePlan,
-    SourceRow, SourceSchedule, StoreStats, StoredVector, TakenUp, TaskEnd, TaskFilter, TaskRef,
-    TaskRow, TenantRow, TenantStats, Unpublished, UpsertOutcome, UsageDelta, UsageMetric, UsageRow,
-    VectorKind, VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork, WebhookEdit, WebhookRow,
-    WebhookSecret,
+    EmbeddingModel, EmbeddingProgress, Endpoint, EnqueueRunning, Enqueued, Entity, EventType,
+    EventTypes, EverCount, Facet, FacetCounts, Finish, Finished, FrontierKind, FrontierRow, Gap,
+    HostBreaker, HostRow, HousekeepReport, IndexDoc, IntervalBounds, KindLimit, KindLoad, Lease,
+    LlmBudget, LlmReservationId, LlmReserve, LlmUse, LlmUseRow, ModelChange, NewApiKey, NewSource,
+    NewSourceSpec, NewSummary, NewTask, NewUrl, NewVersion, NewWebhook, NotesPatch, OutboxReport,
+    OutgoingDelivery, OutgoingEvent, PageChange, PageContent, PageCursor, PageDetail, PageFilter,
+    PageNotes, PageRow, PageSort, PageStatus, PageUpsert, PageVisit, PausedQueue, PendingChunk,
+    Published, Publishing, PublishingCounts, QueueCount, QueueLoad, Quota, RawWaiting, ReasonCount,
+    RechunkReport, Rechunked, RecordCursor, RecordFilter, RecordRow, RecordSort, RescueReport,
+    Retention, SaveOutcome, Scopes, Signal, SourceEdit, SourceOutcome, SourcePlan, SourceRow,
+    SourceSchedule, StoreStats, StoredVector, SummaryBacklog, SummaryCursor, SummaryFilter,
+    SummaryRow, SummaryState, SummaryStats, SummaryWanted, SummaryWork, TakenUp, TaskEnd,
+    TaskFilter, TaskRef, TaskRow, TenantRow, TenantStats, Unpublished, UpsertOutcome, UsageDelta,
+    UsageMetric, UsageRow, VectorKind, VectorRow, VersionRow, Visit, VisitResult, WebhookAtWork,
+    WebhookEdit, WebhookRow, WebhookSecret,
 };
 pub use options::{Access, DirectUrls, StoreOptions, Synchronous};
 pub use outbox::{SEND_EVENTS, send_task};

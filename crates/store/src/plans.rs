@@ -13,6 +13,7 @@ use crate::{
 mod lists;
 mod search;
 mod server;
+mod summaries;
 
 /// The plan, one step per line, as SQLite explains it.
 fn plan(connection: &Connection, sql: &str) -> String {
@@ -50,6 +51,9 @@ fn check(sql: &str, expected: &[&str]) {
         "tasks",
         "crawls",
         "usage",
+        "summaries",
+        "llm_use",
+        "llm_reservations",
         "host_breakers",
         " f",
         " p",

@@ -36,6 +36,10 @@ pub(crate) fn hash_16(row: &Row<'_>, index: usize) -> Result<[u8; 16], Failure> 
     row.get(index)
 }
 
+pub(crate) fn content_hash(row: &Row<'_>, index: usize) -> Result<ContentHash, Failure> {
+    Ok(ContentHash(row.get(index)?))
+}
+
 pub(crate) fn time(row: &Row<'_>, index: usize) -> Result<Option<Timestamp>, Failure> {
     let stored: Option<i64> = row.get(index)?;
     Ok(stored.map(Timestamp))

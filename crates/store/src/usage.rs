@@ -6,12 +6,12 @@ use types::TenantId;
 
 use crate::error::Failure;
 use crate::rows::count;
-use crate::sql::{collect, execute, params};
+use crate::sql::{Connection, collect, execute, first, params};
 use crate::tenants::check_tenant;
 use crate::{Day, Store, StoreError, UsageDelta, UsageMetric, UsageRow};
 
 /// Days that one call reads: a year, and the day it began.
-const DAYS_MAX: i64 = 367;
+pub(crate) const DAYS_MAX: i64 = 367;
 
 impl Store {
     /// Adds to what tenants used, all or nothing. Collect what many requests
@@ -31,15 +31,7 @@ impl Store {
                     check_tenant(connection, *tenant)?;
                     checked = Some(*tenant);
                 }
-                // Above what SQLite can hold a sum stays there.
-                execute(
-                    connection,
-                    "INSERT INTO usage (tenant_id, day, metric, amount) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (tenant_id, day, metric) DO UPDATE
-                     SET amount = usage.amount
-                       + min(excluded.amount, 9223372036854775807 - usage.amount)",
-                    params![tenant.0, day.0, metric, amount],
-                )?;
+                add(connection, *tenant, *day, metric, *amount)?;
             }
             Ok(())
         })
@@ -68,6 +60,37 @@ impl Store {
             })
         })
     }
+}
+
+/// Above what SQLite can hold a sum stays there.
+pub(crate) fn add(
+    connection: &Connection,
+    tenant: TenantId,
+    day: Day,
+    metric: &str,
+    amount: i64,
+) -> Result<(), Failure> {
+    execute(
+        connection,
+        "INSERT INTO usage (tenant_id, day, metric, amount) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (tenant_id, day, metric) DO UPDATE
+         SET amount = usage.amount
+           + min(excluded.amount, 9223372036854775807 - usage.amount)",
+        params![tenant.0, day.0, metric, amount],
+    )?;
+    Ok(())
+}
+
+/// What was used on one day.
+pub(crate) fn amount(
+    connection: &Connection,
+    tenant: TenantId,
+    day: Day,
+    metric: UsageMetric,
+) -> Result<u64, Failure> {
+    let sql = "SELECT amount FROM usage WHERE tenant_id = ?1 AND day = ?2 AND metric = ?3";
+    let parameters = params![tenant.0, day.0, metric.code()];
+    Ok(first(connection, sql, parameters, |row| count(row, 0))?.unwrap_or(0))
 }
 
 pub(crate) const BETWEEN: &str = "

@@ -6,7 +6,8 @@
 //! a body short, lie about lengths, send garbage. It logs every request with
 //! its order and time. [`WebSpec`] generates a site from a seed, with links,
 //! tables, code and duplicates, always the same for the same seed. [`services`]
-//! are real PostgreSQL, Redis and NATS servers.
+//! are real PostgreSQL, Redis and NATS servers. [`LlmMock`] speaks as language
+//! models do, and fails as they do.
 //!
 //! It deliberately uses no HTTP library: a well-behaved one would refuse to
 //! send most of what the tests are about. It speaks no TLS and no HTTP/2, and
@@ -15,11 +16,13 @@
 
 mod connection;
 mod fake_web;
+mod llm_mock;
 mod reply;
 mod site;
 
 pub mod services;
 
 pub use fake_web::{FakeWeb, RequestInfo};
+pub use llm_mock::LlmMock;
 pub use reply::{Gate, Reply, gzip};
 pub use site::{GeneratedSite, WebSpec, generated_site};

@@ -13,6 +13,7 @@ mod ids;
 mod outcome;
 mod page;
 mod record;
+mod secret;
 mod task;
 mod time;
 mod url;
@@ -28,6 +29,7 @@ pub use page::{
 pub use record::{
     AMOUNT_MAX, Availability, FACT_BYTES_MAX, Record, RecordKind, SKILLS_MAX, Salary, SalaryPeriod,
 };
+pub use secret::Secret;
 pub use task::{Priority, PriorityClass, PriorityError, Progress, Stagger, TaskState};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use url::{CanonicalUrl, HostKey, UrlError};

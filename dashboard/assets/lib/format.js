@@ -28,6 +28,11 @@ export function percent(share) {
   return `${value > 0 && value < 1 ? value.toFixed(1) : Math.round(value)} %`;
 }
 
+/** Small sums by their first figures. */
+export function money(sum) {
+  return sum > 0 && sum < 0.1 ? sum.toPrecision(2) : sum.toFixed(2);
+}
+
 export function milliseconds(ms) {
   if (!Number.isFinite(ms)) return NONE;
   if (ms < 10) return `${ms.toFixed(1)} ms`;

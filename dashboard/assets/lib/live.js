@@ -69,7 +69,7 @@ async function followByFetch(path, { signal, onState, onProblem }) {
 }
 
 /** The HTML standard's event stream, as far as the server writes it. */
-async function* events(body) {
+export async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let event = { name: "", id: "", data: "" };

@@ -6,6 +6,7 @@ import { count, counted, milliseconds, percent, when } from "../lib/format.js";
 import { poll } from "../lib/live.js";
 import { empty, heading, keyedRows, loading, problem, table, tableRow } from "../lib/ui.js";
 import { crawlBar, crawlState } from "./crawl-parts.js";
+import { languageModelPart } from "./overview-llm.js";
 import { cachePart, hostsPart, plotsPart, servicesPart } from "./overview-parts.js";
 
 const EVERY_MS = 2000;
@@ -24,7 +25,8 @@ export async function show({ root, signal, setTitle }) {
   const cache = cachePart(signal);
   const hosts = hostsPart();
   const services = servicesPart();
-  const parts = pieces(plots, cache, hosts, services);
+  const model = languageModelPart(signal);
+  const parts = pieces(plots, cache, hosts, services, model);
   let built = false;
 
   const look = async () => {
@@ -51,6 +53,7 @@ export async function show({ root, signal, setTitle }) {
   };
   poll(look, EVERY_MS, signal);
   poll(cache.look, SLOW_MS, signal);
+  poll(model.look, SLOW_MS, signal);
   poll(async () => {
     const { sources, next } = await get("/api/v2/sources", { query: { limit: 500 }, signal });
     const n = sources.filter((source) => source.trouble).length;
@@ -67,7 +70,7 @@ function welcome() {
   );
 }
 
-function pieces(plots, cache, hosts, services) {
+function pieces(plots, cache, hosts, services, model) {
   const totals = {};
   const total = (name, label, href) => {
     const figure = h("strong", { class: "figure" }, "–");
@@ -100,6 +103,7 @@ function pieces(plots, cache, hosts, services) {
       plots.node,
       section("Recent crawls", h("div", { class: "card flush" }, crawls.node, noCrawls), all),
       section("Queue", h("div", { class: "card flush" }, queue.node, noQueue)),
+      model.node,
       services.node,
       cache.node,
     ],

@@ -8,6 +8,7 @@ import { badge, facts, heading, loading, problem, tell } from "../lib/ui.js";
 import { allFacts, skills } from "../lib/record.js";
 import { notesCard } from "./page-notes.js";
 import { similar } from "./page-similar.js";
+import { summaryCard } from "./page-summary.js";
 import { versions } from "./versions.js";
 
 /** Blocks and rows put into the document at once. */
@@ -32,6 +33,7 @@ export async function show({ root, id, query, signal, setTitle, setQuery }) {
     h("p", { class: "page-url", dir: "ltr" }, outside(page.url)),
     h("section", { class: "card", "aria-label": "About this page" }, about(full)),
     full.record && h("section", { class: "card", "aria-label": "Record" }, h("h2", null, "What it is about"), facts(allFacts(full.record)), skills(full.record.skills ?? [])),
+    summaryCard(id, full.summary, signal),
     notesCard(id, title, full.notes, signal),
     tabList(tabs, query.get("show"), (name) => setQuery({ show: name === "content" ? "" : name })),
   );

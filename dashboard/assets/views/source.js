@@ -2,7 +2,7 @@
 
 import { get, send } from "../lib/api.js";
 import { foreign, h, newId, outside, put } from "../lib/dom.js";
-import { count, counted, rate, seconds, when } from "../lib/format.js";
+import { count, counted, money, rate, seconds, when } from "../lib/format.js";
 import { confirm } from "../lib/dialog.js";
 import { poll } from "../lib/live.js";
 import { action, empty, facts, heading, keyedRows, loading, problem, table, tableRow, toast } from "../lib/ui.js";
@@ -67,6 +67,7 @@ export async function show({ root, id, signal, setTitle }) {
     const hasSchedule = source.cron || source.every_s || source.adaptive;
     return [
       crawlNow(),
+      action("Summarise", summarize),
       action("Edit", edit),
       hasSchedule && action(toggle, async () => {
         source = await send("PATCH", `/api/v2/sources/${id}`, { body: { active: !source.active } });
@@ -87,6 +88,23 @@ export async function show({ root, id, signal, setTitle }) {
       },
       { class: "primary" },
     );
+  }
+
+  /** Says first what it will take: a language model costs money. */
+  async function summarize() {
+    const of = { source: Number(id) };
+    const { estimate } = await send("POST", "/api/v2/summaries", { body: { ...of, dry_run: true }, signal });
+    if (estimate.pages === 0) {
+      toast("Every page of it has a summary of its present text.");
+      return;
+    }
+    const by = estimate.model
+      ? `${counted(estimate.pages, "page")} by ${estimate.model}: about ${counted(estimate.calls, "call")} and ${counted(estimate.tokens_in + estimate.tokens_out, "token")}${typeof estimate.cost === "number" ? `, ${money(estimate.cost)} ${estimate.currency}` : ""}.`
+      : `${counted(estimate.pages, "page")} by their own sentences: no language model is configured, and it costs nothing.`;
+    const sure = await confirm({ title: "Summarise the pages of this source?", body: h("p", null, by), verb: "Summarise", keep: "Not now" });
+    if (!sure) return;
+    const { task_ids: tasks } = await send("POST", "/api/v2/summaries", { body: of });
+    toast(`Queued as task ${tasks.join(", ")}.`);
   }
 
   function edit() {

@@ -19,6 +19,8 @@ const EVENTS = [
   ["page.removed", "A page is gone"],
   ["task.failed", "A task fails for good"],
   ["source.troubled", "A source is in trouble"],
+  ["budget.warning", "Most of the day's tokens are used"],
+  ["budget.exhausted", "The day's tokens are used up"],
 ];
 
 export async function show({ root, signal, setTitle }) {

@@ -1,6 +1,7 @@
 //! Through the public API only.
 
 mod chunks;
+mod extractive;
 mod properties;
 mod sentences;
 mod tldr;

@@ -1,13 +1,13 @@
 use chunk::{summarize, words};
 
-const ENGLISH: &str = "Telescopes gather light with a lens or a mirror. The mirror of a reflecting \
+pub(crate) const ENGLISH: &str = "Telescopes gather light with a lens or a mirror. The mirror of a reflecting \
 telescope gathers more light because a mirror can be made larger than a lens. Bring a warm coat. \
 A larger mirror of a telescope also shows finer detail, as long as the air is calm. A larger \
 mirror of a telescope also shows finer detail, as long as the air is calm. My cousin once lost a \
 glove. Most observers therefore choose a telescope by the diameter of its mirror and not by its \
 magnification. Tea is served at ten.";
 
-const PERSIAN: &str = "تلسکوپ نور را با عدسی یا آینه جمع می‌کند. آینه‌ی تلسکوپ بازتابی نور بیشتری جمع \
+pub(crate) const PERSIAN: &str = "تلسکوپ نور را با عدسی یا آینه جمع می‌کند. آینه‌ی تلسکوپ بازتابی نور بیشتری جمع \
 می‌کند، زیرا آینه را می‌توان از عدسی بزرگ‌تر ساخت. لباس گرم بیاورید. آینه‌ی بزرگ‌تر جزئیات ظریف‌تری هم \
 نشان می‌دهد، اگر هوا آرام باشد. پسرخاله‌ام یک بار دستکش خود را گم کرد. به همین دلیل بیشتر رصدگران تلسکوپ \
 را بر پایه‌ی قطر آینه برمی‌گزینند و نه بزرگ‌نمایی. چای ساعت ده آماده است.";

@@ -56,8 +56,9 @@ impl Endpoint {
                 "dimensions, batch size and timeout of the embedding endpoint must not be 0",
             ));
         }
+        let tls = tls::client_config(None).map_err(|e| fail("prepare TLS").with_source(e))?;
         let client = Client::builder()
-            .tls_backend_preconfigured(tls_config()?)
+            .tls_backend_preconfigured(tls)
             .timeout(config.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -307,19 +308,6 @@ fn embeddings_url(base: &str) -> Result<Url, EmbedError> {
                 format!("the embedding endpoint's base URL is not an http(s) URL: {base}"),
             )
         })
-}
-
-fn tls_config() -> Result<rustls::ClientConfig, EmbedError> {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| EmbedError::new(EmbedErrorKind::Config, "prepare TLS").with_source(e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }
 
 #[cfg(test)]

@@ -207,17 +207,25 @@ pub struct ErrorDetail {
     pub link: String,
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
+impl ApiError {
+    /// As it is told, in an answer or in an event.
+    pub fn body(&self) -> ErrorBody {
         let entry = self.code.entry();
-        let body = ErrorBody {
+        ErrorBody {
             error: ErrorDetail {
                 code: entry.code,
-                message: self.message,
+                message: self.message.clone(),
                 kind: entry.kind,
                 link: format!("/docs/errors#{}", entry.code),
             },
-        };
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let entry = self.code.entry();
+        let body = self.body();
         let mut response = (entry.status, Json(body)).into_response();
         if let Some(headers) = self.headers {
             response.headers_mut().extend(*headers);

@@ -122,7 +122,7 @@ async fn quota(api: &Api, tenant: TenantId) -> Result<Option<Quota>, ApiError> {
 /// Requests that stand for many, by what they make the server do; all others
 /// count once, searches among them. A tenth of the default limit at most, so
 /// that nobody runs into it with a handful of calls.
-const COSTS: [(Method, &str, u32); 8] = [
+const COSTS: [(Method, &str, u32); 9] = [
     // Reads or writes any number of pages.
     (Method::POST, "/api/v2/pages/bulk", 10),
     (Method::GET, "/api/v2/export", 10),
@@ -135,6 +135,8 @@ const COSTS: [(Method, &str, u32); 8] = [
         "/api/v1/web-knowledge/websites/create-and-crawl/",
         5,
     ),
+    // Searches, reads what it found, and may ask a model.
+    (Method::POST, "/api/v2/ask", 5),
     // What was kept is computed again.
     (Method::POST, "/api/v2/cache/clear", 5),
     // Compares with every passage.

@@ -27,8 +27,8 @@ use super::access::know_caller;
 use super::error::{ApiError, Code};
 use super::observe::{REQUEST_ID, observe};
 use super::routes::{
-    admin, bulk, cache, compat, crawls, history, monitoring, pages, raw, records, scaling, search,
-    sources, tasks, webhooks,
+    admin, ask, bulk, cache, compat, crawls, history, llm, monitoring, pages, raw, records,
+    scaling, search, sources, summaries, tasks, webhooks,
 };
 use super::state::Api;
 use super::{dashboard, docs, etag, metrics};
@@ -45,6 +45,8 @@ use crate::operations::records as records_query;
     ),
     // What only query parameters refer to is not found by itself.
     components(schemas(
+        ask::AskSources,
+        ask::AskText,
         bulk::ExportFormat,
         pages::SortInput,
         pages::StatusInput,
@@ -59,6 +61,7 @@ use crate::operations::records as records_query;
         (name = "crawls", description = "Runs, their outcome and control"),
         (name = "pages", description = "What was stored, with its history"),
         (name = "records", description = "Articles, products and jobs, by their facts"),
+        (name = "summaries", description = "What pages say, in short"),
         (name = "tasks", description = "Queued work"),
         (name = "webhooks", description = "Who is told of what happens"),
         (name = "monitoring", description = "How the service is doing"),
@@ -99,8 +102,12 @@ fn known() -> OpenApiRouter<Api> {
         .routes(routes!(bulk::export))
         .routes(routes!(pages::similar))
         .routes(routes!(records::list))
+        .routes(routes!(summaries::list, summaries::summarize))
+        .routes(routes!(summaries::show))
         .routes(routes!(search::search_by_query, search::search_by_body))
+        .routes(routes!(ask::ask))
         .routes(routes!(monitoring::stats))
+        .routes(routes!(llm::metrics))
         .routes(routes!(monitoring::request_stats))
         .routes(routes!(monitoring::slow_requests))
         .routes(routes!(monitoring::errors))
@@ -201,6 +208,8 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// Longest bulk import.
 const BULK_MAX: Duration = Duration::from_secs(30 * 60);
+/// Longest answer; a model's own time-outs end before.
+const ANSWER_MAX: Duration = Duration::from_secs(10 * 60);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 async fn not_found() -> ApiError {
@@ -233,6 +242,10 @@ async fn limit_load(
     if request.uri().path() == bulk::PATH {
         // Long as long as the sender sends; silence ends it.
         longest = longest.max(BULK_MAX);
+    }
+    if request.uri().path() == ask::PATH {
+        // A language model thinks as long as it is configured to.
+        longest = longest.max(ANSWER_MAX);
     }
     match tokio::time::timeout(longest, next.run(request)).await {
         Ok(response) => Ok(response),

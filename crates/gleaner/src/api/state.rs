@@ -28,6 +28,8 @@ use crate::services::Services;
 const LIMITED_KEYS_MAX: usize = 100_000;
 /// Refusals held back at a time; more are given at once.
 const HELD_MAX: usize = 64;
+/// Questions under way at a time: each may wait for a model for minutes.
+const ASKING_MAX: usize = 64;
 /// Longest time that a request waits for a thread.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -58,6 +60,8 @@ pub struct Api {
     pub places: Arc<Semaphore>,
     /// Refusals that are held back for a moment.
     pub held: Arc<Semaphore>,
+    /// Questions that may be under way at a time.
+    pub asking: Arc<Semaphore>,
     /// The store and the index are asked on threads, in turns.
     turns: Arc<Turns>,
 }
@@ -110,6 +114,7 @@ impl Api {
             started: Instant::now(),
             places: Arc::new(Semaphore::new(limits.requests_max.max(1))),
             held: Arc::new(Semaphore::new(HELD_MAX)),
+            asking: Arc::new(Semaphore::new(ASKING_MAX)),
             turns: Turns::new(limits.threads, threads(0)),
             services,
             searching,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -29,7 +29,7 @@ pub fn events<V: Watched + Serialize>(states: watch::Receiver<V>, headers: &Head
             return StatusCode::NO_CONTENT.into_response();
         }
     }
-    let start = Stream {
+    let start = States {
         states,
         heard,
         fresh: true,
@@ -39,15 +39,20 @@ pub fn events<V: Watched + Serialize>(states: watch::Receiver<V>, headers: &Head
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(event), stream))
     });
+    respond(stream)
+}
+
+/// The answer that carries a stream of events.
+pub fn respond(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
     let keep_alive = KeepAlive::new().interval(HEARTBEAT_EVERY).text("alive");
-    let mut response = Sse::new(stream).keep_alive(keep_alive).into_response();
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
     // Proxies that buffer would hold every event back.
     let header = axum::http::HeaderValue::from_static("no");
     response.headers_mut().insert("x-accel-buffering", header);
     response
 }
 
-struct Stream<V> {
+struct States<V> {
     states: watch::Receiver<V>,
     heard: Option<String>,
     /// The state it began with has not been looked at.
@@ -55,7 +60,7 @@ struct Stream<V> {
     over: bool,
 }
 
-impl<V: Watched + Serialize> Stream<V> {
+impl<V: Watched + Serialize> States<V> {
     async fn next(&mut self) -> Option<Event> {
         while !self.over {
             if !std::mem::take(&mut self.fresh) && self.states.changed().await.is_err() {

@@ -3,32 +3,23 @@
 use std::io::IsTerminal;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use store::{
-    Access, EmbeddingProgress, EnqueueRunning, NewSource, NewTask, SourceEdit, SourceSchedule,
-    Store,
-};
-use tokio::sync::watch;
+use store::{Access, EmbeddingProgress, NewSource, SourceEdit, SourceSchedule, Store};
 use types::{CanonicalUrl, Priority, SourceId};
 
 use super::args::{CrawlArgs, CrawlSettingsArgs, EmbedWhen};
-use super::live::LiveView;
+use super::here::{Here, LOOK_EVERY};
 use super::output::{Exit, Paint, bytes, json_line, line, note, thousands};
 use super::source::typed_over;
-use super::stop;
 use crate::app::{App, is_loopback, parse_seed};
 use crate::config::EmbedProvider;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::settings::SourceSettings;
 use crate::pipeline::start::policy_json;
 use crate::services::Services;
-use crate::tasks::{self, CrawlOutcome, CrawlPayload, Ending, Foreground, Pages, Worker};
-
-/// How often a wait looks at Ctrl-C.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+use crate::tasks::{self, CrawlOutcome, CrawlPayload, Foreground, Pages};
 
 pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
     let seeds = args
@@ -111,12 +102,14 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
         } else {
             &[]
         },
+        shows_progress(app),
     )?;
     if embeds {
         // Says at once if the model cannot be used, not after the crawl.
         here.services.embedder()?;
     }
-    let ending = here.run(source, task, Some(foreground.clone()), &busy_source(source))?;
+    let store = here.services.store.shard_of_source(source)?;
+    let ending = here.run(&store, task, Some(foreground.clone()), &busy_source(source))?;
     let outcome = foreground
         .outcome
         .lock()
@@ -130,7 +123,7 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     };
     let interrupted = outcome.status == "interrupted";
     if embeds && !interrupted {
-        here.embed_all()?;
+        embed_all(&here)?;
     }
     let progress = &foreground.progress;
     let watched = WatchedCrawl {
@@ -183,6 +176,11 @@ fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<SourceId> {
     Ok(source)
 }
 
+/// Progress is for people at a terminal.
+pub fn shows_progress(app: &App) -> bool {
+    !app.json && std::io::stderr().is_terminal()
+}
+
 fn busy_source(source: SourceId) -> impl Fn(i64, &str) -> String {
     move |task, worker| {
         format!(
@@ -193,111 +191,44 @@ fn busy_source(source: SourceId) -> impl Fn(i64, &str) -> String {
     }
 }
 
-/// A worker of this command's own, with a view and Ctrl-C.
-struct Here {
-    services: Arc<Services>,
-    worker: Worker,
-    view: LiveView,
-    stop: watch::Receiver<bool>,
-}
-
-impl Here {
-    fn start(app: &App, services: Services, claims: &[&'static str]) -> Result<Here> {
-        let stop = stop::on_ctrl_c()?;
-        let show = !app.json && std::io::stderr().is_terminal();
-        let view = LiveView::start(services.progress.clone(), show);
-        let services = Arc::new(services);
-        let worker = Worker::start(&services, tasks::options(app, claims))?;
-        Ok(Here {
-            services,
-            worker,
-            view,
-            stop,
-        })
-    }
-
-    fn stopped(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    /// Runs one task to its end, in the database of the source it is about.
-    fn run(
-        &self,
-        source: SourceId,
-        task: NewTask,
-        foreground: Option<Arc<Foreground>>,
-        busy: &dyn Fn(i64, &str) -> String,
-    ) -> Result<Ending> {
-        let store = self.services.store.shard_of_source(source)?;
-        let until = self.services.app.clock.now().plus(tasks::LEASE_FOR);
-        let id = match store.enqueue_running(task, store.instance(), until)? {
-            EnqueueRunning::Claimed(claimed) => {
-                let id = claimed.id;
-                self.worker.adopt(*claimed, foreground);
-                id
-            }
-            EnqueueRunning::AlreadyRunning { id, owner } => bail!(busy(id.0, &owner)),
-        };
-        loop {
-            if let Some(ending) = self.worker.wait(id, LOOK_EVERY) {
-                return Ok(ending);
-            }
-            if self.stopped() {
-                self.worker.stop();
-            }
+/// Waits until no chunk is pending, whoever embeds them, or an endpoint is
+/// down: they stay pending then.
+fn embed_all(here: &Here) -> Result<()> {
+    here.view.embedding();
+    let store = &here.services.store;
+    let tenant = here.services.app.tenant;
+    let put_off_before = tasks::put_off(store, tenant, tasks::EMBED)?;
+    // What was put off before is tried again now.
+    tasks::enqueue_embedding(store, tenant)?;
+    let mut enqueued = 0;
+    loop {
+        if here.stopped() {
+            here.worker.stop();
+            return Ok(());
         }
-    }
-
-    /// Waits until no chunk is pending, whoever embeds them, or an endpoint is
-    /// down: they stay pending then.
-    fn embed_all(&self) -> Result<()> {
-        self.view.embedding();
-        let store = &self.services.store;
-        let tenant = self.services.app.tenant;
-        let put_off_before = tasks::put_off(store, tenant, tasks::EMBED)?;
-        // What was put off before is tried again now.
-        tasks::enqueue_embedding(store, tenant)?;
-        let mut enqueued = 0;
-        loop {
-            if self.stopped() {
-                self.worker.stop();
+        let vectors = store.embedding_progress()?;
+        let progress = &here.services.progress;
+        progress.vectors_done.store(vectors.done, Ordering::Relaxed);
+        progress
+            .vectors_pending
+            .store(vectors.pending, Ordering::Relaxed);
+        if vectors.pending == 0 {
+            return Ok(());
+        }
+        let put_off = tasks::put_off(store, tenant, tasks::EMBED)?;
+        if let Some(now) = put_off.into_iter().find(|p| !put_off_before.contains(p)) {
+            note(now.why);
+            return Ok(());
+        }
+        if !tasks::is_at_work(store, tasks::EMBED)? {
+            // Its attempts are used up, or it ended just before more came.
+            if enqueued == 3 {
                 return Ok(());
             }
-            let vectors = store.embedding_progress()?;
-            let progress = &self.services.progress;
-            progress.vectors_done.store(vectors.done, Ordering::Relaxed);
-            progress
-                .vectors_pending
-                .store(vectors.pending, Ordering::Relaxed);
-            if vectors.pending == 0 {
-                return Ok(());
-            }
-            let put_off = tasks::put_off(store, tenant, tasks::EMBED)?;
-            if let Some(now) = put_off.into_iter().find(|p| !put_off_before.contains(p)) {
-                note(now.why);
-                return Ok(());
-            }
-            if !tasks::is_at_work(store, tasks::EMBED)? {
-                // Its attempts are used up, or it ended just before more came.
-                if enqueued == 3 {
-                    return Ok(());
-                }
-                enqueued += 1;
-                tasks::enqueue_embedding(store, tenant)?;
-            }
-            std::thread::park_timeout(LOOK_EVERY);
+            enqueued += 1;
+            tasks::enqueue_embedding(store, tenant)?;
         }
-    }
-
-    /// Ends the view and the worker, and closes the store.
-    fn end(self) -> Result<()> {
-        self.view.finish();
-        self.worker.join()?;
-        match Arc::try_unwrap(self.services) {
-            Ok(services) => services.close(),
-            // A thread that was given up still holds it.
-            Err(_) => Ok(()),
-        }
+        std::thread::park_timeout(LOOK_EVERY);
     }
 }
 
@@ -310,10 +241,10 @@ pub fn embed(app: &App) -> Result<Exit> {
     let progress: Arc<Progress> = Arc::default();
     let before = store.embedding_progress()?;
     let services = Services::start(app, store, progress.clone())?;
-    let here = Here::start(app, services, &[tasks::EMBED])?;
+    let here = Here::start(app, services, &[tasks::EMBED], shows_progress(app))?;
     here.services.embedder()?.context("bug: embedding is on")?;
     here.services.store.retry_failed_chunks()?;
-    here.embed_all()?;
+    embed_all(&here)?;
     let left = here.services.store.embedding_progress()?;
     let stopped = here.stopped();
     here.end()?;

@@ -48,6 +48,12 @@ pub enum PageCommand {
         /// Page id or URL
         page: String,
     },
+    /// Show the summary of a page
+    #[command(after_help = "Example: gleaner page summary 42")]
+    Summary {
+        /// Page id or URL
+        page: String,
+    },
     /// List the pages most like one
     #[command(after_help = "Example: gleaner page similar 42 --limit 5")]
     Similar {

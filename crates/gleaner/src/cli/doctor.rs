@@ -9,6 +9,7 @@ use store::{Access, Store, StoreErrorKind};
 use super::output::{Exit, Paint, bytes, json_line, line, thousands};
 use crate::app::App;
 use crate::config::{EmbedProvider, KeywordSearch, SearchEngine};
+use crate::prompting;
 use crate::publishing;
 use crate::tasks;
 
@@ -35,6 +36,7 @@ pub fn run(app: &App) -> Result<Exit> {
     checks.extend(database(app));
     checks.extend(search_cluster(app));
     checks.push(model(app));
+    checks.extend(language_model(app));
     checks.extend(archive(app));
     checks.extend(redis(app));
     checks.extend(queues(app));
@@ -329,6 +331,36 @@ fn model(app: &App) -> Check {
         ),
         Err(error) => check("embedder", State::Failed, format!("{error:#}")),
     }
+}
+
+/// Only of a configured one. It is asked for a word: that costs some tokens, which
+/// no tenant pays for, and is the one way to see address, key and name work.
+fn language_model(app: &App) -> Option<Check> {
+    let name = "language model";
+    let client = match prompting::client(app) {
+        Ok(None) => return None,
+        Ok(Some(client)) => client,
+        Err(error) => return Some(check(name, State::Failed, format!("{error:#}"))),
+    };
+    let start = Instant::now();
+    let answer = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::new)
+        .and_then(|runtime| Ok(runtime.block_on(client.complete(&prompting::test_prompt()))?));
+    let place = client.describe();
+    Some(match answer {
+        Ok(reply) => {
+            let tokens = match reply.usage {
+                Some(usage) => format!("{} tokens in, {} out", usage.input, usage.output),
+                None => "it does not count tokens, so they are estimated".to_owned(),
+            };
+            let took = start.elapsed().as_millis();
+            let message = format!("{place} answers, {took} ms, {tokens}");
+            check(name, State::Ok, message)
+        }
+        Err(error) => check(name, State::Failed, format!("{place}: {error:#}")),
+    })
 }
 
 /// Only where raw copies are kept, or were and are to be removed.

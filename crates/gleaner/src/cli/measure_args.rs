@@ -19,6 +19,43 @@ pub enum EvalCommand {
         after_help = "Example: gleaner eval retrieval data/cranfield --mode hybrid --run out.jsonl"
     )]
     Retrieval(EvalRetrievalArgs),
+    /// Score whether questions without an answer are told from those with one
+    #[command(
+        after_help = "Example: gleaner eval answers data/pquad-val --others data/hamshahri
+
+Asks the set's questions, then the same without the pages that answer them, then those of --others; no model is asked."
+    )]
+    Answers {
+        /// As for retrieval
+        dir: PathBuf,
+        /// Sets whose questions this one does not answer (repeatable)
+        #[arg(long, value_name = "DIR")]
+        others: Vec<PathBuf>,
+        /// Write {set,qid,coverage,nearness,thin,first} lines here
+        #[arg(long, value_name = "FILE")]
+        run: Option<PathBuf>,
+    },
+    /// Score extractive summaries by ROUGE, beside the first sentences of each text
+    #[command(after_help = "Examples:
+  gleaner eval summaries news.jsonl
+  gleaner eval summaries news.jsonl.gz --words-max 100 --json
+
+FILE has a JSON object a line: id, text, summary (by a person), and where known title and language.")]
+    Summaries(EvalSummariesArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct EvalSummariesArgs {
+    pub file: PathBuf,
+    /// Most sentences of a summary [default: 3, or any number with --words-max]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=200))]
+    pub sentences: Option<usize>,
+    /// Most words of a summary
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub words_max: Option<usize>,
+    /// Summarise as if no text had a title
+    #[arg(long)]
+    pub without_title: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. One file per command.
 
 mod args;
+mod ask;
 mod completions;
 mod config;
 pub mod crawl;
@@ -11,6 +12,7 @@ mod doctor;
 mod events;
 mod export;
 pub mod extract;
+mod here;
 mod import;
 mod live;
 mod measure_args;
@@ -27,6 +29,7 @@ mod service_args;
 mod shard;
 mod source;
 mod stop;
+mod summarize;
 mod task;
 mod tenant;
 mod upgrade;
@@ -45,7 +48,7 @@ pub use args::GlobalArgs;
 use args::{Cli, Command};
 pub use measure_args::{
     BenchCommand, BenchCrawlArgs, BenchQueueArgs, BenchSearchArgs, BenchTenantsArgs, EvalCommand,
-    EvalRetrievalArgs,
+    EvalRetrievalArgs, EvalSummariesArgs,
 };
 use output::{Exit, note};
 
@@ -127,8 +130,10 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit> {
     match &cli.command {
         Command::Crawl(args) => crawl::run(&app, args),
         Command::Search(args) => search::run(&app, args),
+        Command::Ask(args) => ask::run(&app, args),
         Command::Extract(args) => extract::run(&app, args),
         Command::Embed => crawl::embed(&app),
+        Command::Summarize(args) => summarize::run(&app, args),
         Command::Source(command) => source::run(&app, command),
         Command::Task(command) => task::run(&app, command),
         Command::Serve(args) => serve::run(&app, args),

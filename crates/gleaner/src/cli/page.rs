@@ -1,4 +1,4 @@
-//! `gleaner page list|show|raw|versions|diff`
+//! `gleaner page list|show|summary|similar|raw|versions|diff`
 
 use anyhow::{Context, Result, bail};
 
@@ -11,7 +11,9 @@ use super::output::{Exit, Paint, json_line, line, rfc3339, shorten, write_bytes}
 use crate::app::App;
 use crate::diff;
 use crate::searching::open_searcher;
-use crate::view::{Fields, PageFullView, PageView, RecordView, SimilarView, VersionView};
+use crate::view::{
+    Fields, PageFullView, PageView, RecordView, SimilarView, SummaryView, VersionView,
+};
 
 /// Rows read at a time; the list itself has no limit unless asked for.
 const ROWS_PER_READ: usize = 500;
@@ -21,6 +23,7 @@ pub fn run(app: &App, command: &PageCommand) -> Result<Exit> {
     match command {
         PageCommand::List(args) => list(app, &store, args),
         PageCommand::Show { page, format } => show(app, &store, page, *format),
+        PageCommand::Summary { page } => summary(app, &store, page),
         PageCommand::Similar { page, limit } => similar(app, &store, page, *limit),
         PageCommand::Raw {
             page,
@@ -125,6 +128,23 @@ fn show(app: &App, store: &Store, name: &str, format: ExtractFormat) -> Result<E
             line("")?;
             line(&content.markdown)?;
         }
+    }
+    Ok(Exit::Ok)
+}
+
+fn summary(app: &App, store: &Store, name: &str) -> Result<Exit> {
+    let page = find(app, store, name)?;
+    let summary = store.summary(app.tenant, page.id)?.with_context(|| {
+        format!(
+            "page {id} has no summary; `gleaner summarize --page {id}` makes one",
+            id = page.id
+        )
+    })?;
+    let summary = SummaryView::new(&summary);
+    if app.json {
+        json_line(&summary)?;
+    } else {
+        super::summarize::show(&summary)?;
     }
     Ok(Exit::Ok)
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use search::{Filters, Mode, SearchRequest, SearchResponse};
-use store::Access;
+use search::{Filters, Mode, SearchRequest, SearchResponse, Searcher};
+use store::{Access, Store};
 
 use super::args::SearchArgs;
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
@@ -41,9 +41,20 @@ pub fn run(app: &App, args: &SearchArgs) -> Result<Exit> {
 /// Opens the data folder for reading and searches it once.
 pub fn search(app: &App, request: &SearchRequest) -> Result<SearchResponse> {
     let store = app.open_store(Access::Read)?;
+    let (searcher, vector) = open(app, store, &request.query, request.mode)?;
+    Ok(searcher.search(request, vector.as_deref())?)
+}
+
+/// What one search takes: the indexes, and the query's vector where there are any.
+pub fn open(
+    app: &App,
+    store: Store,
+    query: &str,
+    mode: Mode,
+) -> Result<(Searcher, Option<Vec<f32>>)> {
     let model = store.embedding_model()?;
     let has_vectors = store.embedding_progress()?.done > 0;
-    let wants_vector = request.mode != Mode::Keyword && has_vectors;
+    let wants_vector = mode != Mode::Keyword && has_vectors;
     let embedder = if wants_vector { app.embedder()? } else { None };
     let usable = match (&embedder, &model) {
         (Some(embedder), Some(model)) if embedder.model_id() == model.id => Some(embedder),
@@ -57,16 +68,15 @@ pub fn search(app: &App, request: &SearchRequest) -> Result<SearchResponse> {
         }
         _ => None,
     };
-    if request.mode == Mode::Vector && usable.is_none() {
+    if mode == Mode::Vector && usable.is_none() {
         anyhow::bail!("there are no vectors to search yet; run `gleaner embed`");
     }
     let vector = usable
-        .map(|embedder| embedder.embed_query(&request.query))
+        .map(|embedder| embedder.embed_query(query))
         .transpose()
         .context("embed the query")?;
     let model_id = model.as_ref().map(|model| model.id.as_str());
-    let searcher = open_searcher(app, store, model_id)?;
-    Ok(searcher.search(request, vector.as_deref())?)
+    Ok((open_searcher(app, store, model_id)?, vector))
 }
 
 fn print(

@@ -18,8 +18,8 @@ pub enum WebhookCommand {
   gleaner webhook add https://example.org/hook --event 'page.*' --event task.failed
 
 Events: crawl.started, crawl.finished, page.added, page.updated, page.removed, task.failed,
-source.troubled; 'page.*' for all of a kind, '*' for all. A running `gleaner serve` or
-`gleaner worker` sends them. How to check signatures: docs/guides/webhooks.md.")]
+source.troubled, budget.warning, budget.exhausted; 'page.*' for all of a kind, '*' for all. A
+running `gleaner serve` or `gleaner worker` sends them. How to check signatures: docs/guides/webhooks.md.")]
     Add {
         #[arg(value_hint = ValueHint::Url)]
         url: String,

@@ -8,52 +8,14 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
+use super::environment::{
+    ProviderValue, check_file_key, hidden, is_secret, key_of, read_provider_values, read_secret,
+    secret_in_file,
+};
 
 /// The compiled-in defaults; also the list of keys that exist.
 pub const DEFAULT_TOML: &str = include_str!("../../../../config/default.toml");
 
-/// Names that the systems Gleaner replaces use, and the keys they set.
-/// The timeout of their breaker was in seconds, as ours is.
-const ENVIRONMENT_ALIASES: &[(&str, &str)] = &[
-    ("CACHE_TTL_SECONDS", "api.cache_ttl_s"),
-    ("SCRAPING_CONCURRENCY", "crawl.concurrency"),
-    ("SCRAPING_DELAY_MS", "crawl.delay_ms"),
-    ("TASK_QUEUE_WORKERS", "worker.slots_max"),
-    ("RETRY_MAX_ATTEMPTS", "crawl.attempts_max"),
-    ("CIRCUIT_BREAKER_THRESHOLD", "crawl.breaker_failures"),
-    ("CIRCUIT_BREAKER_TIMEOUT", "crawl.breaker_open_s"),
-    ("BATCH_SIZE", "crawl.batch_pages"),
-    ("DATABASE_URL", "store.database_url"),
-    ("DATABASE_URL_DIRECT", "store.direct_urls"),
-    ("CONNECTION_POOL_SIZE", "store.connections"),
-    ("CONNECTION_POOL_MAX", "store.connections_max"),
-    ("REDIS_URL", "redis.url"),
-    ("AWS_ENDPOINT_URL", "archive.endpoint"),
-    ("AWS_REGION", "archive.region"),
-    ("AWS_ACCESS_KEY_ID", "archive.access_key_id"),
-    ("AWS_SECRET_ACCESS_KEY", "archive.secret_access_key"),
-    ("AWS_SESSION_TOKEN", "archive.session_token"),
-    ("OPENSEARCH_URL", "search.opensearch.urls"),
-    ("OPENAI_API_KEY", "embed.api_key"),
-    ("OPENAI_BASE_URL", "embed.base_url"),
-];
-
-const ENVIRONMENT_PREFIX: &str = "GLEANER__";
-const SECRET_KEYS: &[&str] = &[
-    "archive.access_key_id",
-    "archive.secret_access_key",
-    "archive.session_token",
-    "embed.api_key",
-    "events.nats_token",
-    "events.nats_password",
-    "redis.url",
-    "search.opensearch.api_key",
-    "search.opensearch.password",
-    "search.opensearch.urls",
-    "store.database_url",
-    "store.direct_urls",
-    "store.shards",
-];
 /// With a number behind it: all databases in their order, the home first.
 const SHARD_ALIAS: &str = "DATABASE_URL_SHARD_";
 
@@ -81,7 +43,7 @@ impl Loaded {
     pub fn entries(&self) -> Vec<(String, Value, &str)> {
         let mut entries = Vec::new();
         walk(&self.merged, "", &mut |key, value| {
-            let shown = if SECRET_KEYS.contains(&key) {
+            let shown = if is_secret(key) {
                 hidden(value)
             } else {
                 value.clone()
@@ -120,6 +82,7 @@ pub fn load(
             leaves.push((key.to_owned(), value.clone()));
         });
         for (key, value) in leaves {
+            check_file_key(&key, &value, &path)?;
             set(&mut merged, &key, value).with_context(|| format!("in {}", path.display()))?;
             origins.insert(key, path.display().to_string());
         }
@@ -128,7 +91,9 @@ pub fn load(
     let mut environment: Vec<(String, String)> = environment.collect();
     environment.sort();
     let mut shards = Vec::new();
+    let mut of_providers = Vec::new();
     for (name, value) in environment {
+        read_provider_values(&mut of_providers, &name, &value)?;
         if let Some(number) = name.strip_prefix(SHARD_ALIAS) {
             let (number, url) = match number.strip_suffix("_FILE") {
                 Some(number) => (number, read_secret(&name, &value)?),
@@ -164,6 +129,7 @@ pub fn load(
         set(&mut merged, item.key, item.value.clone()).with_context(|| item.flag.to_owned())?;
         origins.insert(item.key.to_owned(), item.flag.to_owned());
     }
+    set_of_provider(&mut merged, &mut origins, of_providers)?;
 
     let mut config = Config::deserialize(Value::Table(merged.clone()))
         .context("a configuration value has the wrong type or range")?;
@@ -177,13 +143,22 @@ pub fn load(
     })
 }
 
-/// A secret as it is shown: whether there is one, and how many.
-fn hidden(value: &Value) -> Value {
-    match value {
-        Value::String(text) if text.is_empty() => value.clone(),
-        Value::Array(secrets) => Value::Array(secrets.iter().map(hidden).collect()),
-        _ => Value::String("***".into()),
+/// What variables say of the provider of language models that was chosen; keys
+/// of our own names win.
+fn set_of_provider(
+    merged: &mut Table,
+    origins: &mut BTreeMap<String, String>,
+    values: Vec<ProviderValue>,
+) -> Result<()> {
+    let chosen = slot(merged, "llm.provider")?.clone();
+    for of in values {
+        let is_empty = slot(merged, of.key)?.as_str() == Some("");
+        if is_empty && chosen.as_str() == Some(of.provider) {
+            set(merged, of.key, Value::String(of.value))?;
+            origins.insert(of.key.to_owned(), of.name);
+        }
     }
+    Ok(())
 }
 
 /// Databases named one by one. The first is the home, unless another variable
@@ -217,30 +192,6 @@ fn set_shards(
         origins.insert(shards_key.to_owned(), format!("{SHARD_ALIAS}…"));
     }
     Ok(())
-}
-
-/// The key that an environment variable sets; not always one that exists.
-fn key_of(name: &str) -> Option<String> {
-    if let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) {
-        return Some(rest.to_ascii_lowercase().replace("__", "."));
-    }
-    let aliases = ENVIRONMENT_ALIASES.iter();
-    let mut keys = aliases.filter(|(alias, _)| *alias == name);
-    keys.next().map(|(_, key)| (*key).to_owned())
-}
-
-/// What is in the file that a variable names, without the end of its line.
-fn read_secret(name: &str, file: &str) -> Result<String> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("read the file {file:?} that {name} names"))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// The secret whose file a variable names: `DATABASE_URL_FILE` is read for
-/// `DATABASE_URL`, as container platforms hand secrets out.
-fn secret_in_file(name: &str) -> Option<String> {
-    let key = key_of(name.strip_suffix("_FILE")?)?;
-    SECRET_KEYS.contains(&key.as_str()).then_some(key)
 }
 
 fn default_data_dir() -> Result<PathBuf> {
@@ -303,6 +254,10 @@ fn known_keys(merged: &Table) -> Vec<String> {
 
 fn set(merged: &mut Table, key: &str, value: Value) -> Result<()> {
     let slot = slot(merged, key)?;
+    let value = match (&*slot, value) {
+        (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+        (_, value) => value,
+    };
     if slot.type_str() != value.type_str() {
         bail!(
             "`{key}` takes a value of type {}, not {}",
@@ -323,6 +278,11 @@ fn set_text(merged: &mut Table, key: &str, text: &str) -> Result<()> {
             text.trim()
                 .parse()
                 .with_context(|| format!("`{key}` takes a whole number"))?,
+        ),
+        Value::Float(_) => Value::Float(
+            text.trim()
+                .parse()
+                .with_context(|| format!("`{key}` takes a number"))?,
         ),
         Value::Boolean(_) => Value::Boolean(
             text.trim()
@@ -480,6 +440,59 @@ mod tests {
         check_error(&[("REDIS_URL_FILE", "/nowhere/at/all")], "/nowhere/at/all");
         // Only of what is secret.
         check_error(&[("GLEANER__STORE__READERS_FILE", file)], "unknown");
+    }
+
+    #[test]
+    fn keys_of_language_models_follow_their_provider() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let file = dir.path().join("key");
+        std::fs::write(&file, "g-key\n").expect("written");
+        let file = file.to_str().expect("UTF-8");
+        let check = |pairs: &[(&str, &str)], expected: (&str, &str, &str)| {
+            let loaded = load(None, environment(pairs), &[]).expect("loads");
+            let entries = loaded.entries();
+            let shown = entries.iter().find(|(key, _, _)| key == "llm.api_key");
+            let (_, value, origin) = shown.expect("listed");
+            assert!(["", "***"].contains(&value.as_str().expect("text")));
+            let origin = (*origin).to_owned();
+            let llm = loaded.config.llm;
+            let found = (llm.api_key.as_str(), llm.base_url.as_str(), origin.as_str());
+            assert_eq!(found, expected);
+        };
+        let openai = ("GLEANER__LLM__PROVIDER", "openai");
+        let gemini = ("GLEANER__LLM__PROVIDER", "gemini");
+        let both = [
+            ("OPENAI_API_KEY", "o-key"),
+            ("OPENAI_BASE_URL", "http://o"),
+            ("GEMINI_API_KEY_FILE", file),
+        ];
+        let with = |provider, more: &[(&'static str, &'static str)]| [&[provider], more].concat();
+        check(&both, ("", "", "default"));
+        let pairs = [&[openai][..], &both].concat();
+        check(&pairs, ("o-key", "http://o", "OPENAI_API_KEY"));
+        let pairs = [&[gemini][..], &both].concat();
+        check(&pairs, ("g-key", "", "GEMINI_API_KEY_FILE"));
+        let own = ("GLEANER__LLM__API_KEY", "own");
+        check(
+            &with(openai, &[own, ("OPENAI_API_KEY", "o-key")]),
+            ("own", "", "GLEANER__LLM__API_KEY"),
+        );
+        let twice = [("GEMINI_API_KEY", "x"), ("GEMINI_API_KEY_FILE", file)];
+        check_error(
+            &twice,
+            "both GEMINI_API_KEY and GEMINI_API_KEY_FILE are set",
+        );
+
+        let path = dir.path().join("gleaner.toml");
+        let write = |text: &str| std::fs::write(&path, text).expect("written");
+        write("[llm]\ncost_input = 1\n");
+        let loaded = load(Some(&path), environment(&[]), &[]).expect("loads");
+        assert!((loaded.config.llm.cost_input - 1.0).abs() < 1e-9);
+        write("[llm]\napi_key = \"sk-hush\"\n");
+        let error = load(Some(&path), environment(&[]), &[]).expect_err("refused");
+        let text = format!("{error:#}");
+        assert!(text.contains("GLEANER__LLM__API_KEY_FILE"), "{text}");
+        assert!(!text.contains("hush"), "{text}");
     }
 
     #[test]

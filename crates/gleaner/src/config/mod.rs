@@ -4,6 +4,8 @@
 //! default; [`load()`] lays the user's file, the environment and the command
 //! line over it and remembers where each value came from.
 
+mod environment;
+mod llm;
 mod load;
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use archive::ArchiveConfig;
 
 use serde::Deserialize;
 
+pub use llm::{LlmProvider, LlmSettings};
 pub use load::{Loaded, Override, load};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -25,10 +28,12 @@ pub struct Config {
     pub extract: ExtractConfig,
     pub chunk: ChunkSettings,
     pub embed: EmbedSettings,
+    pub llm: LlmSettings,
     pub store: StoreConfig,
     pub archive: ArchiveSettings,
     pub index: IndexConfig,
     pub search: SearchConfig,
+    pub answers: AnswersConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
     pub webhooks: WebhookConfig,
@@ -232,6 +237,13 @@ pub struct SearchConfig {
     pub keyword: KeywordSearch,
     pub vectors: SearchEngine,
     pub opensearch: OpensearchSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswersConfig {
+    pub passages: usize,
+    pub passage_tokens: u32,
 }
 
 /// What finds words.

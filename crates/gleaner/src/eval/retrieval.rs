@@ -284,7 +284,7 @@ impl Scorer<'_> {
     }
 }
 
-fn document_name(hit: &Hit) -> String {
+pub(super) fn document_name(hit: &Hit) -> String {
     CanonicalUrl::parse(&hit.url).map_or_else(|_| hit.url.clone(), |url| document_id(&url))
 }
 

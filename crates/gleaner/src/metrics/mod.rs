@@ -6,6 +6,7 @@
 //! tenant or a user; of sources the first [`SOURCES_MAX`].
 
 mod events;
+mod llm;
 pub mod sample;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use types::SourceId;
 use crate::api::AnswerStats;
 
 pub use events::EventMetrics;
+pub use llm::LlmMetrics;
 
 /// Sources with a time series of their own; the rest share `other`.
 const SOURCES_MAX: usize = 100;
@@ -44,6 +46,7 @@ pub struct Metrics {
     pub http: HttpMetrics,
     pub webhooks: WebhookMetrics,
     pub events: EventMetrics,
+    pub llm: LlmMetrics,
     pub sampled: sample::Sampled,
 }
 
@@ -279,6 +282,7 @@ impl Metrics {
                 )?,
             },
             events: EventMetrics::new(&made)?,
+            llm: LlmMetrics::new(&made)?,
             sampled: sample::Sampled::new(&made)?,
             registry,
         })

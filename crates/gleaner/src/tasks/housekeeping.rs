@@ -53,6 +53,7 @@ impl TaskKind for Housekeeping {
         // What a killed `source remove` left behind.
         let pages_deleted = store.finish_removals()?;
         clean_up(&services.app, &store)?;
+        store.housekeep_llm()?;
         let keep_days = services.app.config.webhooks.keep_days.max(1);
         let kept = Duration::from_secs(keep_days.saturating_mul(24 * 3600));
         let mut events_deleted = 0;

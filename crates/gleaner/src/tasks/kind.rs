@@ -10,8 +10,10 @@ use tokio::sync::watch;
 use types::{Progress, TaskId};
 
 use super::outcome::CrawlOutcome;
+use super::summarize::SummarizeOutcome;
 use crate::pipeline::progress::Progress as CrawlProgress;
 use crate::services::Services;
+use crate::summaries::batch::{PageDone, Report};
 
 /// One kind of work. Runs must be idempotent: a killed worker's task is run
 /// again from its start, with whatever the first run had committed in place.
@@ -163,13 +165,19 @@ impl StopSwitch {
     }
 }
 
-/// A person who waits at a terminal for one crawl.
-#[derive(Debug, Default)]
+/// A person who waits at a terminal for one crawl, or for summaries.
+#[derive(Default)]
 pub struct Foreground {
     pub progress: Arc<CrawlProgress>,
     /// How the crawl ended, also when it was interrupted.
     pub outcome: Mutex<Option<CrawlOutcome>>,
+    /// Told of every page that was summarised.
+    pub on_page: Option<OnPage>,
+    /// What the summaries came to so far.
+    pub summary: Mutex<Option<SummarizeOutcome>>,
 }
+
+type OnPage = Box<dyn Fn(&PageDone, &Report) + Send + Sync>;
 
 type Gauge = Box<dyn Fn() -> Progress + Send>;
 

@@ -21,6 +21,7 @@ mod scaling;
 mod shared;
 mod slots;
 mod source_outcome;
+mod summarize;
 mod watch;
 mod webhooks;
 mod worker;
@@ -37,7 +38,9 @@ use types::{TaskId, TaskState, TenantId, Timestamp};
 
 pub use crawl::{CrawlPayload, SCRAPED, ScrapePayload, crawl_task};
 pub use kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
-pub use new::{EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, TIMEOUT, embed, housekeeping, task};
+pub use new::{
+    EMBED, KINDS, RECHUNK, SCRAPE, SCRAPE_BATCH, SUMMARIZE, TIMEOUT, embed, housekeeping, task,
+};
 pub use outcome::{CrawlOutcome, LeftOutCounts, Pages, UrlProblem, pages_per_s};
 pub use queues::queues;
 pub use rechunk::rechunk_if_needed;
@@ -45,6 +48,7 @@ pub use scaling::{KindScale, Scale, ScalingMeter, ScalingPolicy};
 pub use shared::{Ending, LEASE_FOR, WorkerOptions};
 pub use slots::{LoadMeter, SlotPolicy};
 pub use source_outcome::next_due;
+pub use summarize::{SummarizeOutcome, SummarizePayload};
 pub use worker::Worker;
 
 use crate::app::App;
@@ -79,6 +83,7 @@ fn kinds() -> Vec<Arc<dyn TaskKind>> {
         Arc::new(crawl::Scrape::BATCH),
         Arc::new(embed::EmbedPending),
         Arc::new(rechunk::Rechunk),
+        Arc::new(summarize::Summarize),
         Arc::new(housekeeping::Housekeeping),
         Arc::new(webhooks::SendEvents),
         Arc::new(events::PublishEvents::default()),

@@ -12,15 +12,17 @@ pub const SCRAPE: &str = "scrape";
 pub const SCRAPE_BATCH: &str = "scrape_batch";
 pub const EMBED: &str = "embed";
 pub const RECHUNK: &str = "rechunk";
+pub const SUMMARIZE: &str = "summarize";
 pub const HOUSEKEEPING: &str = "housekeeping";
 
 /// Every kind there is.
-pub const KINDS: [&str; 8] = [
+pub const KINDS: [&str; 9] = [
     CRAWL,
     SCRAPE,
     SCRAPE_BATCH,
     EMBED,
     RECHUNK,
+    SUMMARIZE,
     HOUSEKEEPING,
     SEND_EVENTS,
     PUBLISH_EVENTS,

@@ -1,6 +1,7 @@
 //! Rows as people and programs see them: the JSON of the HTTP API and of
 //! `--json`, which are the same.
 
+mod answer;
 mod crawl;
 mod facet;
 mod fields;
@@ -10,10 +11,12 @@ mod page_line;
 mod record;
 mod search;
 mod source;
+mod summary;
 mod task;
 mod tenant;
 mod webhook;
 
+pub use answer::{AnswerSourceView, AnswerView};
 pub use crawl::{CrawlView, ReasonView};
 pub use facet::FacetView;
 pub use fields::{FieldName, Fields, Selected};
@@ -23,6 +26,7 @@ pub use page_line::{ImportReport, LineError, NotesLine, PageLine};
 pub use record::{RecordField, RecordListView, RecordRowView, RecordView};
 pub use search::{HitField, SearchView};
 pub use source::SourceView;
+pub use summary::SummaryView;
 pub use task::{QueueView, TaskView};
 pub use tenant::{KeyCreated, KeyView, QuotaView, TenantView, UsageView};
 pub use webhook::{DeliveryView, WebhookSecretView, WebhookTestView, WebhookView};

@@ -88,6 +88,10 @@ fn a_site_is_added_watched_found_noted_and_compared() {
     browser.click(".hit h2 a", "The harbour");
     browser.element("article p", "High tide is at 07:15 today.");
 
+    browser.click(".summary-card button", "Summarise");
+    browser.element(".summary-card p", "High tide is at 07:15 today.");
+    browser.element(".summary-card .badge", "fallback");
+
     browser.click("[aria-label='Favorite: The harbour']", "");
     browser.write("Status", "to visit");
     browser.write("Tags", "sea, walks");

@@ -9,7 +9,7 @@ use crate::deploy::{python, read, rendered, texts_of};
 /// Names of metrics in an expression: what is left of it without labels,
 /// ranges, groupings and functions.
 fn metrics_in(expression: &str) -> BTreeSet<String> {
-    const WORDS: [&str; 19] = [
+    const WORDS: [&str; 20] = [
         "and",
         "avg",
         "by",
@@ -24,6 +24,7 @@ fn metrics_in(expression: &str) -> BTreeSet<String> {
         "max",
         "min",
         "name",
+        "offset",
         "on",
         "or",
         "rate",

@@ -126,6 +126,26 @@ fn holds(whole: &Value, schema: &Value, value: &Value) -> Result<(), String> {
 }
 
 #[test]
+fn events_of_budgets_are_of_no_source() {
+    let day = "2026-11-22";
+    for (kind, data) in [
+        (
+            "budget.warning",
+            json!({"day": day, "tokens_used": 80, "tokens_max": 100}),
+        ),
+        (
+            "budget.exhausted",
+            json!({"day": day, "tokens_used": 80, "tokens_reserved": 10, "tokens_asked": 20,
+                   "tokens_max": 100}),
+        ),
+    ] {
+        let event = json!({"id": 1, "type": kind, "timestamp": "2026-11-22T13:43:58Z",
+                           "source_id": null, "data": data});
+        check(&event, "event");
+    }
+}
+
+#[test]
 fn the_schema_refuses_what_is_not_so() {
     let whole = schema();
     let good = json!({

@@ -152,30 +152,19 @@ impl Running {
     /// Reads a stream of events to its end.
     pub fn events(&self, path: &str, last: Option<&str>) -> (u16, Vec<Event>) {
         let headers: Vec<(&str, &str)> = last.map(|id| ("Last-Event-ID", id)).into_iter().collect();
-        let mut reader = send(&self.address, "GET", path, &headers, "", &[]);
-        let (status, headers) = read_head(&mut reader);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).expect("a stream");
-        if headers
-            .get("transfer-encoding")
-            .is_some_and(|c| c == "chunked")
-        {
-            text = unchunked(&text);
-        }
-        let mut events = Vec::new();
-        let mut event = Event::default();
-        for line in text.lines() {
-            match line.split_once(':') {
-                Some(("event", name)) => event.name = name.trim().to_owned(),
-                Some(("id", id)) => event.id = id.trim().to_owned(),
-                Some(("data", data)) => event.data = data.trim().to_owned(),
-                None if line.is_empty() && !event.name.is_empty() => {
-                    events.push(std::mem::take(&mut event));
-                }
-                _ => {}
-            }
-        }
-        (status, events)
+        read_events(send(&self.address, "GET", path, &headers, "", &[]))
+    }
+
+    /// The events that answer a question.
+    pub fn events_of(&self, path: &str, body: &Value, more: &[(&str, &str)]) -> Vec<Event> {
+        let mut headers = vec![("Accept", "text/event-stream")];
+        headers.extend(more);
+        let body = body.to_string();
+        let json = "application/json";
+        let reader = send(&self.address, "POST", path, &headers, json, body.as_bytes());
+        let (status, events) = read_events(reader);
+        assert_eq!(status, 200, "{events:?}");
+        events
     }
 
     /// As Ctrl-C does; the server ends by itself.
@@ -263,6 +252,54 @@ fn send(
     write!(stream, "{head}\r\n").expect("sent");
     stream.write_all(body).expect("sent");
     BufReader::new(stream)
+}
+
+/// Begins to read a stream of events, and leaves it after one of this name.
+pub fn leave_after(server: &Running, path: &str, body: &Value, name: &str) {
+    let headers = [("Accept", "text/event-stream")];
+    let body = body.to_string();
+    let mut reader = send(
+        &server.address,
+        "POST",
+        path,
+        &headers,
+        "application/json",
+        body.as_bytes(),
+    );
+    let wanted = format!("event: {name}");
+    let mut line = String::new();
+    while line.trim_end() != wanted {
+        line.clear();
+        let read = reader.read_line(&mut line).expect("a line");
+        assert!(read > 0, "the stream ended before `{name}`");
+    }
+}
+
+/// A stream of events to its end.
+fn read_events(mut reader: BufReader<TcpStream>) -> (u16, Vec<Event>) {
+    let (status, headers) = read_head(&mut reader);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("a stream");
+    if headers
+        .get("transfer-encoding")
+        .is_some_and(|c| c == "chunked")
+    {
+        text = unchunked(&text);
+    }
+    let mut events = Vec::new();
+    let mut event = Event::default();
+    for line in text.lines() {
+        match line.split_once(':') {
+            Some(("event", name)) => event.name = name.trim().to_owned(),
+            Some(("id", id)) => event.id = id.trim().to_owned(),
+            Some(("data", data)) => event.data = data.trim().to_owned(),
+            None if line.is_empty() && !event.name.is_empty() => {
+                events.push(std::mem::take(&mut event));
+            }
+            _ => {}
+        }
+    }
+    (status, events)
 }
 
 fn read_head(reader: &mut impl BufRead) -> (u16, HashMap<String, String>) {

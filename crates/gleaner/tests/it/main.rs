@@ -3,6 +3,8 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod ask;
+mod ask_view;
 mod bad_input;
 mod balancer;
 mod bench;
@@ -14,12 +16,15 @@ mod demo;
 mod deploy;
 mod deployed_metrics;
 mod embedding;
+mod eval_summaries;
 mod event_schema;
 mod events;
 mod fields;
 mod http;
+mod llm;
 mod memory;
 mod migrate;
+mod mock_model;
 mod opensearch;
 mod postgres;
 mod proxy;
@@ -38,6 +43,7 @@ mod search_tables;
 mod serve;
 mod shards;
 mod stream;
+mod summaries;
 mod support;
 mod tasks;
 mod tenants;

@@ -243,7 +243,7 @@ fn an_upgrade_says_what_was_done_and_what_waits() {
     let url = database.pgbouncer_url();
     let made = on(machine.path(), &url, &["upgrade"]).ok();
     assert!(
-        made.stdout.contains("done     10: all tables"),
+        made.stdout.contains("done     11: all tables"),
         "{}",
         made.stdout
     );
@@ -254,14 +254,14 @@ fn an_upgrade_says_what_was_done_and_what_waits() {
     ] {
         let again = on(machine.path(), &url, args).ok().json();
         let found = &again["databases"][0];
-        assert_eq!(found["version"], 10, "{again}");
+        assert_eq!(found["version"], 11, "{again}");
         assert_eq!(found["compatible_from"], 9, "{again}");
         for nothing in ["done", "waiting"] {
             assert_eq!(found[nothing], json!([]), "{again}");
         }
     }
     let healthy = on(machine.path(), &url, &["doctor"]);
-    assert!(healthy.stdout.contains("version 10"), "{}", healthy.stdout);
+    assert!(healthy.stdout.contains("version 11"), "{}", healthy.stdout);
 }
 
 #[test]

@@ -13,20 +13,22 @@ fn root() -> PathBuf {
 /// Who may know whom. A new edge is a decision: change ARCHITECTURE.md too.
 const EDGES: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("tls", &[]),
     ("frontier", &["types"]),
-    ("fetch", &["types"]),
+    ("fetch", &["types", "tls"]),
     ("extract", &["types"]),
     ("chunk", &["types"]),
-    ("embed", &["types"]),
+    ("embed", &["types", "tls"]),
     ("store", &["types"]),
-    ("search", &["types", "store"]),
+    ("search", &["types", "tls", "store"]),
     ("guard", &["types"]),
-    ("archive", &["types"]),
+    ("archive", &["types", "tls"]),
+    ("llm", &["types", "tls"]),
     (
         "gleaner",
         &[
             "types", "frontier", "fetch", "extract", "chunk", "embed", "store", "search", "guard",
-            "archive",
+            "archive", "llm",
         ],
     ),
     ("testkit", &["types"]),

@@ -1,11 +1,7 @@
 //! Who is asked, and as whom: URLs, credentials, certificates.
 
-use std::sync::Arc;
-
 use reqwest::Url;
 use reqwest::header::HeaderValue;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use super::client::OpensearchConfig;
 use crate::error::{SearchError, SearchErrorKind};
@@ -93,33 +89,9 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 pub(super) fn tls(config: &OpensearchConfig) -> Result<rustls::ClientConfig, SearchError> {
-    let refused = |message: String| SearchError::of_server(SearchErrorKind::Refused, message);
-    let mut roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    if let Some(file) = &config.ca_file {
-        let wrong = |problem: &str| refused(format!("CA file {}: {problem}", file.display()));
-        let certificates = CertificateDer::pem_file_iter(file)
-            .map_err(|error| wrong("cannot be read").caused_by(error))?;
-        let mut added = 0;
-        for certificate in certificates {
-            let certificate =
-                certificate.map_err(|error| wrong("is not valid PEM").caused_by(error))?;
-            let result = roots.add(certificate);
-            result.map_err(|error| wrong("holds an unusable certificate").caused_by(error))?;
-            added += 1;
-        }
-        if added == 0 {
-            return Err(wrong("holds no certificate"));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refused("prepare TLS".to_owned()).caused_by(error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(tls)
+    tls::client_config(config.ca_file.as_deref()).map_err(|error| {
+        SearchError::of_server(SearchErrorKind::Refused, error.to_string()).caused_by(error)
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::notes::delete_notes;
 use crate::raw::doom_versions;
 use crate::records::delete_record;
 use crate::sql::{Connection, collect, first, insert, params, send};
+use crate::summaries::delete_summary;
 
 /// Pages deleted by one write.
 const PAGES_PER_STEP: usize = 200;
@@ -110,6 +111,7 @@ impl Session<'_> {
         }
         delete_record(self.connection, stored.id)?;
         delete_notes(self.connection, self.crawl.tenant, stored.id)?;
+        delete_summary(self.connection, stored.id)?;
         let (nothing, hash) = self.no_content()?;
         send(
             self.connection,
@@ -117,7 +119,7 @@ impl Session<'_> {
                simhash = 0, title = '', description = NULL, author = NULL, published_at = NULL,
                modified_at = NULL, language = NULL, canonical = NULL, etag = NULL,
                last_modified = NULL, content_type = NULL, near_duplicate_of = NULL,
-               chunk_count = 0, meta_hash = 0, links_hash = 0, changed_at = ?4,
+               chunk_count = 0, meta_hash = 0, links_hash = 0, changed_at = ?4, summarized_hash = NULL,
                change_seq = coalesce(?5, change_seq)
              WHERE id = ?1",
             params![stored.id, nothing, hash, self.now.0, change_seq],

@@ -5,11 +5,13 @@ mod crawl;
 mod cursor;
 mod embedding;
 mod key;
+mod llm;
 mod notes;
 mod page;
 mod publishing;
 mod record;
 mod source;
+mod summary;
 mod task;
 mod tenant;
 mod webhook;
@@ -26,6 +28,7 @@ pub use embedding::{
     VectorKind, VectorRow,
 };
 pub use key::{ApiKeyRow, NewApiKey, Scopes};
+pub use llm::{LlmBudget, LlmReservationId, LlmReserve, LlmUse, LlmUseRow};
 pub use notes::{NotesPatch, PageNotes};
 pub use page::{
     ChunkRow, EmbedState, IndexDoc, NewVersion, PageChange, PageContent, PageDetail, PageFilter,
@@ -36,6 +39,10 @@ pub use record::{Facet, FacetCounts, RecordCursor, RecordFilter, RecordRow, Reco
 pub use source::{
     IntervalBounds, NewSource, NewSourceSpec, SourceEdit, SourceOutcome, SourcePlan, SourceRow,
     SourceSchedule,
+};
+pub use summary::{
+    Entity, NewSummary, SaveOutcome, SummaryBacklog, SummaryCursor, SummaryFilter, SummaryRow,
+    SummaryState, SummaryStats, SummaryWanted, SummaryWork,
 };
 pub use task::{
     Cancelled, Claim, ClaimedTask, EnqueueRunning, Enqueued, EverCount, Finish, Finished,

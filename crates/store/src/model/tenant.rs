@@ -21,7 +21,8 @@ pub struct Quota {
     pub sources_max: Option<u64>,
     /// Not enforced here.
     pub requests_per_minute: Option<u32>,
-    /// Not enforced here.
+    /// Of language models, in and out together, in a day in UTC.
+    /// [`crate::Store::reserve_llm`] holds to it.
     pub tokens_per_day: Option<u64>,
     /// Tasks that run at a time, at least 1: the `running_max` of
     /// [`crate::Store::set_tenant_share`].

@@ -20,6 +20,10 @@ pub enum EventType {
     SourceTroubled = 6,
     /// Sent on request, and never stored.
     Test = 7,
+    /// A tenant has used most of the tokens that it may use in a day.
+    BudgetWarning = 8,
+    /// A call was refused, since a tenant has used its tokens of the day.
+    BudgetExhausted = 9,
 }
 
 impl EventType {
@@ -32,6 +36,8 @@ impl EventType {
         EventType::PageRemoved,
         EventType::TaskFailed,
         EventType::SourceTroubled,
+        EventType::BudgetWarning,
+        EventType::BudgetExhausted,
     ];
 
     /// Stable code, as sent and as typed.
@@ -46,6 +52,8 @@ impl EventType {
             EventType::TaskFailed => "task.failed",
             EventType::SourceTroubled => "source.troubled",
             EventType::Test => "webhook.test",
+            EventType::BudgetWarning => "budget.warning",
+            EventType::BudgetExhausted => "budget.exhausted",
         }
     }
 

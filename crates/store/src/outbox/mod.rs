@@ -18,8 +18,8 @@ use serde::Serialize;
 use types::{Priority, SourceId, TenantId, Timestamp};
 
 pub(crate) use payload::{
-    CrawlFinished, CrawlStarted, PageChanged, PageRemoved, SourceTroubled, TaskFailed, rfc3339,
-    title,
+    BudgetExhausted, BudgetWarning, CrawlFinished, CrawlStarted, PageChanged, PageRemoved,
+    SourceTroubled, TaskFailed, date, rfc3339, title,
 };
 
 use crate::error::Failure;

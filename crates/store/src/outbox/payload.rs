@@ -6,7 +6,7 @@ use serde::Serialize;
 use types::{CrawlId, SourceId, Timestamp};
 
 use crate::frontier::cut;
-use crate::model::{CrawlCounts, CrawlRow};
+use crate::model::{CrawlCounts, CrawlRow, Day};
 
 /// Characters of a title; some sites put whole articles there.
 const TITLE_CHARS_MAX: usize = 300;
@@ -118,6 +118,26 @@ pub(crate) struct SourceTroubled<'s> {
     pub(crate) trouble: &'s str,
 }
 
+/// A tenant has used most of the tokens that it may use in a day.
+#[derive(Serialize)]
+pub(crate) struct BudgetWarning {
+    /// In UTC: `2026-11-23`.
+    pub(crate) day: String,
+    pub(crate) tokens_used: u64,
+    pub(crate) tokens_max: u64,
+}
+
+/// A call was refused, since the tenant may not use so many tokens today.
+#[derive(Serialize)]
+pub(crate) struct BudgetExhausted {
+    pub(crate) day: String,
+    pub(crate) tokens_used: u64,
+    /// Set aside by calls under way.
+    pub(crate) tokens_reserved: u64,
+    pub(crate) tokens_asked: u64,
+    pub(crate) tokens_max: u64,
+}
+
 impl CrawlStarted {
     pub(crate) fn new(crawl: CrawlId, source: SourceId, at: Timestamp) -> CrawlStarted {
         CrawlStarted {
@@ -130,6 +150,12 @@ impl CrawlStarted {
 
 pub(crate) fn title(full: &str) -> String {
     full.chars().take(TITLE_CHARS_MAX).collect()
+}
+
+/// A day as `2026-11-23`.
+pub(crate) fn date(day: Day) -> String {
+    let start = rfc3339(day.start());
+    start.split('T').next().unwrap_or_default().to_owned()
 }
 
 /// In UTC, to the second. A time out of range is shown as its number.

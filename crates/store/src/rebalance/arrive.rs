@@ -332,6 +332,7 @@ impl Arrival<'_> {
         let notes = self.only_new(&luggage.notes);
         notes.insert(connection)?;
         self.insert_tags(&notes)?;
+        self.insert_summaries()?;
         self.chunks.insert(connection)?;
         self.vectors.insert(connection)?;
         for (page, simhash) in std::mem::take(&mut self.representatives) {
@@ -348,6 +349,16 @@ impl Arrival<'_> {
         let is_new = |row: &&Vec<Value>| self.new.contains(&number(&row[page]));
         new.rows = rows.filter(is_new).cloned().collect();
         new
+    }
+
+    fn insert_summaries(&self) -> Result<(), Failure> {
+        let summaries = self.only_new(&self.luggage.summaries);
+        // A program that knows no summaries left one when the page was here before.
+        let pages: Vec<i64> = self.new.iter().copied().collect();
+        let pages = json(&pages)?;
+        let sql = format!("DELETE FROM summaries WHERE page_id IN {IDS}");
+        execute(self.session.connection, &sql, [pages])?;
+        summaries.insert(self.session.connection)
     }
 
     /// The tags of notes once more, to be looked up by.

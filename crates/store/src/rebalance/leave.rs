@@ -13,6 +13,7 @@ use crate::records::delete_record;
 use crate::rows::as_i64;
 use crate::search_tables;
 use crate::sql::{Connection, collect, execute, first, params};
+use crate::summaries::delete_summary;
 
 /// Removes pages of the source that leaves.
 pub(super) fn leave(
@@ -59,6 +60,7 @@ impl Session<'_> {
         contents.dedup();
         delete_record(self.connection, stored.id)?;
         delete_notes(self.connection, self.crawl.tenant, stored.id)?;
+        delete_summary(self.connection, stored.id)?;
         for sql in [
             "DELETE FROM page_versions WHERE page_id = ?1",
             "DELETE FROM page_details WHERE page_id = ?1",
@@ -173,8 +175,8 @@ impl Session<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PageCounts {
     pub(super) page: PageId,
-    /// Its version, and how many rows of versions, details, records and notes.
-    pub(super) rows: [i64; 5],
+    /// Its version, and how many rows of versions, details, records, notes and summaries.
+    pub(super) rows: [i64; 6],
     pub(super) content_hash: Vec<u8>,
     /// As the page says.
     pub(super) chunk_count: i64,
@@ -190,6 +192,7 @@ pub(super) const COUNTS: &str = "
       (SELECT count(*) FROM page_details d WHERE d.page_id = p.id),
       (SELECT count(*) FROM records r WHERE r.page_id = p.id),
       (SELECT count(*) FROM page_notes n WHERE n.page_id = p.id),
+      (SELECT count(*) FROM summaries s WHERE s.page_id = p.id),
       p.content_hash, p.chunk_count,
       (SELECT count(*) FROM chunks k WHERE k.page_id = p.id),
       (SELECT CAST(coalesce(sum(
@@ -210,12 +213,13 @@ pub(super) fn counts(connection: &Connection, pages: &str) -> Result<Vec<PageCou
                 row.get(3)?,
                 row.get(4)?,
                 row.get(5)?,
+                row.get(6)?,
             ],
-            content_hash: row.get(6)?,
-            chunk_count: row.get(7)?,
-            chunks: row.get(8)?,
-            vectors: row.get(9)?,
-            holder: row.get(10)?,
+            content_hash: row.get(7)?,
+            chunk_count: row.get(8)?,
+            chunks: row.get(9)?,
+            vectors: row.get(10)?,
+            holder: row.get(11)?,
         })
     })
 }
@@ -231,7 +235,14 @@ pub(super) fn difference(here: &PageCounts, there: Option<&PageCounts>) -> Optio
             "of page {page} there are {here} {what} here and {there} there"
         ))
     };
-    let names = ["as version", "versions", "details", "records", "notes"];
+    let names = [
+        "as version",
+        "versions",
+        "details",
+        "records",
+        "notes",
+        "summaries",
+    ];
     for (what, (here, there)) in names.into_iter().zip(here.rows.iter().zip(there.rows)) {
         if *here != there {
             return differs(what, *here, there);

@@ -33,6 +33,7 @@ pub(super) struct Luggage {
     pub(super) versions: Picked,
     pub(super) records: Picked,
     pub(super) notes: Picked,
+    pub(super) summaries: Picked,
     pub(super) contents: Picked,
     /// Those of the pages, and those of holders that stay behind.
     pub(super) chunks: Picked,
@@ -104,6 +105,7 @@ pub(super) fn read(
     let versions = of_pages("page_versions")?;
     let records = of_pages("records")?;
     let notes = of_pages("page_notes")?;
+    let summaries = of_pages("summaries")?;
     let used: HashSet<i64> = pages
         .numbers("content_id")
         .into_iter()
@@ -149,6 +151,7 @@ pub(super) fn read(
         versions,
         records,
         notes,
+        summaries,
         contents,
         chunks,
         vectors,

@@ -64,6 +64,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "raw_copies",
         sql: include_str!("../../migrations/sqlite/0010_raw_copies.sql"),
     },
+    Migration {
+        version: 11,
+        name: "summaries",
+        sql: include_str!("../../migrations/sqlite/0011_summaries.sql"),
+    },
 ];
 
 /// "GLNR": says that a SQLite file is ours.

@@ -88,7 +88,7 @@ pub(super) const TABLES: &[Table] = tables! {
     tenants 1 Tenant => {
         id int, name text, created_at int, active int, pages_max int, sources_max int,
         requests_per_minute int, tokens_per_day int, pages int, pages_live int, chunks int,
-        sources int, data_version int,
+        sources int, data_version int, tokens_warned_day int, tokens_exhausted_day int,
     }
     tenant_shares 1 Tenant => {
         tenant_id int, weight int, running_max int, pass int, queued int, running int,
@@ -103,6 +103,13 @@ pub(super) const TABLES: &[Table] = tables! {
         expires_at int, revoked_at int, last_used_at int,
     }
     usage 3 Tenant => { tenant_id int, day int, metric text, amount int, }
+    llm_use 4 Tenant => {
+        tenant_id int, day int, model text, purpose text, requests int, succeeded int,
+        failed int, fallback int, retries int, tokens_in int, tokens_out int, took_ms int,
+    }
+    llm_reservations 1 Tenant => {
+        id int, tenant_id int, tokens int, live_until int, settled int,
+    }
     sources 1 Source("id") => {
         id int, tenant_id int, name text, seeds text, seeds_hash bytes, policy text,
         created_at int, pages_live int, kind text, active int, every_ms int, cron text,
@@ -140,7 +147,7 @@ pub(super) const TABLES: &[Table] = tables! {
         language text, canonical text, content_hash bytes, simhash int, version int, etag text,
         last_modified text, content_type text, fetched_at int, changed_at int,
         first_seen_at int, near_duplicate_of int, chunk_count int, meta_hash int,
-        links_hash int, change_seq int,
+        links_hash int, change_seq int, summarized_hash bytes,
     }
     page_details 1 PAGE => { page_id int, facts bytes, links bytes, }
     page_versions 2 PAGE => {
@@ -164,6 +171,12 @@ pub(super) const TABLES: &[Table] = tables! {
         tags text, notes text,
     }
     page_tags 3 PAGE => { tenant_id int, tag text, page_id int, }
+    summaries 1 PAGE => {
+        page_id int, tenant_id int, state int, created_at int, content_hash bytes,
+        prompt_version int, tokens_in int, tokens_out int, took_ms int, calls int, model text,
+        language text, category text, error text, title text, summary text, key_points text,
+        entities text,
+    }
     records 3 Source("source_id") => {
         tenant_id int, kind int, page_id int, source_id int, published_at int, expires_at int,
         price real, salary_year_min real, salary_year_max real, remote int, availability int,

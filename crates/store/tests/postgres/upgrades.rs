@@ -8,16 +8,23 @@ const WITHOUT_NEWEST: &str = "
     DROP INDEX crawls_tenant_newest, crawls_source_newest, tasks_newest;
     DROP TABLE raw_removals;
     ALTER TABLE page_versions DROP COLUMN raw_key;
+    DROP TABLE summaries, llm_use, llm_reservations;
+    DROP INDEX pages_to_summarize, pages_to_summarize_source;
+    ALTER TABLE pages DROP COLUMN summarized_hash;
+    ALTER TABLE tenants DROP COLUMN tokens_warned_day, DROP COLUMN tokens_exhausted_day;
     CREATE INDEX crawls_tenant ON crawls (tenant_id, id);
     CREATE INDEX crawls_source ON crawls (source_id, id);
     CREATE INDEX tasks_list ON tasks (tenant_id, kind, state, id);
     DELETE FROM schema_migrations WHERE version > 8;";
 
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 7] = [
     "9 (newest): index crawls_tenant_newest",
     "9 (newest): index crawls_source_newest",
     "9 (newest): index tasks_newest",
     "10 (raw_copies): expand",
+    "11 (summaries): expand",
+    "11 (summaries): index pages_to_summarize",
+    "11 (summaries): index pages_to_summarize_source",
 ];
 
 /// As the first version that had servers left it.
@@ -39,13 +46,13 @@ fn an_older_database_is_brought_up_to_date_with_what_it_has() {
     assert_eq!(store.publishing().unwrap(), None);
     assert_eq!(
         database.number("SELECT max(version) FROM schema_migrations"),
-        10
+        11
     );
     let schema = store.schema_rows().unwrap().remove(0);
     assert_eq!(schema.done[0], "8 (publishing): expand");
     assert_eq!(schema.done[1..], STEPS);
     let state = schema.state.unwrap();
-    assert_eq!((state.version, state.compatible_from), (10, 8));
+    assert_eq!((state.version, state.compatible_from), (11, 8));
     assert_eq!(state.waiting, ["9 (newest): contract"]);
     assert_eq!(state.older_programs, 0);
 }
@@ -67,7 +74,7 @@ fn a_database_of_before_there_were_steps_is_used_beside_its_program() {
     let schema = store.schema_rows().unwrap().remove(0);
     assert_eq!(schema.done, STEPS);
     let state = schema.state.unwrap();
-    assert_eq!((state.version, state.compatible_from), (10, 8));
+    assert_eq!((state.version, state.compatible_from), (11, 8));
     assert_eq!(state.waiting, ["9 (newest): contract"]);
     assert_eq!(state.older_programs, 2, "it and the store that is open");
 }

@@ -13,6 +13,7 @@ mod moving;
 mod picture;
 mod raw_copies;
 mod spreading;
+mod summaries;
 
 #[path = "../suite/mod.rs"]
 mod suite;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{
-    ChunkVectors, CrawlStatus, NewSource, NewTask, NotesPatch, PageFilter, PageStatus, SearchPage,
-    SearchTables, SourceEdit, SourceMove, SourceMoveProgress, SourceMoveStage, Store,
-    StoreErrorKind, StoredVector,
+    ChunkVectors, CrawlStatus, NewSource, NewTask, NotesPatch, PageFilter, PageStatus, SaveOutcome,
+    SearchPage, SearchTables, SourceEdit, SourceMove, SourceMoveProgress, SourceMoveStage, Store,
+    StoreErrorKind, StoredVector, SummaryState,
 };
 use types::{
     FailReason, ManualClock, Priority, Record, RecordKind, SourceId, TenantId, UrlOutcome,
@@ -15,6 +15,7 @@ use types::{
 
 use crate::engine::Database;
 use crate::picture::{all_pages, check_counted, numbers, rows_of, seen};
+use crate::suite::summaries::save_of;
 use crate::support::{ADDED, Site, UNCHANGED, clock, failed, page, stored};
 
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -94,6 +95,7 @@ fn fill(site: &Site, name: &str) {
             (&f, stored(page(&title("near"), &[&long(2), name]))),
         ],
     );
+    summarize(site, name);
     let (gone, g) = (path("gone"), path("g"));
     crawled(
         site,
@@ -112,6 +114,14 @@ fn fill(site: &Site, name: &str) {
     };
     let noted = site.page(&a).id;
     site.store.set_page_notes(TENANT, noted, patch).unwrap();
+}
+
+/// A page that will have another text, and one whose text another page has.
+fn summarize(site: &Site, name: &str) {
+    let of = |path: &str| site.page(&format!("{name}/{path}"));
+    let work = [of("a"), of("b")].map(|page| (page.id, page.content_hash));
+    let saved = save_of(&site.store, TENANT, &work, SummaryState::Done);
+    assert_eq!(saved, [SaveOutcome::Saved; 2]);
 }
 
 /// Vectors for all chunks but one, which fails, and one that waits.

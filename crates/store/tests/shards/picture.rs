@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use store::{PageFilter, PageStatus, RecordFilter, RecordSort, Store};
+use store::{PageFilter, PageStatus, RecordFilter, RecordSort, Store, SummaryFilter};
 use types::{PageId, SourceId, TenantId};
 
 use crate::engine::Database;
@@ -43,7 +43,10 @@ pub(crate) fn seen(store: &Store) -> Vec<String> {
         lines.push(format!("{:?}", store.chunks(id).unwrap()));
         lines.push(format!("{:?}", store.page_notes(TENANT, &[id]).unwrap()));
         lines.push(format!("{:?}", store.record_of(id).unwrap()));
+        lines.push(format!("{:?}", store.summary(TENANT, id).unwrap()));
     }
+    let every = store.summaries(TENANT, &SummaryFilter::default(), None, 1_000);
+    lines.push(format!("{:?}", every.unwrap()));
     let tagged = PageFilter {
         tag: Some("red".to_owned()),
         ..all_pages()
@@ -140,6 +143,8 @@ pub(crate) fn check_counted(database: &Database) {
         "SELECT count(*) FROM contents c WHERE
            NOT EXISTS (SELECT 1 FROM pages WHERE content_id = c.id)
            AND NOT EXISTS (SELECT 1 FROM page_versions WHERE content_id = c.id)",
+        "SELECT count(*) FROM summaries s WHERE
+           NOT EXISTS (SELECT 1 FROM pages WHERE id = s.page_id AND version > 0)",
         "SELECT count(*) FROM simhash_bands b WHERE
            NOT EXISTS (SELECT 1 FROM pages WHERE id = b.page_id)",
         "SELECT count(*) FROM vectors v WHERE
@@ -162,6 +167,7 @@ pub(crate) fn rows_of(database: &Database, place: usize, source: SourceId) -> Ve
         format!("records WHERE source_id = {source}"),
         format!("page_notes WHERE page_id IN {pages}"),
         format!("page_tags WHERE page_id IN {pages}"),
+        format!("summaries WHERE page_id IN {pages}"),
         format!("crawls WHERE source_id = {source}"),
         format!("crawl_reasons WHERE crawl_id IN {crawls}"),
     ];

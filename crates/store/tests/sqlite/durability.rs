@@ -128,7 +128,7 @@ fn check_refused(sql: &str, expected: StoreErrorKind) {
 
 #[test]
 fn databases_we_do_not_know_are_refused() {
-    let (found, supported) = (99, 10);
+    let (found, supported) = (99, 11);
     let newer = StoreErrorKind::NewerVersion { found, supported };
     check_refused("PRAGMA user_version = 99", newer);
     check_refused("PRAGMA application_id = 7", StoreErrorKind::Corrupt);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{
-    ChunkVectors, Day, EnqueueRunning, EventType, HostBreaker, Move, MoveDestination, MoveProgress,
-    MoveStage, MovedTable, NewApiKey, NewSource, NewWebhook, NotesPatch, PageFilter, PageVisit,
-    Place, Quota, Retention, Scopes, Selection, Store, StoreError, StoreErrorKind, StoreOptions,
-    StoredVector, TaskEnd, UsageDelta, UsageMetric, WebhookSecret,
+    ChunkVectors, Day, EnqueueRunning, EventType, HostBreaker, LlmReserve, Move, MoveDestination,
+    MoveProgress, MoveStage, MovedTable, NewApiKey, NewSource, NewWebhook, NotesPatch, PageFilter,
+    PageVisit, Place, Quota, Retention, SaveOutcome, Scopes, Selection, Store, StoreError,
+    StoreErrorKind, StoreOptions, StoredVector, SummaryState, TaskEnd, UsageDelta, UsageMetric,
+    WebhookSecret,
 };
 use types::{
     FailReason, ManualClock, Progress, Record, RecordKind, SkipReason, SourceId, TaskState,
@@ -17,6 +18,8 @@ use types::{
 };
 
 use crate::engine::{self, Database};
+use crate::suite::llm_use::used;
+use crate::suite::summaries::{save, wanted};
 use crate::suite::tasks::{Engine, keyed, task};
 use crate::support::{Site, clock, failed, page, page_url, skipped, stored, text_hash};
 
@@ -76,6 +79,7 @@ fn fill(store: &Store, clock: &Arc<ManualClock>, (pages, queued): Size) -> Site 
     let rest: Vec<String> = (0..queued).map(|n| format!("q{n}")).collect();
     site.crawl(&rest.iter().map(String::as_str).collect::<Vec<_>>());
     note(&site);
+    summarize(store, acme);
     embed(store);
     queue(store, clock);
     // Puts events into deliveries.
@@ -125,6 +129,18 @@ fn note(site: &Site) {
     let crawl = site.store.crawls(site.source, 1).unwrap()[0].id;
     let keys = vec!["1/1/2026/11/a.warc.gz".to_owned()];
     site.store.announce_raw(crawl, keys).unwrap();
+}
+
+fn summarize(store: &Store, tenant: TenantId) {
+    let work = wanted(store, TenantId::DEFAULT, None, 2);
+    let saved = save(store, TenantId::DEFAULT, &work, SummaryState::Fallback);
+    assert_eq!(saved, [SaveOutcome::Saved; 2]);
+    let hour = Duration::from_secs(3_600);
+    let LlmReserve::Granted(first) = store.reserve_llm(tenant, 9, hour).unwrap() else {
+        panic!("there is no limit");
+    };
+    store.settle_llm(first, used(2, [3, 4])).unwrap();
+    store.reserve_llm(tenant, 5, hour).unwrap();
 }
 
 fn embed(store: &Store) {
@@ -237,6 +253,8 @@ fn everything_arrives_there_and_back() {
         let id = site.page("p1").id;
         let old = store.version_content(id, 1).unwrap().unwrap();
         assert_eq!(old, start.version_content(id, 1).unwrap().unwrap());
+        let stats = |store: &Store| store.summary_stats(TenantId::DEFAULT).unwrap();
+        assert_eq!(stats(store), stats(&start));
         check_work(store, &clock);
     }
     let moved = Site {

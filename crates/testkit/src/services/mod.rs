@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, process};
 
+pub(crate) use over_http::try_ask;
 pub use over_http::{Bucket, Opensearch};
 pub use postgres::Postgres;
 

@@ -90,24 +90,7 @@ impl Opensearch {
     }
 
     fn try_ask(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address)?;
-        // The older protocol has neither chunks nor connections that stay.
-        let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-        let status = answer.get(9..12).map(String::from_utf8_lossy);
-        match (end, status.and_then(|status| status.parse().ok())) {
-            (Some(end), Some(status)) => Ok((status, answer.split_off(end + 4))),
-            _ => Err(std::io::Error::other("no HTTP answer")),
-        }
+        try_ask(&self.url, method, path, body)
     }
 }
 
@@ -117,5 +100,32 @@ impl Drop for Opensearch {
         for path in ["", "_index_template/"] {
             let _ = self.try_ask("DELETE", &format!("/{path}{}*", self.prefix), b"");
         }
+    }
+}
+
+/// Status and body of an answer.
+pub(crate) fn try_ask(
+    url: &str,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> std::io::Result<(u16, Vec<u8>)> {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address)?;
+    // The older protocol has neither chunks nor connections that stay.
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let status = answer.get(9..12).map(String::from_utf8_lossy);
+    match (end, status.and_then(|status| status.parse().ok())) {
+        (Some(end), Some(status)) => Ok((status, answer.split_off(end + 4))),
+        _ => Err(std::io::Error::other("no HTTP answer")),
     }
 }

@@ -78,6 +78,11 @@ securityContext:
   valueFrom:
     secretKeyRef: { name: {{ $.Values.existingSecret }}, key: {{ . }} }
 {{- end }}
+{{- with .Values.secretKeys.geminiApiKey }}
+- name: GEMINI_API_KEY
+  valueFrom:
+    secretKeyRef: { name: {{ $.Values.existingSecret }}, key: {{ . }} }
+{{- end }}
 {{- end }}
 
 {{/* A change of the configuration starts pods anew. */}}

@@ -387,6 +387,14 @@ pub struct SystemStatus {
     pub services: Option<Vec<ServiceStatus>>,
 }
 
+pub fn breaker_state(state: guard::BreakerState) -> &'static str {
+    match state {
+        guard::BreakerState::Closed => "closed",
+        guard::BreakerState::Open => "open",
+        guard::BreakerState::HalfOpen => "half_open",
+    }
+}
+
 /// The circuit breaker of a service that is asked over the network.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ServiceStatus {
@@ -404,11 +412,7 @@ impl ServiceStatus {
     fn new(breaker: &guard::BreakerSnapshot) -> ServiceStatus {
         ServiceStatus {
             name: breaker.name.to_string(),
-            breaker: match breaker.state {
-                guard::BreakerState::Closed => "closed",
-                guard::BreakerState::Open => "open",
-                guard::BreakerState::HalfOpen => "half_open",
-            },
+            breaker: breaker_state(breaker.state),
             failures_in_a_row: breaker.failures,
             open_until: breaker.retry_at.map(rfc3339),
         }

@@ -20,7 +20,7 @@ use crate::diff;
 use crate::operations::moment;
 use crate::view::{
     FieldName, Fields, NotesView, PageFullView, PageView, RecordView, Selected, SimilarView,
-    VersionView,
+    SummaryView, VersionView,
 };
 
 const LIST_DEFAULT: usize = 50;
@@ -259,6 +259,8 @@ pub struct PageShown {
     pub notes: Option<NotesView>,
     /// Whether what the server answered is kept: `GET /api/v2/pages/{id}/raw`.
     pub raw: bool,
+    /// What it says in short, where somebody asked for that.
+    pub summary: Option<SummaryView>,
 }
 
 /// Show a page with its content
@@ -285,6 +287,10 @@ pub async fn show(
             raw: store
                 .raw_key(caller.tenant, page.id, page.version)?
                 .is_some(),
+            summary: store
+                .summary(caller.tenant, page.id)?
+                .as_ref()
+                .map(SummaryView::new),
         }))
     })
     .await

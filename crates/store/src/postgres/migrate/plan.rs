@@ -94,6 +94,31 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             "../../../migrations/postgres/0003_raw_copies.sql"
         ))],
     },
+    // To older programs a page is what it was: they change its content, and it
+    // waits for a summary by that alone. What they delete or move leaves its
+    // summary behind, which is then of no page.
+    Migration {
+        version: 11,
+        name: "summaries",
+        compatible_from: 8,
+        steps: &[
+            Step::Expand(include_str!(
+                "../../../migrations/postgres/0004_summaries.sql"
+            )),
+            Step::Index {
+                name: "pages_to_summarize",
+                unique: false,
+                on: "pages (tenant_id, id) WHERE status = 1 AND version > 0 \
+                     AND summarized_hash IS DISTINCT FROM content_hash",
+            },
+            Step::Index {
+                name: "pages_to_summarize_source",
+                unique: false,
+                on: "pages (source_id, id) WHERE status = 1 AND version > 0 \
+                     AND summarized_hash IS DISTINCT FROM content_hash",
+            },
+        ],
+    },
 ];
 
 /// The first version that servers had.

@@ -42,8 +42,14 @@ const NEWER: &[Migration] = &[
     },
     Migration {
         version: 11,
+        name: MIGRATIONS[4].name,
+        compatible_from: 8,
+        steps: MIGRATIONS[4].steps,
+    },
+    Migration {
+        version: 12,
         name: "titles",
-        compatible_from: 10,
+        compatible_from: 11,
         steps: &[
             Step::Expand(
                 "CREATE TABLE made_up (id BIGINT PRIMARY KEY);
@@ -65,10 +71,10 @@ const NEWER: &[Migration] = &[
 ];
 
 const STEPS: [&str; 4] = [
-    "11 (titles): expand",
-    "11 (titles): index sources_title",
-    "11 (titles): backfill",
-    "11 (titles): contract",
+    "12 (titles): expand",
+    "12 (titles): index sources_title",
+    "12 (titles): backfill",
+    "12 (titles): contract",
 ];
 
 /// Short, so that a test that waits in vain is over soon.
@@ -177,7 +183,7 @@ fn a_migration_that_is_stopped_anywhere_goes_on_where_it_was() {
         assert!(done.iter().eq(left), "stopped at {stop_at}: {done:?}");
         assert_eq!(number(&database, UNFILLED), i64::from(stop_at == 6) * 2);
         assert_eq!(waiting(&server), STEPS[3..]);
-        let noted = "SELECT count(*) FROM schema_steps WHERE version = 11";
+        let noted = "SELECT count(*) FROM schema_steps WHERE version = 12";
         assert_eq!(number(&database, noted), 3);
     }
 }
@@ -189,7 +195,7 @@ fn an_older_program_works_beside_a_newer_one_until_the_schema_is_contracted() {
     add_sources(&store, 0, 3);
     migrate_newer(&server, &mut |_| Ok(())).unwrap();
     let connection = server.connect().unwrap();
-    assert_eq!(announce(&connection, "newer", 11).unwrap(), 10);
+    assert_eq!(announce(&connection, "newer", 12).unwrap(), 11);
     check_with(&connection, NEWER).unwrap();
     // What runs goes on, and another is started.
     add_sources(&store, 3, 5);
@@ -197,7 +203,7 @@ fn an_older_program_works_beside_a_newer_one_until_the_schema_is_contracted() {
     assert_eq!(another.sources(TenantId::DEFAULT).unwrap().len(), 5);
     let state = &another.schema_rows().unwrap()[0];
     let state = state.state.as_ref().unwrap();
-    assert_eq!((state.version, state.compatible_from), (11, 10));
+    assert_eq!((state.version, state.compatible_from), (12, 11));
     assert_eq!(look_with(&connection, NEWER).unwrap().older_programs, 2);
     // Nothing is taken from them.
     assert!(contract_newer(&server).is_empty());
@@ -216,8 +222,8 @@ fn an_older_program_works_beside_a_newer_one_until_the_schema_is_contracted() {
         assert_eq!(
             error.kind(),
             StoreErrorKind::NewerVersion {
-                found: 11,
-                supported: 10
+                found: 12,
+                supported: 11
             }
         );
         assert!(error.to_string().contains("use a newer program"), "{error}");
@@ -235,7 +241,7 @@ fn an_older_program_that_comes_just_before_the_contraction_puts_it_off() {
     migrate_newer(&server, &mut |_| Ok(())).unwrap();
     let connection = server.connect().unwrap();
     // It has looked whether it may, and registers between the two counts.
-    let mut come = |_: &str| announce(&connection, "late", 10).map(drop);
+    let mut come = |_: &str| announce(&connection, "late", 11).map(drop);
     let contracted = run(&server, SHORT, &mut come, Migrator::contract);
     assert!(contracted.unwrap().is_empty());
     // As before: it may stay, and another may come.
@@ -281,7 +287,7 @@ fn an_empty_database_is_made_once_by_many_processes() {
     assert_eq!(made.iter().sum::<usize>(), 1, "{made:?}");
     assert!(waiting(&server).is_empty(), "nothing to contract");
     let state = look_with(&server.connect().unwrap(), NEWER).unwrap();
-    assert_eq!((state.version, state.compatible_from), (11, 11));
+    assert_eq!((state.version, state.compatible_from), (12, 12));
     assert_eq!(number(&database, "SELECT count(*) FROM tenants"), 1);
 }
 
@@ -447,9 +453,9 @@ fn an_index_needs_the_server_itself_and_says_so() {
 #[test]
 fn what_older_programs_would_not_survive_waits_until_they_are_stopped() {
     const BREAKING: &[Migration] = &[Migration {
-        version: 11,
+        version: 12,
         name: "breaking",
-        compatible_from: 11,
+        compatible_from: 12,
         steps: &[Step::Expand("ALTER TABLE sources DROP COLUMN trouble")],
     }];
     let database = Postgres::fresh();
@@ -480,6 +486,6 @@ fn what_older_programs_would_not_survive_waits_until_they_are_stopped() {
     let refused = Store::open_server(&database.url(), Access::Write, &options, clock);
     assert!(matches!(
         refused.unwrap_err().kind(),
-        StoreErrorKind::NewerVersion { found: 11, .. }
+        StoreErrorKind::NewerVersion { found: 12, .. }
     ));
 }
