@@ -15,20 +15,16 @@ use crate::services::Services;
 
 /// Answers are read off, not made up: this much chance at most.
 const TEMPERATURE_MAX: f32 = 0.2;
-/// Tokens are estimated for the vocabulary of the bundled embedding model. One
-/// made for English alone cuts other languages finer, Persian twice as fine.
-const VOCABULARY_MARGIN: f32 = 1.6;
 
 /// Estimated tokens that `passages` passages may have beside the question.
 pub fn room(model: &LanguageModel, question: &str, passages: usize) -> u32 {
-    let written = model.output_tokens_max() as usize;
-    let context = model.context_tokens().saturating_sub(written);
+    let room = u32::try_from(model.prompt_tokens_max()).unwrap_or(u32::MAX);
     let passages = u32::try_from(passages).unwrap_or(u32::MAX);
     let told = prompt::SOURCE_TOKENS
         .saturating_mul(passages)
         .saturating_add(prompt::RULES_TOKENS)
         .saturating_add(estimate_tokens(question));
-    ((context as f32 / VOCABULARY_MARGIN) as u32).saturating_sub(told)
+    room.saturating_sub(told)
 }
 
 /// Asks the model, and falls back on the sources' own sentences where it does
@@ -186,22 +182,9 @@ fn judge(model: &LanguageModel, question: &Question, evidence: Evidence, called:
 /// process's doing is an error instead.
 fn reason(error: CallError) -> Result<String> {
     match error {
-        CallError::Budget { used, max } => Ok(format!(
-            "the language model tokens of today do not suffice ({used} of {max} are used or set aside)"
-        )),
-        CallError::LeftAlone(_) => {
-            Ok("the language model kept failing and is left alone for a while".to_owned())
-        }
-        CallError::Failed(error) => {
-            // The server's own words are the operator's.
-            tracing::warn!(error = %crate::causes::chain(&error), "the language model failed");
-            Ok(format!(
-                "the language model failed ({})",
-                error.kind().code()
-            ))
-        }
         CallError::Store(error) => Err(error.into()),
         error @ CallError::Stopped => Err(error.into()),
+        error => Ok(error.told()),
     }
 }
 

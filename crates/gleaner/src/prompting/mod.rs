@@ -24,10 +24,15 @@ use tokio::sync::{mpsc, watch};
 use types::TenantId;
 
 use crate::app::{App, UsageError};
+use crate::causes;
 use crate::metrics::Metrics;
 use accounts::Accounts;
 use call::{Governed, Job, Said};
 use limits::Limits;
+
+/// Tokens are estimated for the vocabulary of the bundled embedding model. One
+/// made for English alone cuts other languages finer, Persian twice as fine.
+const VOCABULARY_MARGIN: f32 = 1.6;
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +104,22 @@ impl fmt::Display for CallError {
             CallError::Failed(error) => error.fmt(f),
             CallError::Stopped => f.write_str("the call was stopped"),
             CallError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl CallError {
+    /// For whoever asked. What the server says of itself is the operator's.
+    pub fn told(&self) -> String {
+        match self {
+            CallError::LeftAlone(_) => {
+                "the language model kept failing and is left alone for a while".to_owned()
+            }
+            CallError::Failed(error) => {
+                tracing::warn!(error = %causes::chain(error), "the language model failed");
+                format!("the language model failed ({})", error.kind().code())
+            }
+            CallError::Budget { .. } | CallError::Stopped | CallError::Store(_) => self.to_string(),
         }
     }
 }
@@ -201,9 +222,12 @@ impl LanguageModel {
         self.governed.client.model()
     }
 
-    /// Tokens that prompt and answer may have together.
-    pub fn context_tokens(&self) -> usize {
-        self.context_tokens
+    /// Tokens that a prompt may have beside the answer, as [`chunk::estimate_tokens`]
+    /// counts them.
+    pub fn prompt_tokens_max(&self) -> usize {
+        let beside = self.output_tokens_max as usize;
+        let tokens = self.context_tokens.saturating_sub(beside);
+        (tokens as f32 / VOCABULARY_MARGIN) as usize
     }
 
     /// Tokens that one answer may have.

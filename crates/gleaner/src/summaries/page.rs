@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use llm::{Finish, LlmError, LlmErrorKind, Prompt};
+use llm::{Finish, LlmErrorKind, Prompt};
 use store::{StoreError, SummaryState};
 
 use super::figures::Figures;
@@ -12,11 +12,8 @@ use super::written::{self, Written};
 use super::{EXTRACTIVE, SENTENCES_MAX, WORDS_MAX};
 use crate::prompting::{CallError, Called};
 
-/// Of the context: what the prompts say besides the page, with room to spare.
-const PROMPT_TOKENS: usize = 700;
-/// Models count tokens otherwise than the embedding model, Persian up to half
-/// as much again; so much of the room is used by our own estimate.
-const ESTIMATE_SHARE: f64 = 0.65;
+/// What the prompts say besides the page, with room to spare.
+const RULES_TOKENS: usize = 400;
 /// Room for a page when a context is too small for any.
 const PIECE_TOKENS_MIN: usize = 256;
 /// Calls for notes of one page at most: a longer page is shortened first, each
@@ -67,9 +64,8 @@ pub type Ask<'a> = dyn FnMut(&Prompt) -> Result<Called, CallError> + 'a;
 
 /// The room for a page's text in one prompt, in our own estimate of tokens.
 pub fn room(manner: Manner) -> usize {
-    let taken = PROMPT_TOKENS + manner.output_tokens_max as usize;
-    let room = manner.context_tokens.saturating_sub(taken);
-    ((room as f64 * ESTIMATE_SHARE) as usize).max(PIECE_TOKENS_MIN)
+    let room = manner.prompt_tokens_max.saturating_sub(RULES_TOKENS);
+    room.max(PIECE_TOKENS_MIN)
 }
 
 /// Summarises by the model, or where it cannot be asked by the sentences that
@@ -248,12 +244,14 @@ impl Writing<'_, '_> {
             }
             Err(CallError::Stopped) => return Err(Given::Halt(Halt::Stopped).into()),
             Err(CallError::Store(error)) => return Err(Given::Halt(Halt::Store(error)).into()),
-            Err(CallError::LeftAlone(refused)) => {
-                return Err(Given::Page(refused.to_string()).into());
-            }
-            Err(CallError::Failed(error)) => {
-                self.figures.calls_failed += 1;
-                return Err(failed(&error));
+            Err(error) => {
+                if let CallError::Failed(failed) = &error {
+                    self.figures.calls_failed += 1;
+                    if failed.kind() == LlmErrorKind::TooLong {
+                        return Err(Problem::TooLong);
+                    }
+                }
+                return Err(Given::Page(error.told()).into());
             }
         };
         let took_ms = u64::try_from(called.took.as_millis()).unwrap_or(u64::MAX);
@@ -287,24 +285,16 @@ impl Writing<'_, '_> {
     }
 }
 
-fn failed(error: &LlmError) -> Problem {
-    if error.kind() == LlmErrorKind::TooLong {
-        Problem::TooLong
-    } else {
-        Given::Page(crate::causes::chain(error)).into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use llm::Usage;
+    use llm::{LlmError, Usage};
 
     use super::*;
 
     const MANNER: Manner = Manner {
-        context_tokens: 2_000,
+        prompt_tokens_max: 940,
         output_tokens_max: 500,
         temperature: 0.2,
     };
@@ -388,7 +378,7 @@ mod tests {
         use SummaryState::Fallback;
         check(
             &[|| failed(LlmErrorKind::Unavailable)],
-            (Fallback, "it said no", 1),
+            (Fallback, "failed (unavailable)", 1),
         );
         check(
             &[|| {

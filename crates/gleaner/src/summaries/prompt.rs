@@ -35,8 +35,8 @@ pub const ENTITIES_MAX: usize = 12;
 /// What the model can take, and how it is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Manner {
-    /// Prompt and answer together.
-    pub context_tokens: usize,
+    /// Of a prompt, by our own estimate.
+    pub prompt_tokens_max: usize,
     /// Of one answer. All of it may be used: models that think do so first.
     pub output_tokens_max: u32,
     pub temperature: f32,
@@ -45,7 +45,7 @@ pub struct Manner {
 impl Manner {
     pub fn of(model: &LanguageModel) -> Manner {
         Manner {
-            context_tokens: model.context_tokens(),
+            prompt_tokens_max: model.prompt_tokens_max(),
             output_tokens_max: model.output_tokens_max(),
             temperature: model.temperature(),
         }
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     const MANNER: Manner = Manner {
-        context_tokens: 8192,
+        prompt_tokens_max: 4480,
         output_tokens_max: 1024,
         temperature: 0.2,
     };
