@@ -24,7 +24,8 @@ pub struct WorkerArgs {
 pub struct WorkArgs {
     /// Run only tasks of these kinds [default: worker.queues, else all]
     ///
-    /// Kinds are crawl, scrape, scrape_batch, embed, rechunk, housekeeping, webhooks and events.
+    /// Kinds are crawl, scrape, scrape_batch, embed, rechunk, summarize, housekeeping, webhooks and
+    /// events.
     #[arg(
         long,
         visible_alias = "kind",
