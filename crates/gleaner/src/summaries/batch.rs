@@ -163,11 +163,12 @@ impl Batch<'_> {
 
     fn summarize(&self, work: &SummaryWork) -> Result<Made, Halt> {
         let content = self.store.page_content(work.page).map_err(Halt::Store)?;
-        let text = content.map(|content| content.text).unwrap_or_default();
+        let content = content.unwrap_or_default();
         let page = PageText {
             title: &work.title,
             language: work.language.as_deref(),
-            text: &text,
+            text: &content.text,
+            blocks: &content.blocks,
         };
         let Some(model) = self.model else {
             let _permit = self.services.permits.take();

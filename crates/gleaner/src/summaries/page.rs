@@ -1,9 +1,11 @@
 //! One page's way to its summary.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use llm::{Finish, LlmErrorKind, Prompt};
 use store::{StoreError, SummaryState};
+use types::{Block, BlockKind};
 
 use super::figures::Figures;
 use super::pieces;
@@ -23,6 +25,8 @@ pub(super) const NOTES_MAX: usize = 32;
 const ROUNDS_MAX: usize = 3;
 /// How often the room is halved because the server found a prompt too long.
 const HALVINGS_MAX: u32 = 2;
+/// Less prose than this says less than headings and tables do.
+const PROSE_BYTES_MIN: usize = 200;
 /// Beginning of a text that its language is told by.
 const SAMPLE_BYTES: usize = 8_000;
 
@@ -33,6 +37,8 @@ pub struct PageText<'a> {
     /// BCP 47 primary subtag.
     pub language: Option<&'a str>,
     pub text: &'a str,
+    /// Of the text.
+    pub blocks: &'a [Block],
 }
 
 /// What came of a page.
@@ -125,9 +131,28 @@ fn extract(page: PageText<'_>) -> Written {
     };
     Written {
         title: page.title.to_owned(),
-        summary: chunk::extract_summary(page.text, &options).text,
+        summary: chunk::extract_summary(&prose(page), &options).text,
         ..Written::default()
     }
+}
+
+/// The page without headings, tables and code, which are no sentences; all of
+/// it where little else is there.
+fn prose<'a>(page: PageText<'a>) -> Cow<'a, str> {
+    let said = page.blocks.iter().filter(|block| {
+        matches!(
+            block.kind,
+            BlockKind::Paragraph | BlockKind::ListItem | BlockKind::Quote
+        )
+    });
+    let said: Vec<&str> = said
+        .filter_map(|block| page.text.get(block.range.clone()))
+        .collect();
+    let bytes: usize = said.iter().map(|text| text.len()).sum();
+    if bytes < PROSE_BYTES_MIN {
+        return Cow::Borrowed(page.text);
+    }
+    Cow::Owned(said.join("\n"))
 }
 
 /// Why the model writes nothing.
@@ -305,6 +330,7 @@ mod tests {
             title: "The rain of the year",
             language: Some("en"),
             text,
+            blocks: &[],
         }
     }
 
@@ -412,6 +438,35 @@ mod tests {
         let made = summarize(page(" \n"), Some((MANNER, &mut ask))).expect("no halt");
         assert_eq!(made.state, SummaryState::Failed);
         assert_eq!(made.error.as_deref(), Some("the page has no text"));
+    }
+
+    #[test]
+    fn headings_and_tables_are_no_sentences() {
+        let heading = "Rain measured at the station";
+        let text =
+            format!("{heading}\n{TEXT} The mill stands behind it. {TEXT}\nyear | mm\n2024 | 430");
+        let prose = heading.len() + 1..text.len() - "\nyear | mm\n2024 | 430".len();
+        let block = |kind, range| Block { kind, range };
+        let blocks = [
+            block(BlockKind::Heading(1), 0..heading.len()),
+            block(BlockKind::Paragraph, prose.clone()),
+            block(BlockKind::Table, prose.end + 1..text.len()),
+        ];
+        let page = PageText {
+            blocks: &blocks,
+            ..page(&text)
+        };
+        let made = summarize(page, None).expect("no halt");
+        assert_eq!(made.state, SummaryState::Fallback);
+        let summary = made.written.summary;
+        assert!(
+            summary.starts_with("The rain of the whole year"),
+            "{summary}"
+        );
+        assert!(
+            !summary.contains("430") && !summary.contains(heading),
+            "{summary}"
+        );
     }
 
     #[test]
