@@ -122,7 +122,7 @@ async fn quota(api: &Api, tenant: TenantId) -> Result<Option<Quota>, ApiError> {
 /// Requests that stand for many, by what they make the server do; all others
 /// count once, searches among them. A tenth of the default limit at most, so
 /// that nobody runs into it with a handful of calls.
-const COSTS: [(Method, &str, u32); 9] = [
+const COSTS: [(Method, &str, u32); 10] = [
     // Reads or writes any number of pages.
     (Method::POST, "/api/v2/pages/bulk", 10),
     (Method::GET, "/api/v2/export", 10),
@@ -130,6 +130,7 @@ const COSTS: [(Method, &str, u32); 9] = [
     (Method::POST, "/api/v2/scrape/batch", 5),
     (Method::POST, "/api/v2/sources", 5),
     (Method::POST, "/api/v2/sources/{id}/crawl", 5),
+    (Method::POST, "/api/v2/summaries", 5),
     (
         Method::POST,
         "/api/v1/web-knowledge/websites/create-and-crawl/",

@@ -9,7 +9,7 @@ use super::events::EventsCommand;
 use super::measure_args::{BenchCommand, EvalCommand};
 use super::service_args::{KeyCommand, SchedulerArgs, ServeArgs, TenantCommand, WorkerArgs};
 use super::shard::ShardCommand;
-use super::summarize::SummarizeArgs;
+use super::text_args::{AskArgs, SummarizeArgs};
 use super::webhook_args::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -211,31 +211,6 @@ pub struct SearchArgs {
     pub explain: bool,
     #[command(flatten)]
     pub fields: FieldsArg,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:
-  gleaner ask 'how long do eyes take to adapt to the dark?'
-  gleaner ask 'ساعت بازدید در تابستان؟' --filter lang=fa --show-sources
-  gleaner ask 'what does a ticket cost?' --no-model --json
-
-Filters are those of `gleaner search`. Exit code 1 when the sources do not answer.")]
-pub struct AskArgs {
-    /// In any language
-    #[arg(required = true)]
-    pub question: Vec<String>,
-    /// Passages that the answer is made from, 1 to 20 [default: answers.passages]
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Look only at pages with key=value (repeatable)
-    #[arg(long, value_name = "K=V")]
-    pub filter: Vec<String>,
-    /// Answer with sentences of the sources, whatever model is configured
-    #[arg(long)]
-    pub no_model: bool,
-    /// Show the text of every passage that was looked at
-    #[arg(long)]
-    pub show_sources: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

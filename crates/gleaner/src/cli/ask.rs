@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use store::Access;
 
-use super::args::AskArgs;
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, write_bytes};
 use super::search::{milliseconds, open};
 use super::stop::on_ctrl_c_quietly;
+use super::text_args::AskArgs;
 use crate::answers::{self, Answer, Evidence, Passage, Question, evidence};
 use crate::app::App;
 use crate::config::LlmProvider;

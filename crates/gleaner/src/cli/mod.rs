@@ -32,6 +32,7 @@ mod stop;
 mod summarize;
 mod task;
 mod tenant;
+mod text_args;
 mod upgrade;
 mod webhook;
 mod webhook_args;

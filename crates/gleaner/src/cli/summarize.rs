@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use search::{Filters, SearchRequest};
 use store::{Access, SummaryState};
@@ -13,6 +12,7 @@ use super::crawl::{data_dir_flag, shows_progress};
 use super::here::Here;
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
 use super::search::search;
+use super::text_args::SummarizeArgs;
 use crate::app::App;
 use crate::operations::summaries::{self as operations, Plan, Selection};
 use crate::searching::parse_mode;
@@ -21,46 +21,6 @@ use crate::summaries::batch::{PageDone, Report};
 use crate::summaries::estimate::Estimate;
 use crate::tasks::{Foreground, SummarizeOutcome};
 use crate::view::SummaryView;
-
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:
-  gleaner summarize --source 3 --limit 50 --dry-run
-  gleaner summarize --url https://example.org/news/today
-  gleaner summarize --query 'point in time recovery' --limit 5 --verbose
-  gleaner summarize --again fallback
-
-A page whose text has a summary is passed over. Without a language model ([llm] in gleaner.toml), or while it
-cannot be asked, summaries are made of the page's own sentences and marked as fallback; --again fallback makes
-them anew. Interrupted? Run the same command again: it goes on where it was.")]
-pub struct SummarizeArgs {
-    /// Only pages of this source
-    #[arg(long, value_name = "ID", conflicts_with_all = ["url", "page", "query"])]
-    pub source: Option<i64>,
-    /// Only the page of this URL (repeatable)
-    #[arg(long, value_name = "URL", conflicts_with = "query")]
-    pub url: Vec<String>,
-    /// Only this page (repeatable)
-    #[arg(long, value_name = "ID", conflicts_with = "query")]
-    pub page: Vec<i64>,
-    /// Only pages that a search finds, the ten best unless --limit says otherwise
-    #[arg(long, value_name = "QUERY")]
-    pub query: Option<String>,
-    /// Stop after this many pages
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Also make anew what is in this state: fallback or failed (repeatable)
-    #[arg(long, value_name = "STATE")]
-    pub again: Vec<String>,
-    /// Sentences of the page, also where a language model is configured
-    #[arg(long)]
-    pub extractive: bool,
-    /// Say what it would take; ask nobody and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Show every page as it is done
-    #[arg(long, short)]
-    pub verbose: bool,
-}
 
 pub fn run(app: &App, args: &SummarizeArgs) -> Result<Exit> {
     let selection = Selection {
