@@ -33,6 +33,12 @@ impl Store {
     /// passed over. Takes the same time however long the queue is.
     pub fn claim_tasks(&self, claim: &Claim) -> Result<Vec<ClaimedTask>, StoreError> {
         let now = self.now();
+        check_owner(&claim.owner)
+            .map_err(|refused| refused.into_store_error("claim tasks", "every database"))?;
+        // Who wants none leaves everything as it is, however many databases there are.
+        if claim.limit == 0 {
+            return Ok(Vec::new());
+        }
         if let Some(only) = claim.only {
             return claim_from(self.holder(only)?, claim.clone(), now);
         }
@@ -40,8 +46,6 @@ impl Store {
         if let [only] = shards[..] {
             return claim_from(only, claim.clone(), now);
         }
-        check_owner(&claim.owner)
-            .map_err(|refused| refused.into_store_error("claim tasks", "every database"))?;
         // Each time another is asked first, so that none is left over.
         let first = self.next_turn();
         let mut claimed: Vec<ClaimedTask> = Vec::new();

@@ -315,7 +315,9 @@ impl Pair {
         if claimed.len() < limit {
             assert!(!store.may_claim(&limits).unwrap(), "it came back short");
         }
-        self.oracle.promote();
+        if limit > 0 {
+            self.oracle.promote();
+        }
         let open: Vec<_> = limits
             .into_iter()
             .map(|limit| (limit.kind, limit.running_max as usize))
