@@ -235,7 +235,7 @@ fn marks_alone(gap: &str, at_start: bool, at_end: bool) -> usize {
 }
 
 /// Most of one sentence's terms occur in the other.
-pub(crate) fn is_repetition(a: &[u32], b: &[u32]) -> bool {
+fn is_repetition(a: &[u32], b: &[u32]) -> bool {
     let shared = a.iter().filter(|t| b.binary_search(t).is_ok()).count();
     !a.is_empty() && shared * 10 >= a.len() * 7
 }

@@ -4,7 +4,6 @@ use anyhow::Result;
 use chunk::estimate_tokens;
 use llm::{Finish, Prompt};
 use tokio::sync::watch;
-use types::TenantId;
 
 use super::citations::Checker;
 use super::evidence::{Evidence, Question};
@@ -76,25 +75,9 @@ pub async fn write(
         Err(error) => extract(&question.text, evidence, Some(reason(error)?)),
     };
     if answer.mode == AnswerMode::Fallback {
-        count_fallback(services, model, question.tenant).await;
+        model.note_fallback(question.tenant, Purpose::Answer).await;
     }
     Ok(answer)
-}
-
-/// That it could not be counted is no reason not to answer.
-async fn count_fallback(services: &Services, model: &LanguageModel, tenant: TenantId) {
-    let purpose = Purpose::Answer.code();
-    services.metrics.llm.fell_back(purpose, 1);
-    let (store, model) = (services.store.clone(), model.name().to_owned());
-    let noted =
-        tokio::task::spawn_blocking(move || store.note_llm_fallback(tenant, &model, purpose, 1));
-    match noted.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(error = %crate::causes::chain(&error), "a fallback was not counted");
-        }
-        Err(error) => tracing::error!(%error, "counting a fallback panicked"),
-    }
 }
 
 /// Shows an answer while it is written, once it is known to be one.

@@ -50,7 +50,11 @@ pub fn run(app: &App, args: &SummarizeArgs) -> Result<Exit> {
     let here = Here::start(app, services, &[], false)?;
     let outcome = work(app, args, &here, &plan)?;
     let named = if is_of_named_pages {
-        named(&here, app, &plan, args)?
+        let rows = here
+            .services
+            .store
+            .page_summaries(app.tenant, &plan.named)?;
+        rows.iter().map(SummaryView::new).collect()
     } else {
         Vec::new()
     };
@@ -182,24 +186,6 @@ fn page_line(done: &PageDone) -> String {
         told.push_str(&format!("\n         {}", shorten(error, 160)));
     }
     told
-}
-
-/// The summaries of pages that were named, known ones included.
-fn named(here: &Here, app: &App, plan: &Plan, args: &SummarizeArgs) -> Result<Vec<SummaryView>> {
-    let store = &here.services.store;
-    let mut pages: Vec<PageId> = args.page.iter().copied().map(PageId).collect();
-    for url in &args.url {
-        let canonical = crate::app::parse_seed(url)?;
-        let page = store.page_by_url(app.tenant, canonical.as_str())?;
-        pages.extend(page.map(|page| page.id));
-    }
-    let mut summaries = Vec::with_capacity(pages.len());
-    for page in pages {
-        let summary = store.summary(app.tenant, page)?;
-        summaries.extend(summary.as_ref().map(SummaryView::new));
-    }
-    tracing::debug!(known = plan.known, "summaries of named pages");
-    Ok(summaries)
 }
 
 /// A summary for a person to read.

@@ -35,6 +35,8 @@ pub struct Plan {
     pub pages: u64,
     /// Pages that were named and have a summary of their present text.
     pub known: u64,
+    /// Those pages, or those that a query found.
+    pub named: Vec<PageId>,
 }
 
 /// A state that summaries can be made anew from.
@@ -72,11 +74,11 @@ pub fn plan(
     if let Some(source) = wanted.source {
         super::sources::find(store, tenant, source)?;
     }
-    let named = wanted.pages.as_ref().map(Vec::len);
     let mut plan = Plan {
         parts: Vec::new(),
         pages: 0,
         known: 0,
+        named: wanted.pages.clone().unwrap_or_default(),
     };
     let mut room = selection.limit.map(|limit| limit as u64);
     for shard in store.shards() {
@@ -90,7 +92,7 @@ pub fn plan(
         let taken = room.map_or(count, |room| room.min(count));
         // A number of pages is fixed now, so that a task that is run again after
         // a crash means the same ones.
-        let pages = if named.is_some() || taken < count {
+        let pages = if wanted.pages.is_some() || taken < count {
             let limit = usize::try_from(taken).unwrap_or(PAGES_MAX);
             let work = shard.pages_to_summarize(&wanted, None, limit)?;
             Some(work.iter().map(|work| work.page.0).collect())
@@ -108,7 +110,7 @@ pub fn plan(
         };
         plan.parts.push((shard, payload));
     }
-    plan.known = named.map_or(0, |named| (named as u64).saturating_sub(plan.pages));
+    plan.known = (plan.named.len() as u64).saturating_sub(plan.pages);
     Ok(plan)
 }
 
@@ -175,15 +177,14 @@ fn named(
 /// What the plan will take. Nothing is asked, nothing is written.
 pub fn preview(services: &Services, tenant: TenantId, plan: &Plan) -> Result<Estimate> {
     let mut stores = Vec::new();
-    let mut extractive = true;
     for (store, payload) in &plan.parts {
-        extractive &= payload.extractive;
         let wanted = payload
             .wanted(tenant)
             .map_err(|failure| anyhow::anyhow!("bug: {failure:?}"))?;
         stores.push((store.clone(), wanted));
     }
-    let model = services.language_model().filter(|_| !extractive);
+    let asks_model = plan.parts.iter().any(|(_, payload)| !payload.extractive);
+    let model = services.language_model().filter(|_| asks_model);
     estimate(&stores, model, &services.app.config.llm)
 }
 

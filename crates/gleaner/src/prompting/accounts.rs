@@ -64,4 +64,15 @@ impl Accounts {
         };
         self.store.settle_llm(reservation, used)
     }
+
+    /// Holds the thread.
+    pub(super) fn fell_back(
+        &self,
+        tenant: TenantId,
+        purpose: Purpose,
+        count: u64,
+    ) -> Result<(), StoreError> {
+        let store = &self.store;
+        store.note_llm_fallback(tenant, &self.model, purpose.code(), count)
+    }
 }

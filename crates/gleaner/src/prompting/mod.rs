@@ -255,6 +255,35 @@ impl LanguageModel {
         &self.costs.currency
     }
 
+    /// Counts what had to do without this model, which is there. Holds the thread.
+    pub fn note_fallbacks(
+        &self,
+        tenant: TenantId,
+        purpose: Purpose,
+        count: u64,
+    ) -> Result<(), StoreError> {
+        let governed = &self.governed;
+        governed.metrics.llm.fell_back(purpose.code(), count);
+        governed.accounts.fell_back(tenant, purpose, count)
+    }
+
+    /// The same for those who must not hold theirs. That it could not be counted
+    /// is no reason not to answer.
+    pub async fn note_fallback(&self, tenant: TenantId, purpose: Purpose) {
+        let governed = self.governed.clone();
+        governed.metrics.llm.fell_back(purpose.code(), 1);
+        let noted = self
+            .handle
+            .spawn_blocking(move || governed.accounts.fell_back(tenant, purpose, 1));
+        match noted.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = %causes::chain(&error), "a fallback was not counted");
+            }
+            Err(error) => tracing::error!(%error, "counting a fallback panicked"),
+        }
+    }
+
     /// One call, on this model's own runtime: whoever waits may have any, or
     /// none. Dropping the future ends the call; what it used by then is
     /// accounted for all the same.

@@ -239,7 +239,10 @@ impl Batch<'_> {
         }
         let rows: Vec<NewSummary> = held.iter().map(|(work, made)| row(work, made)).collect();
         let outcomes = save(self.store, self.wanted.tenant, &rows)?;
-        self.note_fallbacks(held.iter().map(|(_, made)| made.figures.fallbacks).sum())?;
+        let fallbacks = held.iter().map(|(_, made)| made.figures.fallbacks).sum();
+        if let (Some(model), 1..) = (self.model, fallbacks) {
+            model.note_fallbacks(self.wanted.tenant, Purpose::Summary, fallbacks)?;
+        }
         for ((work, made), outcome) in held.drain(..).zip(outcomes) {
             let done = PageDone {
                 url: work.url,
@@ -252,19 +255,6 @@ impl Batch<'_> {
             (self.on_page)(&done, report);
         }
         Ok(())
-    }
-}
-
-impl Batch<'_> {
-    /// What had to do without a model that is there.
-    fn note_fallbacks(&self, count: u64) -> Result<(), StoreError> {
-        let Some(model) = self.model.filter(|_| count > 0) else {
-            return Ok(());
-        };
-        let purpose = Purpose::Summary.code();
-        self.services.metrics.llm.fell_back(purpose, count);
-        let store = &self.services.store;
-        store.note_llm_fallback(self.wanted.tenant, model.name(), purpose, count)
     }
 }
 
