@@ -1,8 +1,9 @@
 //! What keeps the service from being overrun.
 //!
-//! A [`RateLimiter`] says who asks too often, a [`Cache`] answers what was
-//! answered before and computes each thing once, and a [`CircuitBreaker`]
-//! leaves a service alone that keeps failing.
+//! A [`RateLimiter`] says who asks too often, [`SharedSlots`] let so many work
+//! at a time, a [`Cache`] answers what was answered before and computes each
+//! thing once, and a [`CircuitBreaker`] leaves a service alone that keeps
+//! failing.
 //!
 //! It deliberately knows nothing of HTTP, of tenants beyond a number, or of
 //! what is stored: keys are opaque, values are bytes. Limits and breakers take
@@ -10,12 +11,14 @@
 //! caller: a broken disk makes the cache smaller, not the service wrong.
 //! With [`Redis`], several processes limit, break and remember as one; while it
 //! is away each does so by itself. Nothing is kept there alone.
-//! Start at [`RateLimiter::check`], [`Cache::get_or_compute`] and
-//! [`CircuitBreaker::try_acquire`].
+//! Start at [`RateLimiter::check`], [`SharedSlots::take`],
+//! [`Cache::get_or_compute`] and [`CircuitBreaker::try_acquire`].
 
 mod rate;
 mod rate_shard;
 mod rate_shared;
+
+mod slots;
 
 mod cache;
 
@@ -36,3 +39,4 @@ pub use cache::{
 pub use rate::{Decision, Quota, RateLimiter, RateStats};
 pub use rate_shared::SharedRateLimiter;
 pub use redis_link::{Redis, RedisError, RedisOptions, RedisStatus};
+pub use slots::{SharedSlots, Slot};

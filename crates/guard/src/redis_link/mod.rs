@@ -251,13 +251,18 @@ impl Redis {
     /// Does not wait; lost while Redis is away.
     pub(crate) fn publish(&self, message: Bytes) {
         // Whoever listens looks by itself after an outage.
-        let _ = self.send(Call::Publish(message), Asker::Nobody);
+        self.tell(Call::Publish(message));
     }
 
     pub(crate) async fn ask(&self, call: Call) -> Answer {
         let (asker, answer) = oneshot::channel();
         self.send(call, Asker::Task(asker))?;
         answer.await.unwrap_or(Err(Away))
+    }
+
+    /// Does not wait for the answer; lost while Redis is away.
+    pub(crate) fn tell(&self, call: Call) {
+        let _ = self.send(call, Asker::Nobody);
     }
 
     /// As [`Redis::ask`], holding the thread until there is an answer.

@@ -11,6 +11,7 @@ mod rate;
 mod redis;
 mod redis_outage;
 mod single_flight;
+mod slots;
 mod warnings;
 
 use std::path::PathBuf;
