@@ -24,6 +24,8 @@ use crate::raw::RawStore;
 const WRITER_QUEUE_MAX: usize = 256;
 /// Texts waiting for the embedder.
 const EMBED_QUEUE_MAX: usize = 64;
+/// What the first connection to Redis may take of a process's start.
+const REDIS_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// The name that `embed::install` gives to the file.
 const INSTALLED_MODEL: &str = "multilingual-e5-small.bin";
@@ -345,7 +347,13 @@ impl App {
             prefix: settings.prefix.clone(),
             ..RedisOptions::default()
         });
-        redis.map(Some).context("redis.url or redis.sentinels")
+        let redis = redis.context("redis.url or redis.sentinels")?;
+        // What a command does first counts for all as well. One that does not
+        // answer holds nobody up for longer.
+        redis.wait_for(REDIS_WAIT_MAX, |status| {
+            status.is_up || status.problem.is_some()
+        });
+        Ok(Some(redis))
     }
 
     /// Where raw copies of pages are kept; `None` when they are not.

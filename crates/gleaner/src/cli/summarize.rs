@@ -244,7 +244,7 @@ fn preview(app: &App, plan: &Plan, estimate: &Estimate) -> Result<Exit> {
         ))?;
         match (estimate.cost, &estimate.currency) {
             (Some(cost), Some(currency)) => line(format!("  about {cost:.2} {currency}"))?,
-            _ => line("  no prices are configured (llm.cost_input and llm.cost_output)")?,
+            _ => line("  no price is configured for this model (llm.prices)")?,
         }
         line(format!(
             "  at least {} by the configured limits",

@@ -8,6 +8,8 @@ use anyhow::{Result, bail};
 use llm::{JsonMode, LlmConfig, Protocol, Secret};
 use serde::Deserialize;
 
+use super::prices::Prices;
+
 /// Holds secrets: not for logs.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,14 +27,13 @@ pub struct LlmSettings {
     pub context_tokens: u32,
     pub output_tokens_max: u32,
     pub temperature: f32,
-    pub calls_max: usize,
+    pub calls_max: u32,
     pub requests_per_minute: u32,
     pub tokens_per_minute: u32,
     pub retry_ms: Vec<u64>,
     pub breaker_failures: u32,
     pub breaker_open_s: u64,
-    pub cost_input: f64,
-    pub cost_output: f64,
+    pub prices: Prices,
     pub currency: String,
 }
 
@@ -125,12 +126,11 @@ impl LlmSettings {
                 self.context_tokens
             );
         }
+        if self.calls_max == 0 {
+            bail!("llm.calls_max must be at least 1");
+        }
         if self.retry_ms.len() > RETRIES_MAX || self.retry_ms.iter().any(|ms| *ms > RETRY_MS_MAX) {
             bail!("llm.retry_ms takes at most {RETRIES_MAX} waits of at most {RETRY_MS_MAX} ms");
-        }
-        let costs = [self.cost_input, self.cost_output];
-        if !costs.iter().all(|cost| cost.is_finite() && *cost >= 0.0) {
-            bail!("llm.cost_input and llm.cost_output must be numbers of at least 0");
         }
         if !self.temperature.is_finite() {
             bail!("llm.temperature must be a number");

@@ -485,9 +485,9 @@ mod tests {
 
         let path = dir.path().join("gleaner.toml");
         let write = |text: &str| std::fs::write(&path, text).expect("written");
-        write("[llm]\ncost_input = 1\n");
+        write("[llm]\nprices = [\"m 1 2\"]\n");
         let loaded = load(Some(&path), environment(&[]), &[]).expect("loads");
-        assert!((loaded.config.llm.cost_input - 1.0).abs() < 1e-9);
+        assert_eq!(loaded.config.llm.prices.cost("m", 1_000_000, 0), Some(1.0));
         write("[llm]\napi_key = \"sk-hush\"\n");
         let error = load(Some(&path), environment(&[]), &[]).expect_err("refused");
         let text = format!("{error:#}");

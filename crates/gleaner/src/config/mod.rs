@@ -7,6 +7,7 @@
 mod environment;
 mod llm;
 mod load;
+mod prices;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use llm::{LlmProvider, LlmSettings};
 pub use load::{Loaded, Override, load};
+pub use prices::Prices;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -176,14 +176,26 @@ impl Governed {
         let mut waits = self.waits.iter();
         loop {
             let waits_from = Instant::now();
-            let passed = self.limits.pass(tokens, self.clock.as_ref()).await;
+            // The turn first: what has passed the buckets is sent at once, so that
+            // no minute sees more of them than it may.
+            let passed = match self.limits.turn(job.purpose).await {
+                Ok(turn) => {
+                    let passing = self.limits.pass(tokens, self.clock.as_ref());
+                    turn.hold(passing).await.map(|()| turn)
+                }
+                Err(error) => Err(error),
+            };
             llm.waited(waits_from.elapsed());
-            if let Err(error) = passed {
-                return Tried::HeldBack(error);
-            }
+            let turn = match passed {
+                Ok(turn) => turn,
+                Err(error) => return Tried::HeldBack(error),
+            };
             progress.attempts += 1;
             progress.is_sent = true;
-            let answered = self.attempt(job, &mut progress.streamed).await;
+            let attempt = self.attempt(job, &mut progress.streamed);
+            let answered = turn.hold(attempt).await;
+            // Others may ask during the pause before the next attempt.
+            drop(turn);
             progress.is_sent = false;
             let outcome = match &answered {
                 Ok(_) => "ok",

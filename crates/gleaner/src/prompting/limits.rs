@@ -1,12 +1,14 @@
-//! How often the model is asked, and with how much: buckets of requests and of
-//! tokens, shared by all processes that have the same Redis.
+//! How often the model is asked, with how much, and how often at a time: buckets
+//! of requests and of tokens, and slots, shared by all processes that have the
+//! same Redis.
 
 use std::time::Duration;
 
-use guard::{Quota, Redis, SharedRateLimiter};
+use guard::{Quota, Redis, SharedRateLimiter, SharedSlots, Slot};
 use llm::{LlmError, LlmErrorKind};
 use types::Clock;
 
+use super::Purpose;
 use crate::config::LlmSettings;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,6 +23,26 @@ pub(super) struct Limits {
     limiter: SharedRateLimiter,
     requests: Option<(String, Quota)>,
     tokens: Option<(String, Quota)>,
+    calls_max: u32,
+    turns: SharedSlots,
+    /// What summaries take first: one less, so that a question finds a turn.
+    turns_of_summaries: SharedSlots,
+}
+
+/// One request may be with the model, until this is dropped.
+pub(super) struct Turn<'a> {
+    turn: Slot<'a>,
+    of_summaries: Option<Slot<'a>>,
+}
+
+impl Turn<'_> {
+    /// Keeps the turn until the work is done.
+    pub(super) async fn hold<T>(&self, work: impl Future<Output = T>) -> T {
+        match &self.of_summaries {
+            Some(slot) => slot.hold(self.turn.hold(work)).await,
+            None => self.turn.hold(work).await,
+        }
+    }
 }
 
 impl Limits {
@@ -44,11 +66,45 @@ impl Limits {
         let requests = settings.requests_per_minute;
         let requests = (requests > 0).then(|| requests_quota(requests));
         let named = |what: &str| format!("llm {what}\0{model}");
+        let calls_max = settings.calls_max;
+        let slots = |what, slots| SharedSlots::new(&named(what), slots, redis.clone());
         Ok(Limits {
+            calls_max,
+            turns: slots("turns", calls_max),
+            turns_of_summaries: slots("turns of summaries", of_summaries(calls_max)),
             limiter: SharedRateLimiter::new(KEYS_MAX, redis),
             requests: requests.map(|quota| (named("requests"), quota)),
             tokens: tokens.map(|quota| (named("tokens"), quota)),
         })
+    }
+
+    /// Waits for a turn: a summary as long as it takes, an answer, for which a
+    /// person waits, no longer than [`WAIT_MAX`].
+    pub(super) async fn turn(&self, purpose: Purpose) -> Result<Turn<'_>, LlmError> {
+        match purpose {
+            Purpose::Summary => {
+                let of_summaries = self.turns_of_summaries.take().await;
+                let turn = of_summaries.hold(self.turns.take()).await;
+                Ok(Turn {
+                    turn,
+                    of_summaries: Some(of_summaries),
+                })
+            }
+            Purpose::Answer => match tokio::time::timeout(WAIT_MAX, self.turns.take()).await {
+                Ok(turn) => Ok(Turn {
+                    turn,
+                    of_summaries: None,
+                }),
+                Err(_) => Err(LlmError::new(
+                    LlmErrorKind::Throttled,
+                    format!(
+                        "the {} requests of llm.calls_max were all under way for {} s",
+                        self.calls_max,
+                        WAIT_MAX.as_secs()
+                    ),
+                )),
+            },
+        }
     }
 
     /// Waits until a request of so many tokens may be sent. The error: it never
@@ -102,6 +158,11 @@ impl Limits {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// Of so many requests at a time.
+pub(super) fn of_summaries(calls_max: u32) -> u32 {
+    calls_max.saturating_sub(1).max(1)
 }
 
 /// At most `limit` requests in any 60 s: what may go at once, and what follows

@@ -25,6 +25,7 @@ use types::TenantId;
 
 use crate::app::{App, UsageError};
 use crate::causes;
+use crate::config::Prices;
 use crate::metrics::Metrics;
 use accounts::Accounts;
 use call::{Governed, Job, Said};
@@ -141,7 +142,9 @@ pub struct LanguageModel {
     context_tokens: usize,
     output_tokens_max: u32,
     temperature: f32,
-    costs: Costs,
+    prices: Prices,
+    currency: String,
+    calls_max: u32,
     handle: Handle,
     /// Its own: connections belong to the runtime that opened them, and calls
     /// come from threads with and without one.
@@ -198,11 +201,9 @@ impl LanguageModel {
             context_tokens: settings.context_tokens as usize,
             output_tokens_max: settings.output_tokens_max,
             temperature: settings.temperature,
-            costs: Costs {
-                input: settings.cost_input,
-                output: settings.cost_output,
-                currency: settings.currency.clone(),
-            },
+            prices: settings.prices.clone(),
+            currency: settings.currency.clone(),
+            calls_max: settings.calls_max,
             governed: Arc::new(Governed {
                 accounts: Accounts::new(store.clone(), client.model()),
                 client,
@@ -235,6 +236,11 @@ impl LanguageModel {
         self.output_tokens_max
     }
 
+    /// Summaries that get a turn at a time, over all of them.
+    pub fn summaries_max(&self) -> u32 {
+        limits::of_summaries(self.calls_max)
+    }
+
     /// As configured; below 0: the server's own.
     pub fn temperature(&self) -> f32 {
         self.temperature
@@ -245,14 +251,14 @@ impl LanguageModel {
         governed.breaker.snapshot(governed.clock.now())
     }
 
-    /// Of so many tokens; `None` where no costs are configured.
+    /// Of so many tokens; `None` where this model has no price.
     pub fn cost(&self, input: u64, output: u64) -> Option<f64> {
-        self.costs.of(input, output)
+        self.prices.cost(self.name(), input, output)
     }
 
     /// What costs are counted in, such as `USD`.
     pub fn currency(&self) -> &str {
-        &self.costs.currency
+        &self.currency
     }
 
     /// Counts what had to do without this model, which is there. Holds the thread.
@@ -337,20 +343,5 @@ pub fn test_prompt() -> Prompt {
         output_tokens_max: 64,
         temperature: -1.0,
         json: None,
-    }
-}
-
-/// Of a million tokens.
-#[derive(Clone, Debug)]
-struct Costs {
-    input: f64,
-    output: f64,
-    currency: String,
-}
-
-impl Costs {
-    fn of(&self, input: u64, output: u64) -> Option<f64> {
-        let sum = input as f64 * self.input + output as f64 * self.output;
-        (self.input > 0.0 || self.output > 0.0).then_some(sum / 1e6)
     }
 }

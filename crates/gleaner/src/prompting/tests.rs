@@ -432,16 +432,16 @@ fn requests_keep_to_the_limit() {
 
 #[test]
 fn costs_are_by_the_million() {
-    let scene = |input, output| {
-        let costs =
-            move |llm: &mut LlmSettings| (llm.cost_input, llm.cost_output) = (input, output);
-        let scene = Scene::with(|_| good(), costs);
+    let scene = |prices: &[&str]| {
+        let prices: Vec<String> = prices.iter().map(|price| (*price).to_owned()).collect();
+        let prices = prices.try_into().expect("prices");
+        let scene = Scene::with(|_| good(), |llm: &mut LlmSettings| llm.prices = prices);
         let model = scene.services.language_model().expect("one");
         model.cost(1_000_000, 250_000)
     };
-    assert_eq!(scene(0.0, 0.0), None);
-    let cost = scene(0.5, 2.0).expect("a cost");
-    assert!((cost - 1.0).abs() < 1e-9, "{cost}");
+    assert_eq!(scene(&[]), None);
+    assert_eq!(scene(&["another 1 1"]), None);
+    assert_eq!(scene(&["another 1 1", "m 0.5 2"]), Some(1.0));
 }
 
 #[test]
@@ -470,7 +470,7 @@ fn what_cannot_work_is_said_at_the_start() {
         "/no/such.pem",
     );
     check(|llm| llm.retry_ms = vec![1; 11], "llm.retry_ms");
-    check(|llm| llm.cost_input = -1.0, "llm.cost_input");
+    check(|llm| llm.calls_max = 0, "llm.calls_max");
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -9,6 +9,7 @@ use types::{PageId, Progress, SourceId, Timestamp};
 
 use super::kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
 use super::new::SUMMARIZE;
+use crate::prompting::LanguageModel;
 use crate::summaries::Figures;
 use crate::summaries::batch::{Batch, Ended, PageDone, Report};
 
@@ -125,7 +126,7 @@ impl TaskKind for Summarize {
             store: &store,
             wanted,
             model,
-            calls_max: settings.calls_max,
+            calls_max: model.map_or(settings.calls_max, LanguageModel::summaries_max) as usize,
             stop: context.stop(),
             on_page: &on_page,
         };

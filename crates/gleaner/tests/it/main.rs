@@ -25,6 +25,7 @@ mod llm;
 mod memory;
 mod migrate;
 mod mock_model;
+mod model_limits;
 mod opensearch;
 mod postgres;
 mod proxy;

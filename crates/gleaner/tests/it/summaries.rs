@@ -86,8 +86,8 @@ fn every_page_is_done_or_falls_back_and_the_accounts_add_up() {
     import(dir.path(), &english(80));
     let mock = LlmMock::start_with(&["--error-rate", "429=0.1", "--error-rate", "500=0.1"]);
     let mut settings = model(&mock.openai_url());
-    settings.push(("GLEANER__LLM__COST_INPUT", "1.0".to_owned()));
-    settings.push(("GLEANER__LLM__COST_OUTPUT", "2.0".to_owned()));
+    let prices = "another-model 9 9, some-model 1 2".to_owned();
+    settings.push(("GLEANER__LLM__PRICES", prices));
 
     let dry = run(dir.path(), &settings, &["summarize", "--dry-run", "--json"]);
     let estimate = dry.ok().json()["estimate"].clone();
@@ -150,6 +150,10 @@ fn every_page_is_done_or_falls_back_and_the_accounts_add_up() {
     assert_eq!(of_tenant["today"]["used"], of_tenant["total_tokens"]);
     assert_eq!(of_tenant["last_batch"]["total_tokens"], llm["total_tokens"]);
     assert_eq!(of_tenant["breaker"], "closed");
+    let tokens = |name: &str| of_tenant[name].as_f64().expect("tokens");
+    let cost = (tokens("tokens_in") + 2.0 * tokens("tokens_out")) / 1e6;
+    assert!((of_tenant["cost"].as_f64().expect("a cost") - cost).abs() < 1e-9);
+    assert_eq!(of_tenant["by"][0]["cost"], of_tenant["cost"]);
     let (rows, stats) = listed(&running);
     assert_eq!((rows.len(), &stats["waiting"]), (80, &json!(0)));
     let sum = |name: &str| {

@@ -39,7 +39,8 @@ pub struct LlmMetricsView {
     pub since: String,
     /// As configured; nothing: none is.
     pub model: Option<String>,
-    /// What the tokens cost by the configured prices.
+    /// What the tokens cost, each model's by its configured price; what models
+    /// without one used is not in it. Nothing: none has one.
     pub cost: Option<f64>,
     pub currency: Option<String>,
     /// `closed`: asked as usual; `open`: left alone; `half_open`: being tried.
@@ -65,6 +66,8 @@ pub struct LlmUseView {
     pub model: String,
     /// `summary` or `answer`.
     pub purpose: String,
+    /// Nothing: the model has no configured price.
+    pub cost: Option<f64>,
     #[serde(flatten)]
     pub figures: LlmFigures,
 }
@@ -125,14 +128,23 @@ pub async fn metrics(
             })
         });
         let model = services.language_model();
-        let cost = model.and_then(|model| model.cost(total.tokens_in, total.tokens_out));
+        let settings = &services.app.config.llm;
+        let by: Vec<LlmUseView> = by
+            .into_iter()
+            .map(|((model, purpose), figures)| LlmUseView {
+                cost: (settings.prices).cost(&model, figures.tokens_in, figures.tokens_out),
+                model,
+                purpose,
+                figures: figures.into(),
+            })
+            .collect();
+        let costs = by.iter().filter_map(|one| one.cost);
+        let cost = costs.fold(None, |sum, cost| Some(sum.unwrap_or(0.0) + cost));
         Ok(Json(LlmMetricsView {
             total: total.into(),
             since: rfc3339(from.start()),
             model: model.map(|model| model.name().to_owned()),
-            currency: model
-                .filter(|_| cost.is_some())
-                .map(|model| model.currency().to_owned()),
+            currency: cost.map(|_| settings.currency.clone()),
             cost,
             breaker: model.map(|model| super::monitoring::breaker_state(model.breaker().state)),
             today: TokensToday {
@@ -140,14 +152,7 @@ pub async fn metrics(
                 reserved: budget.reserved,
                 max: budget.max,
             },
-            by: by
-                .into_iter()
-                .map(|((model, purpose), figures)| LlmUseView {
-                    model,
-                    purpose,
-                    figures: figures.into(),
-                })
-                .collect(),
+            by,
             last_batch,
         }))
     })
