@@ -224,6 +224,7 @@ impl App {
             read_wait: Duration::from_secs(settings.read_wait_s),
             statement_timeout: Duration::from_secs(settings.statement_timeout_s),
             direct_urls: DirectUrls(settings.direct_urls.clone()),
+            ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
             ..StoreOptions::default()
         }
     }

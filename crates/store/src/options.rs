@@ -1,6 +1,7 @@
 //! How a data directory is opened.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// When a commit counts as done.
@@ -56,6 +57,9 @@ pub struct StoreOptions {
     /// first missed; and opening a database for reading. Then reads fail at
     /// once, until the server answers again.
     pub read_wait: Duration,
+    /// Authorities that may have signed a server's certificate, in PEM, beside
+    /// the public ones.
+    pub ca_file: Option<PathBuf>,
     /// The same databases past a pooler, for migrations that need a session.
     pub direct_urls: DirectUrls,
 }
@@ -93,6 +97,7 @@ impl Default for StoreOptions {
             statement_timeout: Duration::from_secs(120),
             server_wait: Duration::from_secs(60),
             read_wait: Duration::from_secs(10),
+            ca_file: None,
             direct_urls: DirectUrls::default(),
         }
     }

@@ -75,7 +75,8 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Store, StoreError> {
         let instance = sqlite::new_name();
-        let server = Server::new(url, options)?.reached_directly(options.direct_urls.get(0))?;
+        let server =
+            Server::new(url, options)?.reached_directly(options.direct_urls.get(0), options)?;
         let shard = Shard::open_server(&server, access, &instance, options, clock.now())?;
         Ok(Store::of(vec![Arc::new(shard)], clock))
     }

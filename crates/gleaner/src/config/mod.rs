@@ -163,6 +163,7 @@ pub struct StoreConfig {
     pub database_url: String,
     pub shards: Vec<String>,
     pub direct_urls: Vec<String>,
+    pub ca_file: String,
     pub connections: usize,
     pub connections_max: usize,
     pub prepared_statements: bool,

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("extract", &["types"]),
     ("chunk", &["types"]),
     ("embed", &["types", "tls"]),
-    ("store", &["types"]),
+    ("store", &["types", "tls"]),
     ("search", &["types", "tls", "store"]),
     ("guard", &["types"]),
     ("archive", &["types", "tls"]),

@@ -45,7 +45,7 @@ impl Store {
         let mut servers = Vec::with_capacity(urls.len());
         for (place, url) in urls.iter().enumerate() {
             let server = Server::new(url, options)?;
-            servers.push(server.reached_directly(options.direct_urls.get(place))?);
+            servers.push(server.reached_directly(options.direct_urls.get(place), options)?);
         }
         let Some((home, others)) = servers.split_first() else {
             return Err(conflict("no database was named"));

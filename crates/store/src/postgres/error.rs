@@ -21,6 +21,9 @@ pub(crate) enum Fault {
 /// What an error says about trying again.
 pub(super) fn fault_of(error: &tokio_postgres::Error) -> Option<Fault> {
     let Some(code) = error.code().map(SqlState::code) else {
+        if is_of_tls(error) {
+            return None;
+        }
         // Not said by the server: the socket, or a value that does not fit.
         let is_of_the_socket = error.source().is_some_and(<dyn Error>::is::<io::Error>);
         return (error.is_closed() || is_of_the_socket).then_some(Fault::Lost);
@@ -36,6 +39,13 @@ pub(super) fn fault_of(error: &tokio_postgres::Error) -> Option<Fault> {
         _ if code.starts_with("08") => Some(Fault::Lost),
         _ => None,
     }
+}
+
+/// No waiting makes a certificate one that is trusted.
+fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+    let cause = error.source().and_then(<dyn Error>::downcast_ref);
+    let cause = cause.and_then(io::Error::get_ref);
+    cause.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
 }
 
 /// What a failed attempt to connect or to ask says about trying again.
@@ -61,6 +71,13 @@ pub(crate) fn is_away(error: &StoreError) -> bool {
 pub(crate) fn meaning(error: &tokio_postgres::Error) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind as Kind;
     let Some(code) = error.code().map(SqlState::code) else {
+        if is_of_tls(error) {
+            return (
+                Kind::NotWritable,
+                ": no trusted connection; the server's certificate has to be for the name in the \
+                 database URL, and signed by a public authority or one in store.ca_file",
+            );
+        }
         return match fault_of(error) {
             Some(_) => (
                 Kind::Unavailable,

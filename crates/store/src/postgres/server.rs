@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -50,13 +49,9 @@ impl Server {
             config.application_name("gleaner");
         }
         let description = describe(&config);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| StoreError::new(StoreErrorKind::Bug, "set up TLS").caused_by(error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = tls::client_config(options.ca_file.as_deref()).map_err(|error| {
+            StoreError::new(StoreErrorKind::Conflict, "set up TLS to the database").caused_by(error)
+        })?;
         Ok(Server {
             inner: Arc::new(Settings {
                 config,
@@ -72,13 +67,18 @@ impl Server {
     }
 
     /// Reached past a pooler by `url`, where that is given.
-    pub(crate) fn reached_directly(mut self, url: Option<&str>) -> Result<Server, StoreError> {
+    pub(crate) fn reached_directly(
+        mut self,
+        url: Option<&str>,
+        options: &StoreOptions,
+    ) -> Result<Server, StoreError> {
         let Some(url) = url.filter(|url| !url.is_empty()) else {
             return Ok(self);
         };
         let inner = &mut self.inner;
         let options = StoreOptions {
-            statement_timeout: inner.limits.statement,
+            statement_timeout: options.statement_timeout,
+            ca_file: options.ca_file.clone(),
             ..StoreOptions::default()
         };
         let direct = Server::new(url, &options)?;

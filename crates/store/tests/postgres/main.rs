@@ -5,6 +5,7 @@
     reason = "helpers of tests; clippy exempts only the test functions themselves"
 )]
 
+mod certificates;
 mod faults;
 mod machines;
 mod restarts;

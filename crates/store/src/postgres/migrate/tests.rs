@@ -429,7 +429,9 @@ fn an_index_needs_the_server_itself_and_says_so() {
     let other = Postgres::fresh();
     drop(older(&other));
     let migrate = |direct: &Postgres| {
-        let pooled = pooled.clone().reached_directly(Some(&direct.url()));
+        let pooled = pooled
+            .clone()
+            .reached_directly(Some(&direct.url()), &StoreOptions::default());
         let pooled = pooled.unwrap();
         let connection = pooled.connect()?;
         let mut migrator = Migrator {
