@@ -121,7 +121,9 @@ pub fn run(app: &App) -> Result<Exit> {
         line(paint.bold("\nNow try"))?;
         for command in [
             format!("gleaner search --data-dir {dir} 'your own words'"),
+            format!("gleaner ask --data-dir {dir} 'Are dogs allowed at the observatory?'"),
             format!("gleaner page list --data-dir {dir}"),
+            format!("gleaner serve --data-dir {dir}"),
             "gleaner crawl https://example.org --max-pages 50".to_owned(),
         ] {
             line(format!("  {}", paint.cyan(&command)))?;
