@@ -18,6 +18,12 @@ const SCHEDULES = [
   ["adaptive", "As often as it changes"],
 ];
 
+const SUMMARIES = [
+  ["", "As configured"],
+  ["true", "After each crawl"],
+  ["false", "Only when asked"],
+];
+
 const RULES = `{"kind": "job", "path": "/jobs/*", "fields": {
   "company": "h2.company",
   "salary": {"select": ".pay"}
@@ -53,9 +59,10 @@ export function sourceForm({ source, verb, save, cancel }) {
     field.name.node,
     h("fieldset", null, h("legend", null, "When"), field.schedule.node, when),
     h("fieldset", null, h("legend", null, "How far"), field.pages_max.node, field.scope.node),
+    h("fieldset", null, h("legend", null, "Then"), field.summarize.node),
     h(
       "details",
-      { open: Boolean(source && Object.keys(settings).some((name) => !["pages_max", "scope", "record"].includes(name))) },
+      { open: Boolean(source && Object.keys(settings).some((name) => !["pages_max", "scope", "summarize", "record"].includes(name))) },
       h("summary", null, "Pace and patterns"),
       h("div", { class: "more" }, field.delay_ms.node, field.concurrency.node, field.depth_max.node, field.include.node, field.exclude.node),
     ),
@@ -108,6 +115,7 @@ function fields(source, settings) {
     most: input("Longest interval", { value: span(source?.adaptive?.max_s) || "7d" }),
     pages_max: input("Pages at most", { ...number, value: text(settings.pages_max), placeholder: "As configured" }, "Stored in one crawl; 0 for no limit."),
     scope: select("Follow links within", SCOPES, settings.scope ?? ""),
+    summarize: select("Summarise its pages", SUMMARIES, text(settings.summarize), "Only those that are new or have changed. Where a language model is configured, that asks it for each of them; else they are sentences of the page itself."),
     delay_ms: input("Delay, ms", { ...number, value: text(settings.delay_ms), placeholder: "As configured" }, "Least time between two requests to a host."),
     concurrency: input("Requests at once", { ...number, min: 1, value: text(settings.concurrency), placeholder: "As configured" }),
     depth_max: input("Links deep", { ...number, value: text(settings.depth_max), placeholder: "As configured" }, "Away from a start URL; 0 for no limit."),
@@ -132,6 +140,9 @@ function read(field, before) {
     set(name, whole(field[name]));
   }
   set("scope", field.scope.control.value);
+  const summarize = field.summarize.control.value;
+  if (summarize === "") delete settings.summarize;
+  else settings.summarize = summarize === "true";
   set("include", patterns(field.include.control.value));
   set("exclude", patterns(field.exclude.control.value));
   const record = rules(field.record.control);

@@ -162,7 +162,7 @@ export async function show({ root, id, signal, setTitle }) {
         ["Pages", h("a", { href: `#/pages?source=${id}` }, counted(source.pages, "live page"))],
         ["Schedule", h("span", null, schedule(source), !source.active && [" ", next(source)])],
         ["Added", when(source.created_at)],
-        ...Object.entries(settings).filter(([name]) => name !== "record").map(([name, value]) => [SETTINGS[name] ?? name, Array.isArray(value) ? value.join(", ") : typeof value === "number" ? count(value) : String(value)]),
+        ...Object.entries(settings).filter(([name]) => name !== "record").map(([name, value]) => [SETTINGS[name] ?? name, setting(name, value)]),
       ]),
       settings.record && h("details", null, h("summary", null, "Record rules"), h("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Record rules" }, h("code", null, JSON.stringify(settings.record, null, 2)))),
     );
@@ -177,7 +177,14 @@ const SETTINGS = {
   depth_max: "Links deep",
   include: "Only",
   exclude: "Not",
+  summarize: "Summaries",
 };
+
+function setting(name, value) {
+  if (name === "summarize") return value ? "After each crawl" : "Only when asked";
+  if (Array.isArray(value)) return value.join(", ");
+  return typeof value === "number" ? count(value) : String(value);
+}
 
 function trouble(source) {
   return h(

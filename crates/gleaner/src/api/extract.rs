@@ -44,7 +44,8 @@ fn read_object<T: DeserializeOwned>(body: Value) -> Result<Body<T>, ApiError> {
     if !body.is_object() {
         return Err(ApiError::invalid("the body is no JSON object"));
     }
-    let value = serde_json::from_value(body);
+    // Says which field is wrong.
+    let value = serde_path_to_error::deserialize(body);
     value
         .map(Body)
         .map_err(|e| ApiError::invalid(format!("the body: {e}")))
@@ -58,7 +59,7 @@ pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result
             "invalid type: an array, expected an object",
         ));
     }
-    serde_json::from_value(value).map_err(D::Error::custom)
+    serde_path_to_error::deserialize(value).map_err(D::Error::custom)
 }
 
 /// The query string.

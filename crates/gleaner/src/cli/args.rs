@@ -172,6 +172,9 @@ pub struct CrawlArgs {
     /// What to do about vectors
     #[arg(long, value_enum, default_value_t = EmbedWhen::Wait)]
     pub embed: EmbedWhen,
+    /// Then summarise the pages of this source that are new or have changed
+    #[arg(long)]
+    pub summarize: bool,
     /// Allow requests to this private network (repeatable)
     #[arg(long, value_name = "CIDR")]
     pub allow_private: Vec<String>,
@@ -267,7 +270,7 @@ pub enum SourceCommand {
     #[command(after_help = "Examples:
   gleaner source add https://example.org/news/ --every 6h
   gleaner source add https://example.org/docs/ --every 1d --adaptive 1h..30d --max-pages 5000
-  gleaner source add https://example.org/jobs/ --cron '30 6 * * 1-5'
+  gleaner source add https://example.org/jobs/ --cron '30 6 * * 1-5' --summarize
 
 A running `gleaner scheduler` queues its crawls, a running `gleaner worker` runs them.")]
     Add(SourceAddArgs),
@@ -275,6 +278,7 @@ A running `gleaner scheduler` queues its crawls, a running `gleaner worker` runs
     #[command(after_help = "Examples:
   gleaner source edit 3 --every 12h
   gleaner source edit 3 --active false
+  gleaner source edit 3 --summarize true
   gleaner source edit 3 --record-rules jobs.json")]
     Edit(SourceEditArgs),
     /// Remove a source, with its pages unless told otherwise
@@ -351,6 +355,9 @@ pub struct SourceAddArgs {
     /// [default: the host]
     #[arg(long)]
     pub name: Option<String>,
+    /// Summarise its pages whenever a crawl of it has ended: by the language model, if one is configured
+    #[arg(long)]
+    pub summarize: bool,
     #[command(flatten)]
     pub schedule: SourceScheduleArgs,
     #[command(flatten)]
@@ -371,6 +378,9 @@ pub struct SourceEditArgs {
     /// Crawl only when asked
     #[arg(long, conflicts_with_all = ["every", "cron", "adaptive"])]
     pub no_schedule: bool,
+    /// true: summarise its pages whenever a crawl of it has ended
+    #[arg(long)]
+    pub summarize: Option<bool>,
     /// Forget its rules for records
     #[arg(long, conflicts_with = "record_rules")]
     pub no_record_rules: bool,

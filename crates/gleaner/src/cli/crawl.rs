@@ -5,21 +5,22 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 use store::{Access, EmbeddingProgress, NewSource, SourceEdit, SourceSchedule, Store};
 use types::{CanonicalUrl, Priority, SourceId};
 
 use super::args::{CrawlArgs, CrawlSettingsArgs, EmbedWhen};
+use super::crawl_report::{CrawlView, report};
 use super::here::{Here, LOOK_EVERY};
-use super::output::{Exit, Paint, bytes, json_line, line, note, thousands};
+use super::output::{Exit, json_line, line, note, thousands};
 use super::source::typed_over;
+use super::summarize;
 use crate::app::{App, is_loopback, parse_seed};
-use crate::config::EmbedProvider;
+use crate::config::{CrawlConfig, EmbedProvider};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::settings::SourceSettings;
 use crate::pipeline::start::policy_json;
 use crate::services::Services;
-use crate::tasks::{self, CrawlOutcome, CrawlPayload, Foreground, Pages};
+use crate::tasks::{self, CrawlOutcome, CrawlPayload, Foreground, SummarizeOutcome};
 
 pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
     let seeds = args
@@ -44,6 +45,7 @@ pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
         seeds,
         settings: args.settings.clone(),
         embed: args.embed,
+        summarize: args.summarize,
     };
     let watched = watched_crawl(&app, &typed)?;
     if app.json {
@@ -60,6 +62,8 @@ pub struct Typed {
     pub seeds: Vec<CanonicalUrl>,
     pub settings: CrawlSettingsArgs,
     pub embed: EmbedWhen,
+    /// This once, also if the source does not ask for it.
+    pub summarize: bool,
 }
 
 /// A crawl that ran before somebody's eyes.
@@ -72,15 +76,18 @@ pub struct WatchedCrawl {
     pub vectors: EmbeddingProgress,
     /// Texts whose vectors were computed now; `None` when that was not asked for.
     pub embedded_now: Option<u64>,
+    /// `None` when they were not asked for, or another process makes them.
+    pub summaries: Option<SummarizeOutcome>,
     pub reasons: Vec<store::ReasonCount>,
 }
 
 /// Runs the crawl of a source as a task of this process, under Ctrl-C and a
-/// progress view, and embeds what it found unless told otherwise.
+/// progress view, embeds what it found unless told otherwise, and summarises it
+/// if asked to.
 pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     let store = app.open_store(Access::Write)?;
     tasks::rechunk_if_needed(app, &store)?;
-    let source = source_of(app, &store, typed)?;
+    let (source, settings) = source_of(app, &store, typed)?;
     let embeds = typed.embed == EmbedWhen::Wait && app.config.embed.provider != EmbedProvider::Off;
     let mut task = tasks::crawl_task(
         app.tenant,
@@ -94,7 +101,7 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     let foreground = Arc::new(Foreground::default());
     let services = Services::start(app, store, foreground.progress.clone())?
         .with_typed_seeds(typed.seeds.clone());
-    let here = Here::start(
+    let mut here = Here::start(
         app,
         services,
         if embeds {
@@ -125,6 +132,14 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
     if embeds && !interrupted {
         embed_all(&here)?;
     }
+    let asks_for_summaries = typed.summarize || settings.summarize;
+    let has_pages = outcome.status == "completed" && outcome.pages.stored() > 0;
+    let summaries = if asks_for_summaries && has_pages && !here.stopped() {
+        here.view.finish();
+        summarize::after_crawl(app, &here, source)?
+    } else {
+        None
+    };
     let progress = &foreground.progress;
     let watched = WatchedCrawl {
         stopped: here.stopped(),
@@ -136,6 +151,7 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
             .store
             .crawl_reasons(types::CrawlId(outcome.crawl_id))?,
         outcome,
+        summaries,
     };
     here.end()?;
     Ok(watched)
@@ -143,9 +159,9 @@ pub fn watched_crawl(app: &App, typed: &Typed) -> Result<WatchedCrawl> {
 
 /// The source with these seeds. What is typed wins over the configuration. A
 /// source with a schedule keeps the settings that were not typed; any other
-/// one is crawled just as the command says, but for its record rules: they are
-/// of the site, not of one crawl.
-fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<SourceId> {
+/// one is crawled just as the command says, but for its record rules and
+/// whether it is summarised: they are of the site, not of one crawl.
+fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<(SourceId, CrawlConfig)> {
     let seeds: Vec<String> = typed.seeds.iter().map(ToString::to_string).collect();
     let source = store.ensure_source(NewSource {
         tenant: app.tenant,
@@ -161,19 +177,21 @@ fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<SourceId> {
     let before = if known.schedule == SourceSchedule::default() {
         SourceSettings {
             record: known_settings.record,
+            summarize: known_settings.summarize,
             ..SourceSettings::default()
         }
     } else {
         known_settings
     };
     let settings = typed_over(&before, &typed.settings)?;
+    let crawl = settings.over(&app.config.crawl);
     let edit = SourceEdit {
         settings: Some(settings.to_json()?),
-        policy: Some(policy_json(&settings.over(&app.config.crawl))),
+        policy: Some(policy_json(&crawl)),
         ..SourceEdit::default()
     };
     store.edit_source(source, edit)?;
-    Ok(source)
+    Ok((source, crawl))
 }
 
 /// Progress is for people at a terminal.
@@ -286,6 +304,7 @@ impl WatchedCrawl {
         } else if !self.outcome.errors.is_empty()
             || self.vectors.failed > 0
             || (self.embedded_now.is_some() && self.vectors.pending > 0)
+            || self.summaries.as_ref().is_some_and(|made| !made.is_whole())
         {
             Exit::Partly
         } else {
@@ -294,190 +313,11 @@ impl WatchedCrawl {
     }
 }
 
-/// The object that `crawl --json` ends with.
-#[derive(Debug, Serialize)]
-pub struct CrawlView<'a> {
-    crawl_id: i64,
-    source_id: i64,
-    status: &'a str,
-    resumed: bool,
-    pages: Pages,
-    chunks: u64,
-    vectors: VectorsView,
-    bytes: u64,
-    duration_ms: u64,
-    pages_per_s: f64,
-    left_out: tasks::LeftOutCounts,
-    /// Where raw copies are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw_missed: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct VectorsView {
-    done: u64,
-    pending: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    embedded_now: Option<u64>,
-}
-
-impl CrawlView<'_> {
-    pub fn new(watched: &WatchedCrawl) -> CrawlView<'_> {
-        let outcome = &watched.outcome;
-        CrawlView {
-            crawl_id: outcome.crawl_id,
-            source_id: outcome.source_id,
-            status: &outcome.status,
-            resumed: outcome.resumed,
-            pages: outcome.pages,
-            chunks: watched.chunks,
-            vectors: VectorsView {
-                done: watched.vectors.done,
-                pending: watched.vectors.pending,
-                embedded_now: watched.embedded_now,
-            },
-            bytes: outcome.bytes,
-            duration_ms: outcome.duration_ms,
-            pages_per_s: outcome.pages_per_s,
-            left_out: outcome.left_out,
-            raw_missed: outcome.raw_missed,
-            errors: outcome.errors.iter().map(problem).collect(),
-        }
-    }
-}
-
-fn problem(problem: &tasks::UrlProblem) -> String {
-    format!("{}: {} ({})", problem.url, problem.detail, problem.reason)
-}
-
-pub fn report(app: &App, watched: &WatchedCrawl) -> Result<()> {
-    let paint = Paint::stdout();
-    let outcome = &watched.outcome;
-    let counts = outcome.pages;
-    let stored = counts.stored();
-    let seconds = outcome.duration_ms as f64 / 1000.0;
-    let headline = if watched.interrupted() {
-        paint.yellow("Stopped; everything so far is kept.")
-    } else if stored == 0 {
-        paint.red("Nothing was stored.")
-    } else {
-        paint.green("Searchable.")
-    };
-    line(format!(
-        "{headline} {} pages fetched in {seconds:.1} s ({:.0} pages/s, {})",
-        thousands(counts.fetched),
-        outcome.pages_per_s,
-        bytes(outcome.bytes),
-    ))?;
-    line(format!(
-        "  found {} = added {} + updated {} + unchanged {} + failed {} + skipped {}{}",
-        thousands(counts.found),
-        thousands(counts.added),
-        thousands(counts.updated),
-        thousands(counts.unchanged),
-        thousands(counts.failed),
-        thousands(counts.skipped),
-        if outcome.queued > 0 {
-            format!(" + queued {}", thousands(outcome.queued))
-        } else {
-            String::new()
-        },
-    ))?;
-    let reasons = watched.reasons.iter();
-    for reason in reasons.filter(|reason| reason.class != "raw") {
-        let label = format!("{} {}", reason.class, reason.reason);
-        let example = reason.examples.first().map_or("", String::as_str);
-        line(format!(
-            "  {label:<24} {:>6}  {}",
-            thousands(reason.count),
-            paint.dim(&format!("e.g. {example}"))
-        ))?;
-    }
-    if outcome.left_out.traps > 0 {
-        line(format!(
-            "  {} links left out as endless (calendars, session ids)",
-            outcome.left_out.traps
-        ))?;
-    }
-    if let Some(missed) = outcome.raw_missed.filter(|missed| *missed > 0) {
-        line(format!(
-            "  {} {} pages are stored without a raw copy; `gleaner doctor` looks at the archive",
-            paint.yellow("archive:"),
-            thousands(missed),
-        ))?;
-    }
-    let vectors = watched.vectors;
-    line(format!(
-        "  {} chunks; vectors: {} done, {} pending{}",
-        thousands(watched.chunks),
-        thousands(vectors.done),
-        thousands(vectors.pending),
-        if vectors.failed > 0 {
-            format!(", {} failed", vectors.failed)
-        } else {
-            String::new()
-        },
-    ))?;
-    for error in &outcome.errors {
-        line(format!(
-            "  {} {}",
-            paint.red("start page not stored:"),
-            problem(error)
-        ))?;
-    }
-    if watched.interrupted() {
-        line("  Run the same command again to go on.")?;
-    } else if stored == 0 {
-        line(format!("  {}", advice(outcome)))?;
-    } else {
-        if watched.stopped || vectors.pending > 0 {
-            line("  `gleaner embed` computes the pending vectors; keyword search works now.")?;
-        }
-        line(format!(
-            "  Try: {}",
-            paint.cyan(&format!("gleaner search{} '…'", data_dir_flag(app)))
-        ))?;
-    }
-    Ok(())
-}
-
 /// `--data-dir X` when this run was given one, so that hints can be pasted.
 pub fn data_dir_flag(app: &App) -> String {
     if app.data_dir_given {
         format!(" --data-dir {}", app.data_dir().display())
     } else {
         String::new()
-    }
-}
-
-/// What to do when no page could be stored.
-fn advice(outcome: &CrawlOutcome) -> &'static str {
-    let reason = outcome
-        .errors
-        .first()
-        .map_or("", |problem| problem.reason.as_str());
-    match reason {
-        "dns" => "Check the spelling of the host name and this machine's network.",
-        "connect" => "Nothing answers there; check the port, or whether the server is up.",
-        "tls" => {
-            "No secure connection: a server without TLS wants http://, one with a certificate of your own authority fetch.ca_file."
-        }
-        "timeout" => "The server answers too slowly; raise fetch.total_timeout_ms to wait longer.",
-        "private_address" => {
-            "Private addresses are refused; add --allow-private CIDR if this network is yours."
-        }
-        "robots" => "The site's robots.txt disallows the start page for crawlers.",
-        "robots_unreachable" => "robots.txt cannot be read, so nothing may be fetched; try later.",
-        "not_found" | "client_error" => "Check the address in a browser, then crawl that one.",
-        "server_error" | "throttled" => {
-            "The server has trouble; try again later, or with --delay-ms."
-        }
-        "content_type" => "Start from an HTML page, a sitemap or a feed.",
-        "too_large" => "The body is over fetch.body_bytes_max; raise it if you trust the site.",
-        "redirect_loop" => "The address redirects in a circle; try the one a browser ends at.",
-        "empty" => "The page has no text of its own (perhaps it is built by scripts).",
-        _ => "`--log info` shows what happened.",
     }
 }

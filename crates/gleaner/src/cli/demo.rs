@@ -7,7 +7,8 @@ use rust_embed::RustEmbed;
 use search::{Filters, Mode, SearchRequest};
 
 use super::args::{CrawlSettingsArgs, EmbedWhen};
-use super::crawl::{CrawlView, Typed, watched_crawl};
+use super::crawl::{Typed, watched_crawl};
+use super::crawl_report::{CrawlView, report};
 use super::output::{Exit, Paint, json_line, line, paragraph, thousands};
 use super::search::{highlight, milliseconds};
 use crate::app::App;
@@ -60,12 +61,13 @@ pub fn run(app: &App) -> Result<Exit> {
         seeds: vec![seed],
         settings: CrawlSettingsArgs::default(),
         embed: EmbedWhen::Wait,
+        summarize: false,
     };
     let watched = watched_crawl(&app, &typed)?;
     if app.json {
         json_line(&CrawlView::new(&watched))?;
     } else {
-        super::crawl::report(&app, &watched)?;
+        report(&app, &watched)?;
     }
     drop(served);
     if watched.outcome.pages.added == 0 {

@@ -16,6 +16,18 @@ use crate::tasks::{self, Ending, Foreground, Worker};
 /// How often a wait looks at Ctrl-C.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Another process runs the task.
+#[derive(Debug)]
+pub struct Busy(String);
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Busy {}
+
 /// A worker of this command's own, with a view and Ctrl-C.
 pub struct Here {
     pub services: Arc<Services>,
@@ -48,7 +60,8 @@ impl Here {
         *self.stop.borrow()
     }
 
-    /// Runs one task to its end, in the database of what it is about.
+    /// Runs one task to its end, in the database of what it is about. Fails with
+    /// [`Busy`] while another process runs it.
     pub fn run(
         &self,
         store: &Store,
@@ -63,7 +76,7 @@ impl Here {
                 self.worker.adopt(*claimed, foreground);
                 id
             }
-            EnqueueRunning::AlreadyRunning { id, owner } => bail!(busy(id.0, &owner)),
+            EnqueueRunning::AlreadyRunning { id, owner } => bail!(Busy(busy(id.0, &owner))),
         };
         loop {
             if let Some(ending) = self.worker.wait(id, LOOK_EVERY) {
@@ -76,7 +89,7 @@ impl Here {
     }
 
     /// Ends the view and the worker, and closes the store.
-    pub fn end(self) -> Result<()> {
+    pub fn end(mut self) -> Result<()> {
         self.view.finish();
         self.worker.join()?;
         match Arc::try_unwrap(self.services) {

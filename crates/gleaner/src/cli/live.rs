@@ -57,7 +57,8 @@ impl LiveView {
         self.embedding.store(true, Ordering::Relaxed);
     }
 
-    pub fn finish(mut self) {
+    /// Takes it off the screen; a second time does nothing.
+    pub fn finish(&mut self) {
         let _ = self.done.send(());
         if let Some(thread) = self.thread.take() {
             // A view that broke is no reason to fail the crawl.

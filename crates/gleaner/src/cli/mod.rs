@@ -6,6 +6,7 @@ mod completions;
 mod config;
 pub mod crawl;
 mod crawl_log;
+mod crawl_report;
 mod data_args;
 mod demo;
 mod doctor;

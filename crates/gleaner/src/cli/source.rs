@@ -105,6 +105,7 @@ fn show(app: &App, id: SourceId) -> Result<Exit> {
     line(format!("  pages     {}", thousands(source.page_count)))?;
     line(format!("  settings  {}", source.settings))?;
     line(format!("  schedule  {}", schedule_text(&source)))?;
+    line(format!("  summaries {}", summaries_text(app, &source)?))?;
     if source.failures_in_a_row > 0 {
         line(format!("  failures  {} in a row", source.failures_in_a_row))?;
     }
@@ -120,6 +121,11 @@ fn show(app: &App, id: SourceId) -> Result<Exit> {
 
 fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
     let store = app.open_store(Access::Write)?;
+    let before = SourceSettings {
+        summarize: args.summarize.then_some(true),
+        ..SourceSettings::default()
+    };
+    let settings = typed_over(&before, &args.settings)?;
     let source = sources::add(
         app,
         &store,
@@ -128,7 +134,7 @@ fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
             name: args.name.clone(),
             urls: args.urls.clone(),
             schedule: parse_schedule(&args.schedule)?.unwrap_or_default(),
-            settings: typed_over(&SourceSettings::default(), &args.settings)?,
+            settings,
             crawl_now: false,
         },
     )?;
@@ -146,6 +152,9 @@ fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
         ))?,
         None => line(format!("  crawl it: gleaner source crawl{flag} {id}"))?,
     }
+    if summarizes(app, &source)? {
+        line("  its pages are summarised after each crawl")?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -161,6 +170,7 @@ fn edit(app: &App, args: &SourceEditArgs) -> Result<Exit> {
     if args.no_record_rules {
         before.record = None;
     }
+    before.summarize = args.summarize.or(before.summarize);
     let settings = typed_over(&before, &args.settings)?;
     let edit = EditSource {
         urls: (!args.urls.is_empty()).then(|| args.urls.clone()),
@@ -173,7 +183,12 @@ fn edit(app: &App, args: &SourceEditArgs) -> Result<Exit> {
     if app.json {
         json_line(&SourceView::new(&row))?;
     } else {
-        line(format!("Source {}: {}", row.id, schedule_text(&row)))?;
+        let summaries = summaries_text(app, &row)?;
+        line(format!(
+            "Source {}: {}; summaries {summaries}",
+            row.id,
+            schedule_text(&row)
+        ))?;
     }
     Ok(Exit::Ok)
 }
@@ -224,6 +239,7 @@ pub fn typed_over(old: &SourceSettings, args: &CrawlSettingsArgs) -> Result<Sour
         concurrency: args.concurrency.or(old.concurrency),
         delay_ms: args.delay_ms.or(old.delay_ms),
         record: record.or(old.record),
+        summarize: old.summarize,
     })
 }
 
@@ -308,6 +324,19 @@ fn schedule_text(source: &SourceRow) -> String {
         text.push_str(&format!(", due {}", rfc3339(due)));
     }
     text
+}
+
+fn summarizes(app: &App, source: &SourceRow) -> Result<bool> {
+    let settings = SourceSettings::from_json(&source.settings)?;
+    Ok(settings.over(&app.config.crawl).summarize)
+}
+
+fn summaries_text(app: &App, source: &SourceRow) -> Result<&'static str> {
+    Ok(if summarizes(app, source)? {
+        "after each crawl"
+    } else {
+        "only when asked"
+    })
 }
 
 fn time_text(time: Duration) -> String {

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use search::{Filters, SearchRequest};
 use store::{Access, SummaryState};
-use types::PageId;
+use types::{PageId, SourceId};
 
 use super::crawl::{data_dir_flag, shows_progress};
-use super::here::Here;
+use super::here::{Busy, Here};
 use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
 use super::search::search;
 use super::text_args::SummarizeArgs;
@@ -19,7 +19,7 @@ use crate::searching::parse_mode;
 use crate::services::Services;
 use crate::summaries::batch::{PageDone, Report};
 use crate::summaries::estimate::Estimate;
-use crate::tasks::{Foreground, SummarizeOutcome};
+use crate::tasks::{self, Foreground, SummarizeOutcome};
 use crate::view::SummaryView;
 
 pub fn run(app: &App, args: &SummarizeArgs) -> Result<Exit> {
@@ -48,7 +48,7 @@ pub fn run(app: &App, args: &SummarizeArgs) -> Result<Exit> {
     }
     let is_of_named_pages = !args.url.is_empty() || !args.page.is_empty();
     let here = Here::start(app, services, &[], false)?;
-    let outcome = work(app, args, &here, &plan)?;
+    let outcome = work(app, args.verbose, &here, &plan)?;
     let named = if is_of_named_pages {
         let rows = here
             .services
@@ -68,10 +68,41 @@ pub fn run(app: &App, args: &SummarizeArgs) -> Result<Exit> {
         for summary in &named {
             show(summary)?;
         }
-        report(app, &plan, &outcome, stopped)?;
+        if plan.pages == 0 {
+            line(NOTHING_TO_DO)?;
+        } else {
+            report(app, &outcome, stopped)?;
+        }
     }
-    let is_partly = stopped || outcome.ended != "done" || outcome.failed + outcome.unsaved > 0;
-    Ok(if is_partly { Exit::Partly } else { Exit::Ok })
+    let is_whole = !stopped && outcome.is_whole();
+    Ok(if is_whole { Exit::Ok } else { Exit::Partly })
+}
+
+const NOTHING_TO_DO: &str =
+    "Nothing to do: every page that was chosen has a summary of its present text.";
+
+/// What waits of a source that was just crawled. The task that its crawl has
+/// queued, if it did, is the one that runs here; `None`: another process does.
+pub fn after_crawl(app: &App, here: &Here, source: SourceId) -> Result<Option<SummarizeOutcome>> {
+    let selection = Selection {
+        source: Some(source.0),
+        ..Selection::default()
+    };
+    let plan = operations::plan(
+        &here.services.store,
+        app.tenant,
+        &selection,
+        app.clock.now(),
+        |_, _| bail!("bug: nothing is searched for"),
+    )?;
+    match work(app, false, here, &plan) {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(error) if error.is::<Busy>() => {
+            note(error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn find(app: &App, query: &str, limit: usize) -> Result<Vec<PageId>> {
@@ -88,7 +119,7 @@ fn find(app: &App, query: &str, limit: usize) -> Result<Vec<PageId>> {
 }
 
 /// One database after the other, each by a task that runs here.
-fn work(app: &App, args: &SummarizeArgs, here: &Here, plan: &Plan) -> Result<SummarizeOutcome> {
+fn work(app: &App, verbose: bool, here: &Here, plan: &Plan) -> Result<SummarizeOutcome> {
     let bar = shows_progress(app).then(|| progress_bar(plan.pages));
     let mut total = SummarizeOutcome {
         ended: "done".to_owned(),
@@ -99,7 +130,7 @@ fn work(app: &App, args: &SummarizeArgs, here: &Here, plan: &Plan) -> Result<Sum
             total.ended = "stopped".to_owned();
             break;
         }
-        let (bar_here, before, verbose) = (bar.clone(), total.pages, args.verbose && !app.json);
+        let (bar_here, before, verbose) = (bar.clone(), total.pages, verbose && !app.json);
         let on_page = move |done: &PageDone, report: &Report| {
             if let Some(bar) = &bar_here {
                 bar.set_position(before + report.pages());
@@ -116,7 +147,7 @@ fn work(app: &App, args: &SummarizeArgs, here: &Here, plan: &Plan) -> Result<Sum
             on_page: Some(Box::new(on_page)),
             ..Foreground::default()
         });
-        let task = operations::task(app.tenant, payload)?;
+        let task = tasks::summarize_task(app.tenant, payload)?;
         let busy = |task: i64, worker: &str| {
             format!(
                 "these pages are being summarised already, by process {} (task {task}); \
@@ -226,7 +257,7 @@ fn preview(app: &App, plan: &Plan, estimate: &Estimate) -> Result<Exit> {
     }
     let pages = thousands(estimate.pages);
     if estimate.pages == 0 {
-        line("Nothing to do: every page that was chosen has a summary of its present text.")?;
+        line(NOTHING_TO_DO)?;
     } else if estimate.model.is_empty() {
         line(format!(
             "Would summarise {pages} pages by their own sentences: no language model is asked, it costs nothing."
@@ -263,13 +294,9 @@ fn minutes(seconds: u64) -> String {
     }
 }
 
-fn report(app: &App, plan: &Plan, outcome: &SummarizeOutcome, stopped: bool) -> Result<()> {
+/// What became of the pages that waited.
+pub fn report(app: &App, outcome: &SummarizeOutcome, stopped: bool) -> Result<()> {
     let paint = Paint::stdout();
-    if plan.pages == 0 {
-        return line(
-            "Nothing to do: every page that was chosen has a summary of its present text.",
-        );
-    }
     let headline = if stopped || outcome.ended == "stopped" {
         paint.yellow("Stopped; everything so far is kept.")
     } else if outcome.ended == "budget" {
@@ -277,17 +304,20 @@ fn report(app: &App, plan: &Plan, outcome: &SummarizeOutcome, stopped: bool) -> 
     } else {
         paint.green("Summarised.")
     };
+    let by = if outcome.model.is_empty() {
+        format!("{} by their own sentences", thousands(outcome.fallback))
+    } else {
+        format!(
+            "{} by {}, {} by their own sentences",
+            thousands(outcome.done),
+            outcome.model,
+            thousands(outcome.fallback),
+        )
+    };
     line(format!(
-        "{headline} {} pages in {:.1} s: {} by {}, {} by their own sentences{}",
+        "{headline} {} pages in {:.1} s: {by}{}",
         thousands(outcome.pages),
         outcome.seconds,
-        thousands(outcome.done),
-        if outcome.model.is_empty() {
-            "a model"
-        } else {
-            &outcome.model
-        },
-        thousands(outcome.fallback),
         if outcome.failed > 0 {
             format!(", {} without any text", thousands(outcome.failed))
         } else {

@@ -89,6 +89,7 @@ pub struct CrawlConfig {
     pub batch_pages: usize,
     pub cpu_threads: usize,
     pub redirects_max: u8,
+    pub summarize: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -192,24 +192,9 @@ pub fn preview(services: &Services, tenant: TenantId, plan: &Plan) -> Result<Est
 pub fn enqueue(tenant: TenantId, plan: Plan) -> Result<Vec<types::TaskId>> {
     let mut ids = Vec::new();
     for (store, payload) in plan.parts {
-        let task = task(tenant, &payload)?;
+        let task = tasks::summarize_task(tenant, &payload)?;
         let enqueued = store.enqueue_tasks(vec![task])?;
         ids.extend(enqueued.iter().map(|task| task.id));
     }
     Ok(ids)
-}
-
-/// All of a source or a tenant is queued once, however often it is asked for.
-pub fn task(tenant: TenantId, payload: &SummarizePayload) -> Result<store::NewTask> {
-    let mut task = tasks::task(tenant, tasks::SUMMARIZE, payload)?;
-    if payload.pages.is_none() && payload.again.is_empty() {
-        let source = payload.source.unwrap_or(0);
-        let by = if payload.extractive {
-            "sentences"
-        } else {
-            "model"
-        };
-        task.dedupe = Some(format!("summarize {source} {by}"));
-    }
-    Ok(task)
 }

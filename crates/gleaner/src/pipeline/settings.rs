@@ -44,6 +44,9 @@ pub struct SourceSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub record: Option<serde_json::Value>,
+    /// Its pages get their summaries whenever a crawl of it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summarize: Option<bool>,
 }
 
 impl SourceSettings {
@@ -106,6 +109,7 @@ impl SourceSettings {
             crawl.delay_ms = delay_ms;
             crawl.loopback_delay_ms = delay_ms;
         }
+        crawl.summarize = self.summarize.unwrap_or(crawl.summarize);
         crawl
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use extract::RecordRules;
 use serde::{Deserialize, Serialize};
-use store::{CrawlControl, NewSource, NewTask, Store, TakenUp};
+use store::{CrawlControl, CrawlStatus, NewSource, NewTask, Store, TakenUp};
 use types::{CanonicalUrl, CrawlId, FailReason, SourceId};
 
 use super::kind::{Outcome, RetryDelay, StopReason, TaskContext, TaskFailure, TaskKind};
 use super::new::{self, CRAWL, SCRAPE, SCRAPE_BATCH};
 use super::outcome::CrawlOutcome;
+use super::summarize;
 use crate::app::parse_seed;
 use crate::pipeline::crawl::CrawlReport;
 use crate::pipeline::progress::Progress;
@@ -84,6 +85,10 @@ impl TaskKind for CrawlSource {
             .map_err(|error| permanent(format!("the source's record rules: {error}")))?
             .map(Arc::new);
         let settings = settings.over(&services.app.config.crawl);
+        let then = Then {
+            embed: payload.embed,
+            summarize: settings.summarize,
+        };
         let urls = if payload.urls.is_empty() {
             &row.seeds
         } else {
@@ -104,7 +109,7 @@ impl TaskKind for CrawlSource {
         };
         super::source_outcome::record(services, &row, &report, &outcome)?;
         clean_up(&services.app, &store)?;
-        finished(context, &outcome, &report, payload.embed)
+        finished(context, &outcome, &report, then)
     }
 }
 
@@ -141,6 +146,10 @@ impl TaskKind for Scrape {
             ..SourceSettings::default()
         }
         .over(&services.app.config.crawl);
+        let then = Then {
+            embed: true,
+            summarize: settings.summarize,
+        };
         let source = context.store()?.ensure_source(NewSource {
             tenant: context.task.tenant,
             name: "scraped pages".to_owned(),
@@ -160,7 +169,7 @@ impl TaskKind for Scrape {
             Ended::Finished(finished) => *finished,
             Ended::Early(outcome) => return Ok(outcome),
         };
-        finished(context, &outcome, &report, true)
+        finished(context, &outcome, &report, then)
     }
 }
 
@@ -303,22 +312,29 @@ fn gauge(progress: &Progress) -> types::Progress {
     }
 }
 
+/// What follows on a crawl.
+#[derive(Clone, Copy, Debug)]
+struct Then {
+    embed: bool,
+    summarize: bool,
+}
+
 /// A crawl that stored nothing is a failed task: for another attempt when the
 /// reason may pass, for good otherwise. In the foreground the person decides.
 fn finished(
     context: &TaskContext,
     outcome: &CrawlOutcome,
     report: &CrawlReport,
-    embed: bool,
+    then: Then,
 ) -> Result<Outcome, TaskFailure> {
-    if report.row.status == store::CrawlStatus::Cancelled
-        || outcome.pages.stored() > 0
-        || context.foreground.is_some()
-    {
-        return done(context, outcome, embed);
+    let is_cancelled = report.row.status == CrawlStatus::Cancelled;
+    if is_cancelled || outcome.pages.stored() > 0 || context.foreground.is_some() {
+        // Who cancels a crawl does not want it to cost any more.
+        let summarize = then.summarize && !is_cancelled;
+        return done(context, outcome, Then { summarize, ..then });
     }
     let Some(problem) = outcome.errors.first() else {
-        return done(context, outcome, embed);
+        return done(context, outcome, then);
     };
     let error = anyhow::anyhow!("{}: {} ({})", problem.url, problem.detail, problem.reason);
     if may_pass(&problem.reason) {
@@ -328,22 +344,27 @@ fn finished(
     }
 }
 
-/// What still waits for its vectors need not wait for more of this crawl.
-fn done(
-    context: &TaskContext,
-    outcome: &CrawlOutcome,
-    embed: bool,
-) -> Result<Outcome, TaskFailure> {
+/// What still waits for its vectors need not wait for more of this crawl, and
+/// summaries of its pages begin. Both are queued in the transaction that ends
+/// the task: a task that is killed before it asks for them when it is run again,
+/// one that has ended is not run again.
+fn done(context: &TaskContext, outcome: &CrawlOutcome, then: Then) -> Result<Outcome, TaskFailure> {
     let services = &context.services;
-    let embeds = embed && services.embeds() && context.foreground.is_none();
-    let is_behind = embeds && context.store()?.embedding_progress()?.pending > 0;
+    let tenant = context.task.tenant;
+    let store = context.store()?;
+    let mut follow_ups = Vec::new();
+    let embeds = then.embed && services.embeds() && context.foreground.is_none();
+    if embeds && store.embedding_progress()?.pending > 0 {
+        follow_ups.push(new::embed(tenant));
+    }
+    if then.summarize && outcome.pages.stored() > 0 {
+        let source = SourceId(outcome.source_id);
+        follow_ups.extend(summarize::after_crawl(&store, tenant, source)?);
+    }
     let result = serde_json::to_value(outcome).map_err(|e| TaskFailure::Permanent(e.into()))?;
     Ok(Outcome::Done {
         result: Some(result),
-        follow_ups: is_behind
-            .then(|| new::embed(context.task.tenant))
-            .into_iter()
-            .collect(),
+        follow_ups,
     })
 }
 

@@ -48,7 +48,7 @@ pub use scaling::{KindScale, Scale, ScalingMeter, ScalingPolicy};
 pub use shared::{Ending, LEASE_FOR, WorkerOptions};
 pub use slots::{LoadMeter, SlotPolicy};
 pub use source_outcome::next_due;
-pub use summarize::{SummarizeOutcome, SummarizePayload};
+pub use summarize::{SummarizeOutcome, SummarizePayload, summarize_task};
 pub use worker::Worker;
 
 use crate::app::App;

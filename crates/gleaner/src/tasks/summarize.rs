@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use store::{Day, SummaryState, SummaryWanted};
-use types::{PageId, Progress, SourceId, Timestamp};
+use store::{Day, NewTask, Store, SummaryState, SummaryWanted, TaskFilter};
+use types::{PageId, Priority, Progress, SourceId, TaskId, TaskState, TenantId, Timestamp};
 
 use super::kind::{Foreground, Outcome, TaskContext, TaskFailure, TaskKind};
-use super::new::SUMMARIZE;
+use super::new::{self, SUMMARIZE};
 use crate::prompting::LanguageModel;
 use crate::summaries::Figures;
 use crate::summaries::batch::{Batch, Ended, PageDone, Report};
@@ -55,8 +55,15 @@ pub struct SummarizeOutcome {
     pub llm: Figures,
 }
 
+impl SummarizeOutcome {
+    /// Every page that waited has a summary now.
+    pub fn is_whole(&self) -> bool {
+        self.ended == "done" && self.failed + self.unsaved == 0
+    }
+}
+
 impl SummarizePayload {
-    pub fn wanted(&self, tenant: types::TenantId) -> Result<SummaryWanted, TaskFailure> {
+    pub fn wanted(&self, tenant: TenantId) -> Result<SummaryWanted, TaskFailure> {
         let again = self.again.iter().map(|code| {
             SummaryState::from_code(code).ok_or_else(|| {
                 TaskFailure::Permanent(anyhow::anyhow!("there is no summary state `{code}`"))
@@ -71,6 +78,47 @@ impl SummarizePayload {
             again_before: self.again_before_ms.map(Timestamp),
         })
     }
+
+    /// Whatever waits of a source or a tenant, rather than what was chosen once.
+    fn is_of_all_that_waits(&self) -> bool {
+        self.pages.is_none() && self.again.is_empty()
+    }
+}
+
+/// All of a source or a tenant is queued once, however often it is asked for.
+pub fn summarize_task(tenant: TenantId, payload: &SummarizePayload) -> anyhow::Result<NewTask> {
+    let mut task = new::task(tenant, SUMMARIZE, payload)?;
+    if payload.is_of_all_that_waits() {
+        let source = payload.source.unwrap_or(0);
+        let by = if payload.extractive {
+            "sentences"
+        } else {
+            "model"
+        };
+        task.dedupe = Some(format!("summarize {source} {by}"));
+    }
+    Ok(task)
+}
+
+/// What a source whose pages are summarised by themselves asks for after a
+/// crawl, if any of them waits; `store` is the database that has the source.
+/// Nobody waits for it, so it goes behind what somebody asked for.
+pub(super) fn after_crawl(
+    store: &Store,
+    tenant: TenantId,
+    source: SourceId,
+) -> Result<Option<NewTask>, TaskFailure> {
+    let payload = SummarizePayload {
+        source: Some(source.0),
+        ..SummarizePayload::default()
+    };
+    let waiting = store.count_to_summarize(&payload.wanted(tenant)?)?;
+    if waiting.pages == 0 {
+        return Ok(None);
+    }
+    let mut task = summarize_task(tenant, &payload)?;
+    task.priority = Priority::LOW;
+    Ok(Some(task))
 }
 
 /// Gives pages their summaries. Two at a time are enough to use up any limit of
@@ -97,6 +145,12 @@ impl TaskKind for Summarize {
         let store = context.store()?;
         let tenant = context.task.tenant;
         let wanted = payload.wanted(tenant)?;
+        if let Some(other) = under_way(&store, context.id(), tenant, &payload)? {
+            return Ok(Outcome::Later {
+                after: BUSY_FOR,
+                why: format!("task {other} summarises these pages"),
+            });
+        }
         let model = if payload.extractive {
             None
         } else {
@@ -158,6 +212,33 @@ impl TaskKind for Summarize {
     }
 }
 
+/// A task that waits for another one looks again after so long.
+const BUSY_FOR: Duration = Duration::from_secs(60);
+
+/// The task that began before this one to work off the same pages. Both would
+/// take them in the same order, and each page would be paid for twice.
+fn under_way(
+    store: &Store,
+    id: TaskId,
+    tenant: TenantId,
+    payload: &SummarizePayload,
+) -> Result<Option<TaskId>, TaskFailure> {
+    if !payload.is_of_all_that_waits() {
+        return Ok(None);
+    }
+    let running = TaskFilter {
+        kind: Some(SUMMARIZE.to_owned()),
+        states: vec![TaskState::Running],
+        ..TaskFilter::default()
+    };
+    let running = store.tasks(tenant, &running)?;
+    let same = running.iter().filter(|task| {
+        serde_json::from_str::<SummarizePayload>(&task.payload).is_ok_and(|of| of == *payload)
+    });
+    let first = same.min_by_key(|task| (task.started_at, task.id));
+    Ok(first.map(|task| task.id).filter(|first| *first != id))
+}
+
 fn ended(report: &Report) -> &'static str {
     match report.ended {
         Ended::Done => "done",
@@ -200,6 +281,24 @@ mod tests {
             until_tomorrow(Day(20_000).start()),
             Duration::from_secs(24 * 3600)
         );
+    }
+
+    #[test]
+    fn all_that_waits_has_a_key_and_a_choice_has_none() {
+        let key = |payload: SummarizePayload| {
+            let task = summarize_task(TenantId(1), &payload).expect("a task");
+            task.dedupe
+        };
+        let of_source = SummarizePayload {
+            source: Some(3),
+            ..SummarizePayload::default()
+        };
+        let chosen = SummarizePayload {
+            pages: Some(vec![7]),
+            ..of_source.clone()
+        };
+        assert_eq!(key(of_source).as_deref(), Some("summarize 3 model"));
+        assert_eq!(key(chosen), None);
     }
 
     #[test]

@@ -6,18 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use store::{EnqueueRunning, NewSource, NewTask, Store, TaskRow};
+use store::{
+    EnqueueRunning, Finish, Finished, NewSource, NewTask, SourceEdit, Store, TaskEnd, TaskFilter,
+    TaskRow,
+};
 use testkit::{FakeWeb, Reply};
 use types::{
-    CanonicalUrl, Clock, ManualClock, Priority, SystemClock, TaskId, TaskState, TenantId, Timestamp,
+    CanonicalUrl, Clock, ManualClock, Priority, SourceId, SystemClock, TaskId, TaskState, TenantId,
+    Timestamp,
 };
 
 use super::crawl::{CrawlPayload, crawl_task};
 use super::kind::{Outcome, RetryDelay, TaskContext, TaskFailure, TaskKind};
+use super::new::SUMMARIZE;
 use super::shared::{LEASE_FOR, WorkerOptions, lock};
 use super::slots::SlotPolicy;
+use super::summarize::{Summarize, SummarizePayload, summarize_task};
 use super::worker::Worker;
 use crate::app::App;
+use crate::pipeline::settings::SourceSettings;
 use crate::services::Services;
 
 /// Notes the priority of each of its runs.
@@ -307,12 +314,10 @@ fn a_light_task_does_not_wait_for_a_slot() {
     worker.join().expect("ends");
 }
 
-#[test]
-fn q1_a_crawl_that_ended_before_its_task_was_told_is_not_run_again() {
+/// A site of one page that is a source, and who may crawl it.
+fn rain(settings: &SourceSettings) -> (FakeWeb, Arc<Services>, SourceId) {
     let web = FakeWeb::start_blocking();
-    let words = "Rain fell on the hills all night, and by the morning the river had risen. ";
-    let text = format!("<title>Rain</title><h1>Rain</h1><p>{}</p>", words.repeat(5));
-    web.route("/", Reply::html(&text));
+    web.route("/", Reply::html(rain_text("river")));
     let start = CanonicalUrl::parse(&web.url("/")).expect("a URL");
     let services = services_for(Arc::new(SystemClock), vec![start.clone()]);
     let source = services.store.ensure_source(NewSource {
@@ -322,31 +327,137 @@ fn q1_a_crawl_that_ended_before_its_task_was_told_is_not_run_again() {
         policy: "{}".to_owned(),
     });
     let source = source.expect("a source");
-    let payload = CrawlPayload {
-        source: source.0,
-        embed: false,
-        urls: Vec::new(),
+    let settings = Some(settings.to_json().expect("JSON"));
+    let edit = SourceEdit {
+        settings,
+        ..SourceEdit::default()
     };
-    let task = crawl_task(TenantId::DEFAULT, &payload).expect("a task");
+    services.store.edit_source(source, edit).expect("edited");
+    (web, services, source)
+}
+
+fn rain_text(what: &str) -> String {
+    let words =
+        format!("Rain fell on the hills all night, and by the morning the {what} had risen. ");
+    format!("<title>Rain</title><h1>Rain</h1><p>{}</p>", words.repeat(5))
+}
+
+/// The task, claimed here; no worker runs it.
+fn claimed(services: &Arc<Services>, task: NewTask) -> TaskContext {
     let store = &services.store;
     let until = services.app.clock.now().plus(LEASE_FOR);
     let claimed = store.enqueue_running(task, store.instance(), until);
     let EnqueueRunning::Claimed(claimed) = claimed.expect("enqueued") else {
         panic!("nobody else has it");
     };
-    let context = TaskContext::new(*claimed, services.clone(), None);
-    let run = || match super::crawl::CrawlSource.run(&context) {
-        Ok(Outcome::Done { result, .. }) => result.expect("a result"),
-        other => panic!("{other:?}"),
+    TaskContext::new(*claimed, services.clone(), None)
+}
+
+fn crawl_of(source: SourceId) -> NewTask {
+    let payload = CrawlPayload {
+        source: source.0,
+        embed: false,
+        urls: Vec::new(),
     };
-    let first = run();
+    crawl_task(TenantId::DEFAULT, &payload).expect("a task")
+}
+
+/// Runs the crawl and gives what it asks the store to end it with.
+fn crawled(context: &TaskContext) -> (serde_json::Value, Finish) {
+    match super::crawl::CrawlSource.run(context) {
+        Ok(Outcome::Done { result, follow_ups }) => {
+            let finish = Finish {
+                task: context.task.task_ref(),
+                end: TaskEnd::Succeeded { result: None },
+                follow_ups,
+            };
+            (result.expect("a result"), finish)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn q1_a_crawl_that_ended_before_its_task_was_told_is_not_run_again() {
+    let (web, services, source) = rain(&SourceSettings::default());
+    let context = claimed(&services, crawl_of(source));
+    let (first, finish) = crawled(&context);
+    assert_eq!(finish.follow_ups, [], "nothing was asked for");
     let requests = web.log().len();
     // Its worker dies here: the store hears nothing of the end, and the task is
     // run by another one.
-    let second = run();
+    let (second, _) = crawled(&context);
     assert_eq!(web.log().len(), requests, "nothing is asked for again");
     assert_eq!(second["crawl_id"], first["crawl_id"]);
     assert_eq!(second["pages"], first["pages"]);
     assert_eq!(second["pages"]["added"], 1, "{second}");
-    assert_eq!(store.crawls(source, 10).expect("crawls").len(), 1);
+    let crawls = services.store.crawls(source, 10);
+    assert_eq!(crawls.expect("crawls").len(), 1);
+}
+
+#[test]
+fn q1_a_crawl_is_followed_by_summaries_once_whenever_it_is_killed() {
+    let summarize = SourceSettings {
+        summarize: Some(true),
+        ..SourceSettings::default()
+    };
+    let (web, services, source) = rain(&summarize);
+    let store = &services.store;
+    let waiting = || {
+        let tasks = TaskFilter {
+            kind: Some(SUMMARIZE.to_owned()),
+            states: vec![TaskState::Queued],
+            ..TaskFilter::default()
+        };
+        store.tasks(TenantId::DEFAULT, &tasks).expect("tasks")
+    };
+    let crawl = claimed(&services, crawl_of(source));
+    crawled(&crawl);
+    assert_eq!(waiting().len(), 0, "its worker dies before it is told");
+    let (_, finish) = crawled(&crawl);
+    let ended = store.finish_tasks(vec![finish.clone()]).expect("told");
+    assert!(matches!(ended[..], [Finished::Now { .. }]), "{ended:?}");
+    assert_eq!(waiting().len(), 1);
+    let ended = store.finish_tasks(vec![finish]).expect("told again");
+    assert!(matches!(ended[..], [Finished::Lost]), "{ended:?}");
+    // A second crawl while it waits, a third while it runs.
+    let next = |what: &str| {
+        web.route("/", Reply::html(rain_text(what)));
+        let context = claimed(&services, crawl_of(source));
+        let (result, finish) = crawled(&context);
+        assert_eq!(result["pages"]["updated"], 1, "{result}");
+        store.finish_tasks(vec![finish]).expect("told");
+        waiting()
+    };
+    let before = next("lake");
+    let [task] = &before[..] else {
+        panic!("one waits: {before:?}");
+    };
+    let payload: SummarizePayload = serde_json::from_str(&task.payload).expect("a payload");
+    assert_eq!(payload.source, Some(source.0));
+    let again = summarize_task(TenantId::DEFAULT, &payload).expect("a task");
+    let running = claimed(&services, again.clone());
+    assert_eq!((running.id(), waiting().len()), (task.id, 0));
+    let after = next("sea");
+    assert_eq!(after.len(), 1, "{after:?}");
+
+    // Two of them would pay for each page twice: the second waits for the first.
+    let keyless = NewTask {
+        dedupe: None,
+        ..again
+    };
+    let second = claimed(&services, keyless);
+    match Summarize.run(&second) {
+        Ok(Outcome::Later { why, .. }) => {
+            assert_eq!(why, format!("task {} summarises these pages", running.id()));
+        }
+        other => panic!("{other:?}"),
+    }
+    match Summarize.run(&running) {
+        Ok(Outcome::Done { result, .. }) => {
+            let result = result.expect("a result");
+            assert_eq!(result["pages"], 1, "{result}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -478,3 +478,22 @@ fn rules_of_records_are_edited_and_mistakes_in_them_told() {
     assert_eq!(source["settings"]["record"]["kind"], "job", "{source}");
     server.stop();
 }
+
+#[test]
+fn whether_a_source_is_summarised_is_chosen_and_kept() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let server = Running::serve(dir.path());
+    let add = json!({"urls": ["https://a.example/"]});
+    server.post("/api/v2/sources", &add).is(201);
+    let browser = Browser::start();
+    open(&browser, &server, "/sources/1");
+    for choose in ["field('Summarise its pages').value = 'true';", ""] {
+        browser.click("button", "Edit");
+        browser.run(choose, &[]);
+        browser.click("button", "Save");
+        browser.element("dd", "After each crawl");
+        let source = server.get("/api/v2/sources/1").is(200).json();
+        assert_eq!(source["settings"], json!({"summarize": true}));
+    }
+    server.stop();
+}

@@ -45,6 +45,7 @@ mod serve;
 mod shards;
 mod stream;
 mod summaries;
+mod summaries_by_policy;
 mod support;
 mod tasks;
 mod tenants;

@@ -175,7 +175,11 @@ fn a_running_crawl_is_paused_resumed_and_cancelled() {
     let dir = tempfile::tempdir().expect("temp dir");
     let gate = Gate::new();
     gated_site(&web, 5, &gate);
-    let source = add_source(dir.path(), &web.url("/"), &["--concurrency", "1"]);
+    let source = add_source(
+        dir.path(),
+        &web.url("/"),
+        &["--concurrency", "1", "--summarize"],
+    );
     let worker = Worker::start(dir.path());
     let id = gleaner(
         dir.path(),
@@ -219,6 +223,11 @@ fn a_running_crawl_is_paused_resumed_and_cancelled() {
     .json();
     let crawl = &shown["crawls"][0];
     assert_eq!(crawl["status"], "cancelled");
+    let summaries = gleaner(dir.path(), &["task", "list", "--kind", "summarize"]).ok();
+    assert!(
+        !summaries.stdout.contains("summarize"),
+        "none: it is not to go on"
+    );
     let count = |name: &str| crawl[name].as_u64().expect("count");
     let ended = ["added", "updated", "unchanged", "failed", "skipped"].map(count);
     assert_eq!(count("found"), ended.iter().sum::<u64>(), "Q2: {crawl}");
