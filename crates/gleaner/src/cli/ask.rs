@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use store::Access;
 
-use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, write_bytes};
+use super::output::{
+    Exit, Paint, data_dir_flag, json_line, line, note, paragraph, shorten, write_bytes,
+};
 use super::search::{milliseconds, open};
 use super::stop::on_ctrl_c_quietly;
 use super::text_args::AskArgs;
@@ -116,7 +118,7 @@ fn print(app: &App, args: &AskArgs, answer: &Answer) -> Result<()> {
     }
     line(paint.dim(&format!("\n{}", how(answer))))?;
     if !answer.found {
-        let dir = super::crawl::data_dir_flag(app);
+        let dir = data_dir_flag(app);
         line(paint.dim(&format!(
             "Other words may help; `gleaner search{dir}` shows what there is about some."
         )))?;

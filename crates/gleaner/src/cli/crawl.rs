@@ -1,17 +1,16 @@
 //! `gleaner crawl` and `gleaner embed`: tasks, run here and watched.
 
-use std::io::IsTerminal;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use store::{Access, EmbeddingProgress, NewSource, SourceEdit, SourceSchedule, Store};
+use store::{Access, NewSource, SourceEdit, SourceSchedule, Store};
 use types::{CanonicalUrl, Priority, SourceId};
 
 use super::args::{CrawlArgs, CrawlSettingsArgs, EmbedWhen};
-use super::crawl_report::{CrawlView, report};
+use super::crawl_report::{CrawlView, WatchedCrawl, report};
 use super::here::{Here, LOOK_EVERY};
-use super::output::{Exit, json_line, line, note, thousands};
+use super::output::{Exit, json_line, line, note, shows_progress, thousands};
 use super::source::typed_over;
 use super::summarize;
 use crate::app::{App, is_loopback, parse_seed};
@@ -20,7 +19,7 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::settings::SourceSettings;
 use crate::pipeline::start::policy_json;
 use crate::services::Services;
-use crate::tasks::{self, CrawlOutcome, CrawlPayload, Foreground, SummarizeOutcome};
+use crate::tasks::{self, CrawlPayload, Foreground};
 
 pub fn run(app: &App, args: &CrawlArgs) -> Result<Exit> {
     let seeds = args
@@ -64,21 +63,6 @@ pub struct Typed {
     pub embed: EmbedWhen,
     /// This once, also if the source does not ask for it.
     pub summarize: bool,
-}
-
-/// A crawl that ran before somebody's eyes.
-#[derive(Clone, Debug)]
-pub struct WatchedCrawl {
-    pub outcome: CrawlOutcome,
-    /// Stopped while crawling, or while embedding.
-    pub stopped: bool,
-    pub chunks: u64,
-    pub vectors: EmbeddingProgress,
-    /// Texts whose vectors were computed now; `None` when that was not asked for.
-    pub embedded_now: Option<u64>,
-    /// `None` when they were not asked for, or another process makes them.
-    pub summaries: Option<SummarizeOutcome>,
-    pub reasons: Vec<store::ReasonCount>,
 }
 
 /// Runs the crawl of a source as a task of this process, under Ctrl-C and a
@@ -194,11 +178,6 @@ fn source_of(app: &App, store: &Store, typed: &Typed) -> Result<(SourceId, Crawl
     Ok((source, crawl))
 }
 
-/// Progress is for people at a terminal.
-pub fn shows_progress(app: &App) -> bool {
-    !app.json && std::io::stderr().is_terminal()
-}
-
 fn busy_source(source: SourceId) -> impl Fn(i64, &str) -> String {
     move |task, worker| {
         format!(
@@ -289,35 +268,4 @@ pub fn embed(app: &App) -> Result<Exit> {
     } else {
         Exit::Ok
     })
-}
-
-impl WatchedCrawl {
-    pub fn interrupted(&self) -> bool {
-        self.outcome.status == "interrupted"
-    }
-
-    fn exit(&self) -> Exit {
-        if self.interrupted() || self.stopped {
-            Exit::Partly
-        } else if self.outcome.pages.stored() == 0 {
-            Exit::Failed
-        } else if !self.outcome.errors.is_empty()
-            || self.vectors.failed > 0
-            || (self.embedded_now.is_some() && self.vectors.pending > 0)
-            || self.summaries.as_ref().is_some_and(|made| !made.is_whole())
-        {
-            Exit::Partly
-        } else {
-            Exit::Ok
-        }
-    }
-}
-
-/// `--data-dir X` when this run was given one, so that hints can be pasted.
-pub fn data_dir_flag(app: &App) -> String {
-    if app.data_dir_given {
-        format!(" --data-dir {}", app.data_dir().display())
-    } else {
-        String::new()
-    }
 }

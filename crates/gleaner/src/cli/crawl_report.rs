@@ -2,12 +2,49 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use store::EmbeddingProgress;
 
-use super::crawl::{WatchedCrawl, data_dir_flag};
-use super::output::{Paint, bytes, line, thousands};
+use super::output::{Exit, Paint, bytes, data_dir_flag, line, thousands};
 use super::summarize;
 use crate::app::App;
 use crate::tasks::{self, CrawlOutcome, Pages, SummarizeOutcome};
+
+/// A crawl that ran before somebody's eyes.
+#[derive(Clone, Debug)]
+pub struct WatchedCrawl {
+    pub outcome: CrawlOutcome,
+    /// Stopped while crawling, or while embedding.
+    pub stopped: bool,
+    pub chunks: u64,
+    pub vectors: EmbeddingProgress,
+    /// Texts whose vectors were computed now; `None` when that was not asked for.
+    pub embedded_now: Option<u64>,
+    /// `None` when they were not asked for, or another process makes them.
+    pub summaries: Option<SummarizeOutcome>,
+    pub reasons: Vec<store::ReasonCount>,
+}
+
+impl WatchedCrawl {
+    pub fn interrupted(&self) -> bool {
+        self.outcome.status == "interrupted"
+    }
+
+    pub fn exit(&self) -> Exit {
+        if self.interrupted() || self.stopped {
+            Exit::Partly
+        } else if self.outcome.pages.stored() == 0 {
+            Exit::Failed
+        } else if !self.outcome.errors.is_empty()
+            || self.vectors.failed > 0
+            || (self.embedded_now.is_some() && self.vectors.pending > 0)
+            || self.summaries.as_ref().is_some_and(|made| !made.is_whole())
+        {
+            Exit::Partly
+        } else {
+            Exit::Ok
+        }
+    }
+}
 
 /// The object that `crawl --json` ends with.
 #[derive(Debug, Serialize)]

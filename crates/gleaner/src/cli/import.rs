@@ -10,7 +10,7 @@ use store::Access;
 use types::SourceId;
 
 use super::data_args::ImportArgs;
-use super::output::{Exit, json_line, line, note, thousands};
+use super::output::{Exit, data_dir_flag, json_line, line, note, thousands};
 use crate::app::App;
 use crate::operations::import::{Importer, LINE_BYTES_MAX};
 use crate::services::Services;
@@ -91,7 +91,7 @@ fn show(app: &App, report: &ImportReport, pending: u64) -> Result<()> {
         line(format!(
             "Searchable by keyword now; {} passages wait for their vectors: gleaner embed{}",
             thousands(pending),
-            super::crawl::data_dir_flag(app),
+            data_dir_flag(app),
         ))?;
     }
     Ok(())

@@ -6,6 +6,8 @@ pub use crate::view::rfc3339;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::app::App;
+
 /// Exit codes, the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -13,6 +15,20 @@ pub enum Exit {
     Failed = 1,
     Usage = 2,
     Partly = 3,
+}
+
+/// `--data-dir X` when this run was given one, so that hints can be pasted.
+pub fn data_dir_flag(app: &App) -> String {
+    if app.data_dir_given {
+        format!(" --data-dir {}", app.data_dir().display())
+    } else {
+        String::new()
+    }
+}
+
+/// Progress is for people at a terminal.
+pub fn shows_progress(app: &App) -> bool {
+    !app.json && std::io::stderr().is_terminal()
 }
 
 /// Writes one JSON value on one line.

@@ -8,7 +8,9 @@ use search::{Filters, Mode, SearchRequest, SearchResponse, Searcher};
 use store::{Access, Store};
 
 use super::args::SearchArgs;
-use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
+use super::output::{
+    Exit, Paint, data_dir_flag, json_line, line, note, paragraph, shorten, thousands,
+};
 use crate::app::App;
 use crate::searching::open_searcher;
 use crate::searching::{parse_mode, read_facets};
@@ -142,7 +144,7 @@ fn print(
         let next = request.offset + response.hits.len();
         line(paint.dim(&format!(
             "More: gleaner search{} '{}' --offset {next}",
-            super::crawl::data_dir_flag(app),
+            data_dir_flag(app),
             request.query
         )))?;
     }

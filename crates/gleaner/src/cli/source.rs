@@ -12,7 +12,7 @@ use super::args::{
 };
 use super::crawl_log;
 use super::data_args::FieldsArg;
-use super::output::{Exit, Paint, json_line, line, note, rfc3339, thousands};
+use super::output::{Exit, Paint, data_dir_flag, json_line, line, note, rfc3339, thousands};
 use super::record_rules;
 use crate::app::{App, UsageError};
 use crate::operations::sources::{self, AddSource, EditSource};
@@ -144,7 +144,7 @@ fn add(app: &App, args: &SourceAddArgs) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     line(format!("Source {id} is added."))?;
-    let flag = super::crawl::data_dir_flag(app);
+    let flag = data_dir_flag(app);
     match source.next_due_at {
         Some(due) => line(format!(
             "  due {}, as soon as `gleaner scheduler{flag}` and `gleaner worker{flag}` run",

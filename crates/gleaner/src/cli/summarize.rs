@@ -8,9 +8,11 @@ use search::{Filters, SearchRequest};
 use store::{Access, SummaryState};
 use types::{PageId, SourceId};
 
-use super::crawl::{data_dir_flag, shows_progress};
 use super::here::{Busy, Here};
-use super::output::{Exit, Paint, json_line, line, note, paragraph, shorten, thousands};
+use super::output::{
+    Exit, Paint, data_dir_flag, json_line, line, note, paragraph, shorten, shows_progress,
+    thousands,
+};
 use super::search::search;
 use super::text_args::SummarizeArgs;
 use crate::app::App;

@@ -9,8 +9,9 @@ use store::{Access, Cancelled, CrawlControl, Enqueued, Store, TaskFilter, TaskRo
 use types::{TaskId, TaskState};
 
 use super::args::{TaskCommand, TaskListArgs, TaskScrapeArgs};
-use super::crawl::data_dir_flag;
-use super::output::{Exit, Paint, json_line, line, note, rfc3339, shorten, thousands};
+use super::output::{
+    Exit, Paint, data_dir_flag, json_line, line, note, rfc3339, shorten, thousands,
+};
 use super::stop;
 use crate::app::{App, UsageError};
 use crate::operations;

@@ -78,6 +78,11 @@ impl Limits {
         })
     }
 
+    /// Summaries that get a turn at a time, over all of them.
+    pub(super) fn summaries_max(&self) -> u32 {
+        of_summaries(self.calls_max)
+    }
+
     /// Waits for a turn: a summary as long as it takes, an answer, for which a
     /// person waits, no longer than [`WAIT_MAX`].
     pub(super) async fn turn(&self, purpose: Purpose) -> Result<Turn<'_>, LlmError> {
@@ -161,7 +166,7 @@ impl Limits {
 }
 
 /// Of so many requests at a time.
-pub(super) fn of_summaries(calls_max: u32) -> u32 {
+fn of_summaries(calls_max: u32) -> u32 {
     calls_max.saturating_sub(1).max(1)
 }
 

@@ -144,7 +144,6 @@ pub struct LanguageModel {
     temperature: f32,
     prices: Prices,
     currency: String,
-    calls_max: u32,
     handle: Handle,
     /// Its own: connections belong to the runtime that opened them, and calls
     /// come from threads with and without one.
@@ -203,7 +202,6 @@ impl LanguageModel {
             temperature: settings.temperature,
             prices: settings.prices.clone(),
             currency: settings.currency.clone(),
-            calls_max: settings.calls_max,
             governed: Arc::new(Governed {
                 accounts: Accounts::new(store.clone(), client.model()),
                 client,
@@ -238,7 +236,7 @@ impl LanguageModel {
 
     /// Summaries that get a turn at a time, over all of them.
     pub fn summaries_max(&self) -> u32 {
-        limits::of_summaries(self.calls_max)
+        self.governed.limits.summaries_max()
     }
 
     /// As configured; below 0: the server's own.
