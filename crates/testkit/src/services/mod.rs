@@ -98,7 +98,7 @@ impl ServiceSet {
     }
 
     /// Sends a signal to one process, e.g. `("redis-a", "KILL")`; `STOP` and
-    /// `CONT` make it hang and go on.
+    /// `CONT` make it hang and go on. After `KILL` and `QUIT` it is gone.
     pub fn signal(&self, name: &str, signal: &str) {
         services(&["signal", text(&self.folder), name, signal]);
     }
